@@ -1,0 +1,115 @@
+"""One connection to one database: how it is opened, what it carries, whom it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from app.settings import DatabaseUrl, Settings, SettingsError
+
+DatabaseName = Literal["user", "general"]
+DATABASES: tuple[DatabaseName, ...] = ("user", "general")
+OLDEST_SERVER = 150_000
+# A frozen server says nothing; this long after its own deadline we stop waiting for it.
+GRACE_SECONDS = 2.0
+
+LOGIN = """
+SELECT current_setting('server_version_num')::int AS version,
+       rolname AS name, rolsuper, rolbypassrls,
+       EXISTS (SELECT FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+               AND pg_has_role(relowner, 'MEMBER')) AS owns
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+class TenantConnection(asyncpg.Connection):
+    """Sends the tenant along with BEGIN: no round trip of its own, gone with the transaction."""
+
+    tenant_id: UUID | None = None
+
+    async def execute(  # the driver's own signature
+        self,
+        query: str,
+        *args: Any,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> str:
+        if self.tenant_id is not None and query.startswith("BEGIN"):
+            query = f"{query} {set_tenant(self.tenant_id)};"
+        return await super().execute(query, *args, timeout=timeout)
+
+
+def set_tenant(tenant_id: UUID) -> str:
+    """The one statement that names a tenant; only a UUID object's own text ever enters it."""
+    return f"SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
+
+
+def connector(settings: Settings, name: DatabaseName) -> Callable[..., Awaitable[TenantConnection]]:
+    """For the pool: opens connections as the service's login, which the first one checks."""
+    checked = False
+
+    async def connect(*_: Any, **__: Any) -> TenantConnection:
+        nonlocal checked
+        connection = await open_connection(settings, settings.url(name))
+        if not checked:
+            await refuse_unsafe_login(connection, name)
+            checked = True
+        return connection
+
+    return connect
+
+
+async def open_connection(settings: Settings, url: DatabaseUrl) -> TenantConnection:
+    statement_seconds = settings.db_statement_timeout_seconds
+    return await asyncpg.connect(
+        url.dsn,
+        connection_class=TenantConnection,
+        timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
+        command_timeout=statement_seconds + GRACE_SECONDS,
+        statement_cache_size=100 if settings.db_prepared_statements else 0,
+        server_settings=_server_settings(settings),
+    )
+
+
+def _server_settings(settings: Settings) -> dict[str, str]:
+    if not settings.db_prepared_statements:
+        return {}  # PgBouncer refuses parameters it does not track; set them on the role there
+    return {
+        "application_name": "bicameral",
+        "jit": "off",  # compiling costs more than our short statements run
+        "statement_timeout": _milliseconds(settings.db_statement_timeout_seconds),
+        "lock_timeout": _milliseconds(settings.db_lock_timeout_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(
+            settings.db_idle_in_transaction_seconds
+        ),
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+async def refuse_unsafe_login(connection: TenantConnection, name: DatabaseName) -> None:
+    """Row level security holds for neither a superuser, nor BYPASSRLS, nor a tables' owner.
+
+    Raises SettingsError, and for a server older than PostgreSQL 15 too. Closes the connection.
+    """
+    row = await connection.fetchrow(LOGIN)
+    reason = _unsafe(row, f"DATABASE_URL_{name.upper()}")
+    if reason:
+        await connection.close()
+        raise SettingsError(reason)
+
+
+def _unsafe(row: asyncpg.Record | None, variable: str) -> str | None:
+    if row is None or row["version"] < OLDEST_SERVER:
+        return f"{variable}: the server is older than PostgreSQL 15"
+    if row["rolsuper"] or row["rolbypassrls"]:
+        kind = "a superuser" if row["rolsuper"] else "BYPASSRLS"
+        return f"{variable}: the login is {kind}; give the service a login that is not"
+    if row["owns"]:
+        return f"{variable}: the login owns the tables; use the runtime login, and {variable}_OWNER"
+    return None
