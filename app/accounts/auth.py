@@ -1,0 +1,166 @@
+"""Token to Principal on every request, and the login that hands the token out."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from sqlalchemy import delete, insert, literal, select, text, update
+
+from app.accounts.models import AccessToken, User
+from app.db import Database, Databases, UserSession
+from app.errors import TooManyRequests, Unauthenticated
+from app.security import (
+    Passwords,
+    Principal,
+    Role,
+    is_public,
+    new_token,
+    token_digest,
+)
+from app.settings import Settings
+from app.telemetry import log
+
+WRONG = "The username or the password is wrong."
+MAX_TOKEN_LENGTH = 100
+
+AUTHENTICATE = text("SELECT * FROM authenticate(:digest, :idle)")
+ATTEMPT = text("SELECT * FROM login_attempt(:username, :account, :address, :pair, :free, :longest)")
+SUCCEEDED = text("SELECT login_succeeded(:account, :address, :pair)")
+
+
+async def authenticate(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """The app's first guard: sets `request.user`, unless the route is declared public."""
+    if is_public(handler):
+        return
+    state = connection.app.state
+    token = _bearer(connection.headers.get("authorization", ""))
+    principal = await find_principal(state.databases.user, state.settings, token)
+    connection.scope["user"] = principal
+
+
+def _bearer(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
+        raise Unauthenticated
+    return token
+
+
+async def find_principal(
+    database: Database[UserSession], settings: Settings, token: str
+) -> Principal:
+    """One indexed round trip; raises Unauthenticated for an unknown, expired or blocked one."""
+    digest = token_digest(token)
+    values = {"digest": digest, "idle": timedelta(seconds=settings.token_idle_seconds)}
+    async with database.autocommit() as connection:
+        row = (await connection.execute(AUTHENTICATE, values)).one_or_none()
+    if row is None:
+        raise Unauthenticated
+    roles = frozenset(Role(role) for role in row.roles)
+    return Principal(row.user_id, row.tenant_id, row.username, roles, digest)
+
+
+class Grant(NamedTuple):
+    """A fresh token; `expires_at` is its absolute end."""
+
+    token: str
+    expires_at: datetime
+
+
+class Authenticator:
+    """Login. Whatever is wrong costs the same, answers the same and counts the same."""
+
+    def __init__(self, databases: Databases, passwords: Passwords, settings: Settings) -> None:
+        self._database = databases.user
+        self._passwords = passwords
+        self._settings = settings
+
+    async def log_in(self, username: str, password: str, address: str) -> Grant:
+        """Raises Unauthenticated, TooManyRequests, and Unavailable when hashing is saturated."""
+        keys = _throttle_keys(username, address)
+        row = await self._attempt(username, keys)
+        matches = await self._passwords.verify(row.password_hash, password)
+        if not matches or not row.may_log_in:
+            log.warning("login_refused", reason="credentials", **_digests(keys))
+            raise Unauthenticated(WRONG)
+        return await self._admit(row, password, keys)
+
+    async def _attempt(self, username: str, keys: dict[str, bytes]) -> Any:
+        limits = {
+            "username": username,
+            "free": self._settings.login_free_attempts,
+            "longest": timedelta(seconds=self._settings.login_max_delay_seconds),
+        }
+        async with self._database.autocommit() as connection:
+            row = (await connection.execute(ATTEMPT, limits | keys)).one()
+        if row.retry_after_seconds > 0:
+            log.warning("login_refused", reason="throttled", **_digests(keys))
+            raise TooManyRequests(retry_after_seconds=math.ceil(row.retry_after_seconds))
+        return row
+
+    async def _admit(self, row: Any, password: str, keys: dict[str, bytes]) -> Grant:
+        """The last look at the user is the INSERT's own: a block that came between wins."""
+        renewed = None
+        if self._passwords.is_outdated(row.password_hash):
+            renewed = await self._passwords.hash(password)
+        token = new_token()
+        async with self._database.session(row.tenant_id) as session:
+            expires_at = await self._store(session, row.user_id, token)
+            if renewed:
+                query = update(User).where(User.id == row.user_id).values(password_hash=renewed)
+                await session.execute(query.where(User.password_hash == row.password_hash))
+            await session.execute(SUCCEEDED, keys)
+        return Grant(token, expires_at)
+
+    async def _store(self, session: UserSession, user_id: UUID, token: str) -> datetime:
+        expires_at = datetime.now(UTC) + timedelta(seconds=self._settings.token_lifetime_seconds)
+        user = select(
+            literal(token_digest(token)), User.tenant_id, User.id, literal(expires_at)
+        ).where(User.id == user_id, User.is_active, ~User.is_blocked)
+        columns = ["digest", "tenant_id", "user_id", "expires_at"]
+        query = insert(AccessToken).from_select(columns, user).returning(AccessToken.expires_at)
+        stored = await session.scalar(query)
+        if stored is None:
+            raise Unauthenticated(WRONG)
+        return stored
+
+
+async def log_out(session: UserSession, digest: bytes) -> None:
+    await session.execute(delete(AccessToken).where(AccessToken.digest == digest))
+
+
+def _throttle_keys(username: str, address: str) -> dict[str, bytes]:
+    """Digests: whoever reads the table learns neither names nor addresses from it."""
+    network = _network(address)
+    return {
+        "account": _key("account", username),
+        "address": _key("address", network),
+        "pair": _key("pair", username, network),
+    }
+
+
+def _key(*parts: str) -> bytes:
+    return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+def _network(address: str) -> str:
+    """One IPv6 customer holds a /64: counted as one address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    prefix = 64 if parsed.version == 6 else 32
+    return str(ipaddress.ip_network((parsed, prefix), strict=False))
+
+
+def _digests(keys: dict[str, bytes]) -> dict[str, str]:
+    return {name: keys[name].hex()[:16] for name in ("account", "address")}

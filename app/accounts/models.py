@@ -1,0 +1,138 @@
+"""The user database: who a person is. Nothing here says what they said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import UserBase
+
+
+class Timestamps:
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=90)
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), onupdate=func.now(), sort_order=91
+    )
+
+
+class Tenant(Timestamps, UserBase):
+    __tablename__ = "tenants"
+    __table_args__ = (Index("idx_tenants_name", "name", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(63))
+
+
+class User(Timestamps, UserBase):
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("idx_users_username", "username", unique=True),
+        # Addresses compare without case but keep the spelling their owner gave.
+        Index("idx_users_email", text("lower(email)"), unique=True),
+        Index("idx_users_tenant_id", "tenant_id"),
+        Index("idx_users_is_blocked", "is_blocked", postgresql_where=text("is_blocked")),
+        CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name="username"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    username: Mapped[str] = mapped_column(String(255))
+    email: Mapped[str] = mapped_column(String(255))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    roles: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[\"member\"]'::jsonb"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_blocked: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class UserBlock(UserBase):
+    """Why and by whom a user is blocked; gone when unblocked, and with the user."""
+
+    __tablename__ = "user_blocks"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    tenant_id: Mapped[UUID]
+    reason: Mapped[str | None] = mapped_column(String(1000))
+    blocked_by: Mapped[UUID | None]
+    blocked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AccessToken(UserBase):
+    """A token's SHA-256; the token itself is nowhere."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (Index("idx_access_tokens_user_id", "user_id"),)
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+
+class LoginThrottle(UserBase):
+    """Failed logins by a digest of the account, of the address, and of both together."""
+
+    __tablename__ = "login_throttles"
+    __table_args__ = (Index("idx_login_throttles_updated_at", "updated_at"),)
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    retry_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    succeeded_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SubjectLedger(UserBase):
+    """A row per user there is or ever was, kept by a trigger on `users`; no personal data.
+
+    `delivered_rev < rev` means that the general database has yet to hear of the last change.
+    """
+
+    __tablename__ = "subject_ledger"
+    __table_args__ = (
+        CheckConstraint("state IN ('present', 'deleted')", name="state"),
+        Index("idx_subject_ledger_user_id", "user_id", unique=True),
+        Index(
+            "idx_subject_ledger_pending",
+            "not_before",
+            postgresql_where=text("delivered_rev < rev"),
+        ),
+        Index(
+            "idx_subject_ledger_deleted",
+            "tenant_id",
+            "user_id",
+            postgresql_where=text("state = 'deleted'"),
+        ),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(10))
+    rev: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    delivered_rev: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    receipt: Mapped[str | None] = mapped_column(String(64))
+    completed_at: Mapped[datetime | None]
+    chat_sessions: Mapped[int | None] = mapped_column(BigInteger)
+    messages: Mapped[int | None] = mapped_column(BigInteger)
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    last_error: Mapped[str | None] = mapped_column(String(200))

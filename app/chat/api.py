@@ -1,0 +1,199 @@
+"""Chat sessions and their messages over HTTP: each its owner's only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from litestar import Controller, Request, delete, get, patch, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct, convert
+
+from app.chat.service import (
+    ChatSessionService,
+    MessageRole,
+    MessageService,
+    messages,
+    sessions,
+)
+from app.openapi import problems
+from app.paging import After, Limit, Order, cursor_of, cut, position_after, uuid_after
+from app.security import Principal, anyone
+
+T = TypeVar("T")
+BATCH = 1000
+# PostgreSQL's text holds every character but this one.
+NO_NUL = r"^[^\u0000]*$"
+Title = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
+]
+Content = Annotated[
+    str, Meta(min_length=1, max_length=1_000_000, pattern=NO_NUL, examples=["Where is it warm?"])
+]
+
+
+class NewChatSession(Struct, frozen=True, forbid_unknown_fields=True):
+    title: Title | None = None
+
+
+class ChatSessionTitle(Struct, frozen=True, forbid_unknown_fields=True):
+    title: Title
+
+
+class ChatSession(Struct, frozen=True):
+    id: UUID
+    title: Annotated[str, Meta(examples=["Holiday in Norway"])]
+    message_count: Annotated[int, Meta(ge=0)]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ChatSessionPage(Struct, frozen=True):
+    items: list[ChatSession]
+    next: str | None
+
+
+class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
+    role: MessageRole
+    content: Content
+
+
+class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):
+    messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=BATCH)]
+
+
+class Message(Struct, frozen=True):
+    id: UUID
+    session_id: UUID
+    position: Annotated[int, Meta(ge=1)]
+    role: MessageRole
+    content: Annotated[str, Meta(examples=["Where is it warm?"])]
+    created_at: datetime
+
+
+class MessagePage(Struct, frozen=True):
+    items: list[Message]
+    next: str | None
+
+
+class Messages(Struct, frozen=True):
+    items: list[Message]
+
+
+class ChatSessionController(Controller):
+    path = "/chat-sessions"
+    tags = ["chat"]
+    guards = [anyone]
+    dependencies = {
+        "chat_sessions": Provide(sessions, sync_to_thread=False),
+        "messages": Provide(messages, sync_to_thread=False),
+    }
+
+    @post("/")
+    async def create_chat_session(
+        self,
+        request: Request[Principal, Any, Any],
+        chat_sessions: NamedDependency[ChatSessionService],
+        data: JSONBody[NewChatSession | None] = None,
+    ) -> ChatSession:
+        """Open a conversation."""
+        opened = await chat_sessions.open(request.user, data.title if data else None)
+        return _to(ChatSession, opened)
+
+    @get("/")
+    async def list_chat_sessions(
+        self,
+        request: Request[Principal, Any, Any],
+        chat_sessions: NamedDependency[ChatSessionService],
+        limit: Limit = 50,
+        after: After = None,
+    ) -> ChatSessionPage:
+        """List your conversations, newest first."""
+        rows = await chat_sessions.of_user(request.user, limit=limit, after=uuid_after(after))
+        page, more = cut(rows, limit)
+        items = _to(list[ChatSession], page)
+        return ChatSessionPage(items, cursor_of(items[-1].id) if more else None)
+
+    @get("/{session_id:uuid}", responses=problems(404))
+    async def get_chat_session(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        chat_sessions: NamedDependency[ChatSessionService],
+    ) -> ChatSession:
+        """Read a conversation's title and size."""
+        return _to(ChatSession, await chat_sessions.one(request.user, session_id))
+
+    @patch("/{session_id:uuid}", responses=problems(404))
+    async def rename_chat_session(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        data: JSONBody[ChatSessionTitle],
+        chat_sessions: NamedDependency[ChatSessionService],
+    ) -> ChatSession:
+        """Rename a conversation."""
+        renamed = await chat_sessions.rename(request.user, session_id, data.title)
+        return _to(ChatSession, renamed)
+
+    @delete("/{session_id:uuid}", responses=problems(404))
+    async def delete_chat_session(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        chat_sessions: NamedDependency[ChatSessionService],
+    ) -> None:
+        """Delete a conversation and its messages."""
+        await chat_sessions.close(request.user, session_id)
+
+    @post("/{session_id:uuid}/messages", responses=problems(404))
+    async def create_message(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        data: JSONBody[NewMessage],
+        messages: NamedDependency[MessageService],
+    ) -> Message:
+        """Append a message."""
+        rows = await messages.append(request.user, session_id, [(data.role, data.content)])
+        return _to(Message, rows[0])
+
+    @post("/{session_id:uuid}/messages/batch", responses=problems(404))
+    async def create_messages(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        data: JSONBody[NewMessages],
+        messages: NamedDependency[MessageService],
+    ) -> Messages:
+        """Append up to a thousand messages, all or none."""
+        new: list[tuple[MessageRole, str]] = [(one.role, one.content) for one in data.messages]
+        return Messages(_to(list[Message], await messages.append(request.user, session_id, new)))
+
+    @get("/{session_id:uuid}/messages", responses=problems(404))
+    async def list_messages(
+        self,
+        request: Request[Principal, Any, Any],
+        session_id: FromPath[UUID],
+        messages: NamedDependency[MessageService],
+        limit: Limit = 50,
+        after: After = None,
+        order: Order = "desc",
+    ) -> MessagePage:
+        """Page through a conversation."""
+        rows = await messages.page(
+            request.user,
+            session_id,
+            limit=limit,
+            after=position_after(after),
+            newest_first=order == "desc",
+        )
+        page, more = cut(rows, limit)
+        items = _to(list[Message], page)
+        return MessagePage(items, cursor_of(items[-1].position) if more else None)
+
+
+def _to(shape: type[T], row: object) -> T:
+    return convert(row, shape, from_attributes=True)

@@ -1,0 +1,60 @@
+"""The general database: what was said. A person is an opaque id; the tenant leads every key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    String,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import GeneralBase
+
+DEFAULT_TITLE = "New Conversation"
+
+
+class ChatSession(GeneralBase):
+    __tablename__ = "chat_sessions"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id"),
+        Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "id"),
+    )
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    title: Mapped[str] = mapped_column(String(255), server_default=text(f"'{DEFAULT_TITLE}'"))
+    message_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Message(GeneralBase):
+    __tablename__ = "messages"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "session_id"],
+            ["chat_sessions.tenant_id", "chat_sessions.id"],
+            ondelete="CASCADE",
+        ),
+        Index("idx_messages_session_id", "tenant_id", "session_id", "position", unique=True),
+        CheckConstraint("role IN ('user', 'assistant')", name="role"),
+    )
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    session_id: Mapped[UUID]
+    position: Mapped[int] = mapped_column(BigInteger)
+    role: Mapped[str] = mapped_column(String(20))
+    content: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,27 @@
+-- The logins of one of the two databases. Run it in that database as its administrator, once
+-- before the first migration; running it again changes nothing. Then give each login a password
+-- (ALTER ROLE bicameral_owner PASSWORD '…') and put the logins into DATABASE_URL_*.
+--
+--   bicameral_owner  migrates: owns the tables and functions
+--   bicameral_app    the service: owns nothing, is held by row level security
+--   bicameral_relay  the erasure relay: the same, plus the functions that look across tenants
+--
+-- What each may do with which table is granted by every `litestar database upgrade`.
+
+DO $$
+DECLARE
+    login text;
+BEGIN
+    FOREACH login IN ARRAY ARRAY['bicameral_owner', 'bicameral_app', 'bicameral_relay'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = login) THEN
+            EXECUTE format(
+                'CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', login);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), login);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', login);
+    END LOOP;
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$;
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT CREATE ON SCHEMA public TO bicameral_owner;
