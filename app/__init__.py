@@ -1,0 +1,27 @@
+"""Bicameral: two PostgreSQL databases, one truth about who exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+__all__ = ("create_app",)
+
+
+def create_app() -> Litestar:
+    """The factory `litestar` and `uvicorn app:create_app --factory` find from the repository root.
+
+    Reads the environment. A setting that is missing or wrong ends the process with one line,
+    never a traceback: that line is what an operator sees in the logs of a failed start.
+    """
+    from app.cli import Commands
+    from app.server import create_app as create
+    from app.settings import SettingsError, load_settings, stop
+
+    try:
+        settings = load_settings()
+        return create(settings, plugins=[Commands(settings)])
+    except SettingsError as error:
+        raise stop(str(error)) from None
