@@ -1,0 +1,137 @@
+"""Two real PostgreSQL servers for the whole run, a migrated template each, a clone per test.
+
+Nothing is patched: the application under test is `create_app` on the clones' URLs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import httpx
+import pytest
+from litestar import Litestar
+
+from app.dev import create_database
+from app.embedded import Server
+from app.embedded import servers as embedded_servers
+from app.migrate import upgrade
+from app.server import create_app
+from app.settings import Settings
+from tests.factories import World
+
+TEMPLATE = "template_bicameral"
+LOUD = "UNTESTED"
+numbers = count(1)
+
+
+class Servers(NamedTuple):
+    user: Server
+    general: Server
+
+
+def settings_for(servers: Servers, database: str, **more: object) -> Settings:
+    """As an operator would set them: the service's login, and the owner's for migrations."""
+    return Settings.model_validate(
+        {
+            "database_url_user": servers.user.url(database, "bicameral_app"),
+            "database_url_user_owner": servers.user.url(database, "bicameral_owner"),
+            "database_url_general": servers.general.url(database, "bicameral_app"),
+            "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
+            **more,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder: Path = tmp_path_factory.mktemp("pg")
+    with embedded_servers(folder, durable=False, tcp=True) as (user, general):
+        yield Servers(user, general)
+
+
+@pytest.fixture(scope="session")
+async def template(servers: Servers) -> str:
+    """Migrated as shipped, once; every test starts from a copy of it."""
+    for server in servers:
+        await create_database(server, TEMPLATE)
+    for name in ("user", "general"):
+        upgrade(settings_for(servers, TEMPLATE), name)
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database(servers: Servers, template: str) -> AsyncIterator[str]:
+    """The name of this test's own two databases, one on each server."""
+    name = f"test_{next(numbers)}"
+    for server in servers:
+        await run(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield name
+    for server in servers:
+        await run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(servers: Servers, database: str) -> Settings:
+    return settings_for(servers, database)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[Litestar]:
+    service = create_app(settings)
+    async with alive(service):
+        yield service
+
+
+@pytest.fixture
+async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """Nobody: without a token."""
+    transport = httpx.ASGITransport(app=app)  # pyright: ignore[reportArgumentType]  # ASGI is ASGI
+    async with httpx.AsyncClient(transport=transport, base_url="http://bicameral") as http:
+        yield http
+
+
+@pytest.fixture
+async def world(app: Litestar, client: httpx.AsyncClient) -> World:
+    """Makes tenants and users, and clients that are logged in as them."""
+    return World(app, client)
+
+
+@asynccontextmanager
+async def alive(service: Litestar) -> AsyncGenerator[None]:
+    """Its lifespan, in a task of its own: a fixture's two halves run in two different ones."""
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with service.lifespan():
+            started.set()
+            await ended.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(live())
+        await started.wait()
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+async def run(server: Server, statement: str, database: str = "postgres") -> None:
+    connection = await asyncpg.connect(server.url(database))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A test that could not run for want of a tool is the last thing one reads, under -q too."""
+    for report in terminalreporter.getreports("skipped"):
+        if LOUD in report.longreprtext:
+            line = f"{report.nodeid} SKIPPED: {report.longreprtext}"
+            terminalreporter.write_sep("!", line, red=True, bold=True)
