@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import asyncpg
@@ -43,16 +44,24 @@ def settings_for(servers: Servers, database: str, **more: object) -> Settings:
             "database_url_user_owner": servers.user.url(database, "bicameral_owner"),
             "database_url_general": servers.general.url(database, "bicameral_app"),
             "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
+            "relay": False,  # tests of the relay say when it acts
             **more,
         }
     )
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    folder: Path = tmp_path_factory.mktemp("pg")
-    with embedded_servers(folder, durable=False, tcp=True) as (user, general):
-        yield Servers(user, general)
+def servers() -> Iterator[Servers]:
+    # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
+    with (
+        TemporaryDirectory(prefix="bicameral-tests-") as folder,
+        embedded_servers(Path(folder), durable=False, tcp=True, report=_silent) as pair,
+    ):
+        yield Servers(*pair)
+
+
+def _silent(_: str) -> None:
+    """What `litestar dev` says of its preparations."""
 
 
 @pytest.fixture(scope="session")
