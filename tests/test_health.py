@@ -1,0 +1,141 @@
+"""Health with each server stopped, frozen and restarted; and what still works meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from signal import SIGCONT, SIGSTOP
+from typing import Any, Literal
+
+import httpx
+import pytest
+from litestar import Litestar
+from sqlalchemy import event
+
+from app.db import _refuse_closed  # pyright: ignore[reportPrivateUsage]  # the guard under test
+from app.embedded import Server
+from tests.conftest import Servers, run
+from tests.factories import Someone, World, a_session
+
+Away = Callable[[Server], AbstractAsyncContextManager[None]]
+Name = Literal["user", "general"]
+
+
+@asynccontextmanager
+async def stopped(server: Server) -> AsyncGenerator[None]:
+    await asyncio.to_thread(server.stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+@asynccontextmanager
+async def frozen(server: Server) -> AsyncGenerator[None]:
+    """It accepts connections, since the kernel does, and says nothing."""
+    processes = server.processes()
+    for process in processes:
+        process.send_signal(SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(SIGCONT)
+
+
+async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health/live")).json() == {"status": "alive"}
+    health = (await client.get("/health")).json()
+    assert health.pop("timestamp").endswith("Z")
+    both = {"user": "connected", "general": "connected"}
+    assert health == {"status": "healthy", "database": "connected", "databases": both}
+    ready = await client.get("/health/ready")
+    assert ready.status_code == 200
+    assert ready.json()["migrations"] == {"user": "at head", "general": "at head"}
+
+
+@pytest.mark.parametrize("how", [stopped, frozen])
+@pytest.mark.parametrize("name", ["user", "general"])
+async def test_a_database_away_is_told_in_two_seconds(
+    client: httpx.AsyncClient, servers: Servers, name: Name, how: Away
+) -> None:
+    other = "general" if name == "user" else "user"
+    async with how(getattr(servers, name)):
+        for path in ("/health", "/health/ready"):
+            response, seconds = await _timed(client, path)
+            assert seconds < 2
+            assert response.status_code == 503
+            health = response.json()
+            assert (health["status"], health["database"]) == ("unhealthy", "disconnected")
+            assert health["databases"] == {name: "disconnected", other: "connected"}
+            assert name in health["error"]
+        assert health["migrations"] == {name: "unknown", other: "at head"}
+        assert (await client.get("/health/live")).status_code == 200
+    assert (await client.get("/health")).status_code == 200
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_an_older_schema_is_not_ready(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    statement = "UPDATE alembic_version SET version_num = '{}'"
+    await run(servers.user, statement.format("u0001"), database)
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["migrations"]["user"]) == (503, "behind")
+    await run(servers.user, statement.format("from_the_future"), database)
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
+
+
+@pytest.mark.parametrize("how", [stopped])
+async def test_without_the_general_database_accounts_go_on(
+    world: World, servers: Servers, how: Away
+) -> None:
+    alice, boss = await world.member(), await world.tenant_admin()
+    session = await a_session(alice)
+    async with how(servers.general):
+        assert (await alice.http.get("/v1/me")).status_code == 200
+        assert (await boss.http.get("/v1/users")).status_code == 200
+        await world.log_in(alice.username)
+        away = await alice.http.get(f"/v1/chat-sessions/{session['id']}")
+        assert away.status_code == 503
+        assert int(away.headers["retry-after"]) >= 1
+        assert away.headers["content-type"] == "application/problem+json"
+    assert (await alice.http.get(f"/v1/chat-sessions/{session['id']}")).status_code == 200
+
+
+async def test_after_a_restart_no_request_meets_a_stale_connection(
+    world: World, servers: Servers
+) -> None:
+    alice = await world.member()
+    assert set(await _volley(alice)) == {200}  # fills both pools
+    for server in servers:
+        async with stopped(server):
+            pass
+    assert set(await _volley(alice)) == {200}
+
+
+async def test_that_it_is_the_guard_which_keeps_them_away(
+    app: Litestar, world: World, servers: Servers
+) -> None:
+    """The negative control of the test above."""
+    alice = await world.member()
+    await _volley(alice)
+    pool = app.state.databases.general.engine.sync_engine.pool
+    event.remove(pool, "checkout", _refuse_closed)
+    async with stopped(servers.general):
+        pass
+    assert 503 in await _volley(alice)
+
+
+async def _volley(someone: Someone) -> list[int]:
+    answers = await asyncio.gather(*(someone.http.get("/v1/chat-sessions") for _ in range(30)))
+    return [answer.status_code for answer in answers]
+
+
+async def _timed(client: httpx.AsyncClient, path: str) -> tuple[httpx.Response, float]:
+    started = time.perf_counter()
+    response: Any = await client.get(path)
+    return response, time.perf_counter() - started
