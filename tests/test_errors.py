@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -41,7 +42,7 @@ async def test_what_the_framework_refuses_is_a_problem_too(client: httpx.AsyncCl
 
 
 async def test_a_body_too_large_is_refused_without_a_length_too(client: httpx.AsyncClient) -> None:
-    async def chunks() -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(11):
             yield b"x" * 1024 * 1024
 
