@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
@@ -35,6 +36,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from app.connection import DatabaseName, TenantConnection, connector, set_tenant
 from app.settings import Settings
 from app.telemetry import log
+
+ROOT = Path(__file__).parents[1]
 
 type_annotations: dict[Any, Any] = {
     UUID: sa.Uuid(),
@@ -187,8 +190,9 @@ def _config(settings: Settings, name: DatabaseName) -> SQLAlchemyAsyncConfig:
         session_config=AsyncSessionConfig(expire_on_commit=False),
         engine_config=_engine_config(settings, name),
         alembic_config=AlembicAsyncConfig(
-            script_config="alembic.ini",
-            script_location="migrations",
+            script_config=str(ROOT / "alembic.ini"),
+            script_location=str(ROOT / "migrations"),
+            toml_file=str(ROOT / "migrations" / f"{name}.toml"),  # which of the two chains
             version_table_name="alembic_version",
             render_as_batch=False,
             compare_type=True,

@@ -63,7 +63,7 @@ def _messages() -> None:
             name="fk_messages_tenant_id_chat_sessions",
             ondelete="CASCADE",
         ),
-        sa.CheckConstraint("role IN ('user', 'assistant')", name="ck_messages_role"),
+        sa.CheckConstraint("role IN ('user', 'assistant')", name=op.f("ck_messages_role")),
     )
     op.create_index(
         "idx_messages_session_id",

@@ -63,7 +63,7 @@ def _users() -> None:
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name="fk_users_tenant_id_tenants", ondelete="CASCADE"
         ),
-        sa.CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name="ck_users_username"),
+        sa.CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name=op.f("ck_users_username")),
     )
     op.create_index("idx_users_username", "users", ["username"], unique=True)
     op.create_index("idx_users_email", "users", [sa.text("lower(email)")], unique=True)

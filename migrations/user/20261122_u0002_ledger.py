@@ -48,7 +48,7 @@ def _subject_ledger() -> None:
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_error", sa.String(200)),
         sa.PrimaryKeyConstraint("tenant_id", "user_id", name="pk_subject_ledger"),
-        sa.CheckConstraint("state IN ('present', 'deleted')", name="ck_subject_ledger_state"),
+        sa.CheckConstraint("state IN ('present', 'deleted')", name=op.f("ck_subject_ledger_state")),
     )
     op.create_index(
         "idx_subject_ledger_pending",

@@ -66,11 +66,11 @@ END $$
 """
 
 # The credentials for a username, or how long to wait: one round trip before a password is hashed.
-# The attempt counts as failed from the start, so that a thousand sent at once cannot all slip in
-# before the first is counted; `login_succeeded` takes it back. Counts start anew after a quiet
-# hour. Beyond the free ones the delay doubles from one second up to the longest. An address the
-# account has logged in from is spared the account's own delay: a stranger's guesses, however many,
-# never keep the owner out.
+# The attempt counts as failed from the start, and looks once more when it holds the counters: of a
+# thousand sent at once each sees those before it. `login_succeeded` takes it back. Counts start
+# anew after a quiet hour. Beyond the free ones the delay doubles from one second up to the longest.
+# An address the account has logged in from is spared the account's own delay: a stranger's
+# guesses, however many, never keep the owner out. clock_timestamp: now() stands still in a queue.
 LOGIN_ATTEMPT = f"""
 CREATE FUNCTION login_attempt(
     name varchar, account bytea, address bytea, pair bytea, free integer, longest interval
@@ -78,27 +78,35 @@ CREATE FUNCTION login_attempt(
     user_id uuid, tenant_id uuid, password_hash varchar, may_log_in boolean,
     retry_after_seconds double precision
 ) LANGUAGE plpgsql {DEFINER} AS $$
+DECLARE
+    keys bytea[] := ARRAY[account, address, pair];
 BEGIN
-    SELECT extract(epoch FROM max(t.retry_at) - now()) INTO retry_after_seconds
-    FROM login_throttles t
-    WHERE t.key IN (address, pair) OR t.key = account AND NOT EXISTS (
-        SELECT FROM login_throttles known
-        WHERE known.key = pair AND known.succeeded_at > now() - interval '30 days');
-    IF retry_after_seconds > 0 THEN
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    INSERT INTO login_throttles AS t (key, failures)
-    SELECT k.key, 1 FROM unnest(ARRAY[account, address, pair]) AS k(key) ORDER BY k.key
-    ON CONFLICT (key) DO UPDATE SET
+    FOR look IN 1..2 LOOP
+        SELECT extract(epoch FROM max(t.retry_at) - clock_timestamp()) INTO retry_after_seconds
+        FROM login_throttles t
+        WHERE t.key IN (address, pair) OR t.key = account AND NOT EXISTS (
+            SELECT FROM login_throttles known
+            WHERE known.key = pair AND known.succeeded_at > now() - interval '30 days');
+        IF retry_after_seconds > 0 THEN
+            RETURN NEXT;
+            RETURN;
+        END IF;
+        EXIT WHEN look = 2;
+        INSERT INTO login_throttles (key) SELECT k FROM unnest(keys) AS k ORDER BY k
+        ON CONFLICT DO NOTHING;
+        PERFORM FROM login_throttles t WHERE t.key = ANY (keys) ORDER BY t.key FOR UPDATE;
+    END LOOP;
+    UPDATE login_throttles t SET
         failures = CASE WHEN t.updated_at < now() - interval '1 hour' THEN 1
                         ELSE t.failures + 1 END,
-        retry_at = CASE
-            WHEN t.updated_at < now() - interval '1 hour' THEN now()
-            WHEN t.failures < free * CASE WHEN t.key = address THEN 10 ELSE 1 END THEN now()
-            ELSE now() + least(longest, interval '1 second' * power(2, least(20, t.failures
-                - free * CASE WHEN t.key = address THEN 10 ELSE 1 END))) END,
-        updated_at = now();
+        retry_at = clock_timestamp() + CASE
+            WHEN t.updated_at < now() - interval '1 hour' THEN interval '0'
+            WHEN t.failures < limits.free THEN interval '0'
+            ELSE least(longest, interval '1 second'
+                       * power(2, least(20, t.failures - limits.free))) END,
+        updated_at = now()
+    FROM (VALUES (account, free), (address, free * 10), (pair, free)) AS limits (key, free)
+    WHERE t.key = limits.key;
     RETURN QUERY
     SELECT u.id, u.tenant_id, u.password_hash, u.is_active AND NOT u.is_blocked,
         0::double precision
@@ -106,21 +114,26 @@ BEGIN
 END $$
 """
 
-# Also sweeps a few rows nobody has touched for a month.
+# Locks in the order of login_attempt. An address in delay stays so: whoever has one account of
+# their own could else log in between their guesses at others. Also sweeps a few rows nobody has
+# touched for a month.
 LOGIN_SUCCEEDED = f"""
-CREATE FUNCTION login_succeeded(account bytea, address bytea, pair bytea)
-RETURNS void LANGUAGE sql {DEFINER} AS $$
-    UPDATE login_throttles t SET failures = greatest(t.failures - 1, 0), retry_at = now()
-    FROM (SELECT key FROM login_throttles WHERE key IN (account, address)
-          ORDER BY key FOR UPDATE) AS locked
-    WHERE t.key = locked.key;
-    UPDATE login_throttles SET failures = 0, retry_at = now(), succeeded_at = now()
-    WHERE key = pair;
+CREATE FUNCTION login_succeeded(account bytea, address bytea, pair bytea, free integer)
+RETURNS void LANGUAGE plpgsql {DEFINER} AS $$
+BEGIN
+    PERFORM FROM login_throttles t WHERE t.key IN (account, address, pair)
+    ORDER BY t.key FOR UPDATE;
+    UPDATE login_throttles t SET
+        failures = CASE WHEN t.key = pair THEN 0 ELSE greatest(t.failures - 1, 0) END,
+        retry_at = CASE WHEN t.key = address AND t.failures > free * 10 THEN t.retry_at
+                        ELSE now() END,
+        succeeded_at = CASE WHEN t.key = pair THEN now() ELSE t.succeeded_at END
+    WHERE t.key IN (account, address, pair);
     DELETE FROM login_throttles WHERE key IN (
         SELECT old.key FROM login_throttles old
         WHERE old.updated_at < now() - interval '31 days'
-        ORDER BY old.updated_at LIMIT 10 FOR UPDATE SKIP LOCKED)
-$$
+        ORDER BY old.updated_at LIMIT 10 FOR UPDATE SKIP LOCKED);
+END $$
 """
 
 # What a platform administrator needs to see across tenants. No hash leaves through these.
@@ -164,7 +177,7 @@ $$
 SIGNATURES = (
     "authenticate(bytea, interval)",
     "login_attempt(varchar, bytea, bytea, bytea, integer, interval)",
-    "login_succeeded(bytea, bytea, bytea)",
+    "login_succeeded(bytea, bytea, bytea, integer)",
     "platform_tenants(uuid, integer)",
     "platform_users(uuid, integer)",
     "platform_erasures(uuid, integer)",
