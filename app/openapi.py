@@ -24,7 +24,9 @@ from litestar.openapi.spec import (
     Operation,
     PathItem,
     Reference,
+    RequestBody,
     Responses,
+    Schema,
     SecurityRequirement,
     SecurityScheme,
 )
@@ -71,7 +73,10 @@ def openapi_config(version: str) -> OpenAPIConfig:
 
 def complete(openapi: OpenAPI) -> None:
     """Completes, once and in place, what Litestar wrote."""
+    schemas = openapi.components.schemas
     for operation in _operations(openapi):
+        if isinstance(operation.request_body, RequestBody):
+            _complete_body(operation.request_body, schemas)
         operation.summary, operation.description = _described(operation)
         operation.responses = dict(sorted((_errors(operation) | _answers(operation)).items()))
         if operation.security == ANYONE:
@@ -128,6 +133,27 @@ def _described(operation: Operation) -> tuple[str | None, str | None]:
     """A docstring's first line is what the page lists."""
     first, _, rest = (operation.description or operation.summary or "").partition("\n\n")
     return first or None, rest or None
+
+
+def _complete_body(body: RequestBody, schemas: dict[str, Schema]) -> None:
+    """A body that may be null may be left out; a field that is not named is refused."""
+    media = body.content["application/json"]
+    if isinstance(media.schema, Schema):
+        body.required = not media.schema.one_of
+    for name in _named_in(media.schema, schemas):
+        schemas[name].additional_properties = False
+
+
+def _named_in(schema: Schema | Reference | None, schemas: dict[str, Schema]) -> Iterator[str]:
+    """The components that a schema consists of, through lists and alternatives."""
+    if isinstance(schema, Reference):
+        name = schema.ref.rpartition("/")[2]
+        yield from [name] if schemas[name].properties else []
+        fields = (schemas[name].properties or {}).values()
+        yield from (name for field in fields for name in _named_in(field, schemas))
+    elif schema is not None:
+        inner = [*(schema.one_of or []), schema.items]
+        yield from (name for one in inner for name in _named_in(one, schemas))
 
 
 def _errors(operation: Operation) -> Responses:

@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from app.errors import PROBLEM_JSON
+from tests.factories import World
 
 PUBLIC = {"log_in", "get_live", "get_health", "get_ready"}
 NOT_PROBLEMS = {("get_health", "503"), ("get_ready", "503")}
@@ -82,3 +83,22 @@ async def test_the_page_names_no_other_host(client: httpx.AsyncClient) -> None:
         assert f"/schema/static/{asset}" in page.text
         assert (await client.get(f"/schema/static/{asset}")).status_code == 200
     assert (await client.get("/schema/static/nope.js")).status_code == 404
+
+
+def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("Login", "NewUser", "NewMessages", "NewMessage", "Block", "NewChatSession"):
+        assert schemas[name]["additionalProperties"] is False
+    required = {
+        operation["operationId"]: operation["requestBody"]["required"]
+        for _, operation in _operations(document)
+        if "requestBody" in operation
+    }
+    optional = {name for name, is_required in required.items() if not is_required}
+    assert optional == {"create_chat_session", "block_user"}
+
+
+async def test_options_names_the_methods_of_the_path(world: World) -> None:
+    boss = await world.tenant_admin()
+    answer = await boss.http.options(f"/v1/users/{boss.id}")
+    assert answer.headers["allow"] == "DELETE, GET, OPTIONS, PATCH"

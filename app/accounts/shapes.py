@@ -42,7 +42,9 @@ Email = Annotated[
 NewPassword = Annotated[
     str,
     Meta(
-        description="15 to 128 characters of any kind; common ones and your own names are refused",
+        min_length=15,
+        max_length=128,
+        description="Characters of any kind; common passwords and your own names are refused.",
         examples=["a quiet corner of the library"],
     ),
 ]

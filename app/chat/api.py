@@ -19,7 +19,16 @@ from app.chat.service import (
     sessions,
 )
 from app.openapi import problems
-from app.paging import After, Limit, Order, cursor_of, cut, position_after, uuid_after
+from app.paging import (
+    After,
+    AfterPosition,
+    Limit,
+    Order,
+    cursor_of,
+    cut,
+    position_after,
+    uuid_after,
+)
 from app.security import Principal, anyone
 
 T = TypeVar("T")
@@ -179,7 +188,7 @@ class ChatSessionController(Controller):
         session_id: FromPath[UUID],
         messages: NamedDependency[MessageService],
         limit: Limit = 50,
-        after: After = None,
+        after: AfterPosition = None,
         order: Order = "desc",
     ) -> MessagePage:
         """Page through a conversation."""
