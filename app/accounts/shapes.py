@@ -12,6 +12,8 @@ from app.security import Role
 
 # In JavaScript `$` is the end; in Python it also stands before a last newline, hence `(?!\n)`.
 OWN = r"[A-Za-z0-9._-]{1,64}$(?!\n)"
+# Spelt out: Python's and JavaScript's `\s` are not the same characters.
+NEITHER_AT_NOR_SPACE = r"[^@\u0000-\u0020\u007f-\u00a0\u2000-\u200f\u2028-\u202f\u3000\ufeff]"
 TENANT = r"[a-z0-9-]{1,63}"
 
 TenantName = Annotated[
@@ -35,7 +37,7 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=255,
-        pattern=r"^[^@\s\u0000]+@[^@\s\u0000]+$(?!\n)",
+        pattern=rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+$",
         examples=["alice@example.org"],
     ),
 ]

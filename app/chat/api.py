@@ -39,7 +39,7 @@ Title = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
 ]
 Content = Annotated[
-    str, Meta(min_length=1, max_length=1_000_000, pattern=NO_NUL, examples=["Where is it warm?"])
+    str, Meta(min_length=1, max_length=262_144, pattern=NO_NUL, examples=["Where is it warm?"])
 ]
 
 
