@@ -37,7 +37,7 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=255,
-        pattern=rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+$",
+        pattern=rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+$(?!\n)",
         examples=["alice@example.org"],
     ),
 ]
