@@ -8,7 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.settings import DatabaseUrl, Settings, SettingsError
+from app.database_url import DatabaseUrl
+from app.settings import Settings, SettingsError
 
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
@@ -16,13 +17,14 @@ OLDEST_SERVER = 150_000
 # A frozen server says nothing; this long after its own deadline we stop waiting for it.
 GRACE_SECONDS = 2.0
 
+# Also what it could become by SET ROLE.
 LOGIN = """
 SELECT current_setting('server_version_num')::int AS version,
-       rolname AS name, rolsuper, rolbypassrls,
+       bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
        EXISTS (SELECT FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
                AND pg_has_role(relowner, 'MEMBER')) AS owns
-FROM pg_roles WHERE rolname = current_user
+FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
 """
 
 

@@ -36,7 +36,7 @@ from litestar.static_files import (
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from app.errors import BY_STATUS, PROBLEM_JSON, ProblemDetails, problem_details
+from app.problems import BY_STATUS, PROBLEM_JSON, ProblemDetails, problem_details
 from app.security import ANYONE
 
 OURS = Path(__file__).parent / "explorer"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -41,7 +42,7 @@ class Principal:
     tenant_id: UUID
     username: str
     roles: frozenset[Role]
-    token_digest: bytes = b""
+    token_digest: bytes = field(default=b"", repr=False)
 
     @property
     def is_admin(self) -> bool:
@@ -58,7 +59,7 @@ ANYONE: list[SecurityRequirement] = [{}]
 
 
 def is_public(handler: BaseRouteHandler) -> bool:
-    return not isinstance(handler, HTTPRouteHandler) or handler.resolve_security() == ANYONE
+    return isinstance(handler, HTTPRouteHandler) and handler.resolve_security() == ANYONE
 
 
 def requires(*roles: Role) -> Guard:
@@ -87,6 +88,11 @@ def token_digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def normalized(password: str) -> str:
+    """NFC (RFC 8265, OpaqueString): an é is the same whether a keyboard sends one sign or two."""
+    return unicodedata.normalize("NFC", password)
+
+
 class Passwords:
     """argon2id off the event loop, in a bounded pool.
 
@@ -103,11 +109,11 @@ class Passwords:
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
-        return await self._run(self._hasher.hash, password)
+        return await self._run(self._hasher.hash, normalized(password))
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """False for a wrong password, and for no user at all (`stored` None), at equal cost."""
-        matches = await self._run(self._matches, stored or self._nobody, password)
+        matches = await self._run(self._matches, stored or self._nobody, normalized(password))
         return matches and stored is not None
 
     def is_outdated(self, stored: str) -> bool:

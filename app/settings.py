@@ -6,25 +6,14 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg")
-# libpq tunes its own client with these; they mean nothing to asyncpg and would reach the server
-# as settings it does not know.
-CLIENT_ONLY = {
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "gssencmode",
-    "fallback_application_name",
-    "client_encoding",
-}
-OURS = ("DATABASE_", "DB_", "HEALTH_", "LOGIN_", "PASSWORD_", "REQUEST_", "TOKEN_", "MIGRATION_")
+from app.database_url import DatabaseUrl
+
+PREFIXES = "DATABASE_ DB_ HEALTH_ LOGIN_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_ TOKEN_"
+OURS = tuple(PREFIXES.split())
 
 
 class SettingsError(ValueError):
@@ -34,35 +23,6 @@ class SettingsError(ValueError):
 def stop(line: str) -> SystemExit:
     """To raise where a command fails: one plain line, exit code 1, at whatever depth."""
     return SystemExit(f"bicameral: {line}")
-
-
-class DatabaseUrl:
-    """A libpq URL as asyncpg takes it. Its repr and str show neither password nor host."""
-
-    __slots__ = ("connect_timeout_seconds", "dsn", "target", "user")
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in SCHEMES:
-            raise ValueError(f"must begin with postgresql://, not {parts.scheme or 'nothing'}://")
-        options = dict(parse_qsl(parts.query))
-        if options.pop("channel_binding", "prefer") == "require":
-            raise ValueError("channel_binding=require is not supported; use sslmode=verify-full")
-        self.connect_timeout_seconds = _seconds(options.pop("connect_timeout", None))
-        query = urlencode({k: v for k, v in options.items() if k not in CLIENT_ONLY})
-        self.dsn = urlunsplit(("postgresql", parts.netloc, parts.path, query, ""))
-        self.user = options.get("user") or parts.username or ""
-        host = options.get("host") or parts.hostname or ""
-        port = options.get("port") or str(parts.port or 5432)
-        self.target = (host, port, options.get("dbname") or parts.path.lstrip("/"))
-
-    def __repr__(self) -> str:
-        return "DatabaseUrl(**********)"
-
-
-def _seconds(value: str | None) -> float | None:
-    """libpq: an integer; zero, negative or absent means to wait for as long as it takes."""
-    return float(value) if value and float(value) > 0 else None
 
 
 class Settings(BaseSettings):
@@ -87,6 +47,12 @@ class Settings(BaseSettings):
     )
     database_url_general_owner: SecretStr | None = Field(
         None, description="the owner's login for migrations; unset: the service's"
+    )
+    database_url_user_relay: SecretStr | None = Field(
+        None, description="the erasure relay's login; unset: the service's"
+    )
+    database_url_general_relay: SecretStr | None = Field(
+        None, description="the erasure relay's login; unset: the service's"
     )
 
     db_pool_size: int = Field(
@@ -130,6 +96,9 @@ class Settings(BaseSettings):
     request_max_body_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
     )
+    request_grace_seconds: int = Field(
+        20, ge=1, description="when stopping: how long requests under way may still take"
+    )
 
     password_hash_threads: int = Field(2, ge=1, le=64, description="threads that hash passwords")
     password_hash_queue: int = Field(
@@ -138,10 +107,48 @@ class Settings(BaseSettings):
     token_idle_seconds: int = Field(86_400, ge=60, description="a token unused for so long ends")
     token_lifetime_seconds: int = Field(604_800, ge=60, description="a token's longest life")
     login_free_attempts: int = Field(
-        10, ge=1, description="failed logins before an account's or address's delay begins"
+        20, ge=1, description="failed logins before an account's or address's delay begins"
     )
     login_max_delay_seconds: int = Field(
         300, ge=1, description="the longest such delay; it ends by itself"
+    )
+
+    relay: bool = Field(True, description="off: this process erases nobody; `litestar relay` does")
+    relay_workers: int = Field(
+        2, ge=1, le=64, description="erasures at a time, per process; each holds a connection"
+    )
+    relay_poll_seconds: float = Field(
+        1, gt=0, description="how often an idle relay looks for erasures, notified or not"
+    )
+    relay_listen: bool = Field(
+        True, description="be notified of deletions; off behind PgBouncer in transaction mode"
+    )
+    relay_batch_rows: int = Field(
+        2000, ge=1, description="messages and sessions deleted in one transaction, at most"
+    )
+    relay_lease_seconds: float = Field(
+        15, gt=0, description="an erasure held for longer without a sign of life is taken over"
+    )
+    relay_turn_seconds: float = Field(
+        10, gt=0, description="a larger erasure then lets the others go first, and goes on after"
+    )
+    relay_backoff_seconds: float = Field(
+        1, gt=0, description="before an erasure that failed is tried again; doubles each time"
+    )
+    relay_backoff_max_seconds: float = Field(
+        300, gt=0, description="the longest such delay; an erasure is never dropped"
+    )
+    relay_away_max_seconds: float = Field(
+        5, gt=0, description="the longest pause between looks at a database that is away"
+    )
+    relay_stop_seconds: float = Field(
+        3, gt=0, description="a relay that stops gives back what it holds within so long"
+    )
+    relay_reconcile_seconds: float = Field(
+        0, ge=0, description="how often `litestar relay` compares the databases; 0: never"
+    )
+    reconcile_statement_timeout_seconds: float = Field(
+        300, gt=0, description="a comparing statement's longest run"
     )
 
     @field_validator(
@@ -149,6 +156,8 @@ class Settings(BaseSettings):
         "database_url_general",
         "database_url_user_owner",
         "database_url_general_owner",
+        "database_url_user_relay",
+        "database_url_general_relay",
     )
     @classmethod
     def _parse(cls, value: SecretStr | None) -> SecretStr | None:

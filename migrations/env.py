@@ -27,7 +27,8 @@ from sqlalchemy.pool import NullPool
 from app.accounts.models import User
 from app.chat.models import Message
 from app.connection import DATABASES, GRACE_SECONDS, DatabaseName
-from app.settings import DatabaseUrl, Settings, SettingsError, load_settings
+from app.database_url import DatabaseUrl
+from app.settings import Settings, SettingsError, load_settings
 from migrations import lock, privileges
 
 METADATA = {"user": User.metadata, "general": Message.metadata}

@@ -6,7 +6,7 @@ Nothing is patched: the application under test is `create_app` on the clones' UR
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ from app.migrate import upgrade
 from app.server import create_app
 from app.settings import Settings
 from tests.factories import World
+from tests.security import leaks
 
 TEMPLATE = "template_bicameral"
 LOUD = "UNTESTED"
@@ -136,6 +137,14 @@ async def run(server: Server, statement: str, database: str = "postgres") -> Non
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever else a test is about, it fails if it wrote a secret into a log."""
+    report = yield
+    leaks.check(report)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

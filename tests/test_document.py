@@ -8,7 +8,7 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from app.errors import PROBLEM_JSON
+from app.problems import PROBLEM_JSON
 from tests.factories import World
 
 PUBLIC = {"log_in", "get_live", "get_health", "get_ready"}

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from app.errors import to_problem
+from app.problems import problem_response, to_problem
 from tests.factories import World, a_session
 
 BIG = 11 * 1024 * 1024
@@ -106,8 +106,6 @@ async def test_a_fault_of_ours_is_500_and_says_nothing(
     problem = to_problem(RuntimeError(secret))
     assert problem.status == 500
     assert secret not in str(problem)
-    from app.errors import problem_response
-
     response = problem_response(None, RuntimeError(secret))  # type: ignore[arg-type]  # unused
     assert response.status_code == 500
     assert "secret" not in capsys.readouterr().err

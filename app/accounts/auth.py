@@ -7,7 +7,6 @@ import ipaddress
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -15,7 +14,7 @@ from sqlalchemy import delete, insert, literal, select, text, update
 
 from app.accounts.models import AccessToken, User
 from app.db import Database, Databases, UserSession
-from app.errors import TooManyRequests, Unauthenticated
+from app.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.security import (
     Passwords,
     Principal,
@@ -32,7 +31,7 @@ MAX_TOKEN_LENGTH = 100
 
 AUTHENTICATE = text("SELECT * FROM authenticate(:digest, :idle)")
 ATTEMPT = text("SELECT * FROM login_attempt(:username, :account, :address, :pair, :free, :longest)")
-SUCCEEDED = text("SELECT login_succeeded(:account, :address, :pair)")
+SUCCEEDED = text("SELECT login_succeeded(:account, :address, :pair, :free)")
 
 
 async def authenticate(
@@ -87,51 +86,72 @@ class Authenticator:
     async def log_in(self, username: str, password: str, address: str) -> Grant:
         """Raises Unauthenticated, TooManyRequests, and Unavailable when hashing is saturated."""
         keys = _throttle_keys(username, address)
-        row = await self._attempt(username, keys)
-        matches = await self._passwords.verify(row.password_hash, password)
-        if not matches or not row.may_log_in:
-            log.warning("login_refused", reason="credentials", **_digests(keys))
-            raise Unauthenticated(WRONG)
-        return await self._admit(row, password, keys)
+        for _ in range(2):  # once more when the password's hash was replaced meanwhile
+            row = await self._attempt(username, keys)
+            matches = await self._passwords.verify(row.password_hash, password)
+            if not matches or not row.may_log_in:
+                break
+            grant = await self._admit(row, password, keys)
+            if grant is not None:
+                return grant
+        log.warning("login_refused", reason="credentials", **_digests(keys))
+        raise Unauthenticated(WRONG)
+
+    async def confirm(self, principal: Principal, password: str, address: str) -> str:
+        """The hash that the password matches. Throttled like a login: a stolen token guesses too.
+
+        Raises Forbidden, TooManyRequests, and Unavailable.
+        """
+        keys = _throttle_keys(principal.username, address)
+        row = await self._attempt(principal.username, keys)
+        if not await self._passwords.verify(row.password_hash, password):
+            log.warning("login_refused", reason="confirmation", **_digests(keys))
+            raise Forbidden("The current password is wrong.")
+        async with self._database.autocommit() as connection:
+            await connection.execute(SUCCEEDED, self._counted(keys))
+        return row.password_hash
+
+    def _counted(self, keys: dict[str, bytes]) -> dict[str, Any]:
+        return {**keys, "free": self._settings.login_free_attempts}
 
     async def _attempt(self, username: str, keys: dict[str, bytes]) -> Any:
-        limits = {
-            "username": username,
-            "free": self._settings.login_free_attempts,
-            "longest": timedelta(seconds=self._settings.login_max_delay_seconds),
-        }
+        longest = timedelta(seconds=self._settings.login_max_delay_seconds)
+        values = {**self._counted(keys), "username": username, "longest": longest}
         async with self._database.autocommit() as connection:
-            row = (await connection.execute(ATTEMPT, limits | keys)).one()
+            row = (await connection.execute(ATTEMPT, values)).one()
         if row.retry_after_seconds > 0:
             log.warning("login_refused", reason="throttled", **_digests(keys))
             raise TooManyRequests(retry_after_seconds=math.ceil(row.retry_after_seconds))
         return row
 
-    async def _admit(self, row: Any, password: str, keys: dict[str, bytes]) -> Grant:
-        """The last look at the user is the INSERT's own: a block that came between wins."""
+    async def _admit(self, row: Any, password: str, keys: dict[str, bytes]) -> Grant | None:
+        """None if a block, a deletion or another password hash was committed in between."""
         renewed = None
         if self._passwords.is_outdated(row.password_hash):
             renewed = await self._passwords.hash(password)
         token = new_token()
         async with self._database.session(row.tenant_id) as session:
-            expires_at = await self._store(session, row.user_id, token)
+            expires_at = await self._store(session, row, token)
+            if expires_at is None:
+                return None
             if renewed:
-                query = update(User).where(User.id == row.user_id).values(password_hash=renewed)
-                await session.execute(query.where(User.password_hash == row.password_hash))
-            await session.execute(SUCCEEDED, keys)
+                query = update(User).where(User.id == row.user_id)
+                await session.execute(query.values(password_hash=renewed))
+            await session.execute(SUCCEEDED, self._counted(keys))
         return Grant(token, expires_at)
 
-    async def _store(self, session: UserSession, user_id: UUID, token: str) -> datetime:
+    async def _store(self, session: UserSession, row: Any, token: str) -> datetime | None:
+        """The last look at the user is the INSERT's own. It waits for whoever changes them."""
         expires_at = datetime.now(UTC) + timedelta(seconds=self._settings.token_lifetime_seconds)
-        user = select(
-            literal(token_digest(token)), User.tenant_id, User.id, literal(expires_at)
-        ).where(User.id == user_id, User.is_active, ~User.is_blocked)
+        user = (
+            select(literal(token_digest(token)), User.tenant_id, User.id, literal(expires_at))
+            .where(User.id == row.user_id, User.password_hash == row.password_hash)
+            .where(User.is_active, ~User.is_blocked)
+            .with_for_update(key_share=True)
+        )
         columns = ["digest", "tenant_id", "user_id", "expires_at"]
         query = insert(AccessToken).from_select(columns, user).returning(AccessToken.expires_at)
-        stored = await session.scalar(query)
-        if stored is None:
-            raise Unauthenticated(WRONG)
-        return stored
+        return await session.scalar(query)
 
 
 async def log_out(session: UserSession, digest: bytes) -> None:

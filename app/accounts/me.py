@@ -11,11 +11,9 @@ from litestar.params import JSONBody
 from app.accounts import shapes
 from app.accounts.api import Call, accepted, own_names, to
 from app.accounts.auth import Authenticator, log_out
-from app.accounts.models import User
 from app.accounts.passwords import check_password
 from app.accounts.service import UserService, users
 from app.db import UserSession
-from app.errors import Forbidden
 from app.openapi import problems
 from app.security import ANYONE, Passwords, anyone
 
@@ -32,8 +30,7 @@ class AuthController(Controller):
         auth: NamedDependency[Authenticator],
     ) -> shapes.Token:
         """Trade a username, in full, and a password for an access token."""
-        address = request.client.host if request.client else ""
-        grant = await auth.log_in(data.username, data.password, address)
+        grant = await auth.log_in(data.username, data.password, _address(request))
         return shapes.Token(grant.token, "bearer", grant.expires_at)
 
     @post("/logout", status_code=204, guards=[anyone])
@@ -53,39 +50,37 @@ class MeController(Controller):
         """Read your own account."""
         return to(shapes.User, await users.own(request.user))
 
-    @put("/password", status_code=204, responses=problems(403, 409))
+    @put("/password", status_code=204, responses=problems(403, 409, 429))
     async def change_password(
         self,
         request: Call,
         data: JSONBody[shapes.PasswordChange],
         users: NamedDependency[UserService],
         passwords: NamedDependency[Passwords],
+        auth: NamedDependency[Authenticator],
     ) -> None:
         """Change your password; your other tokens end."""
+        was = await auth.confirm(request.user, data.current_password, _address(request))
         user = await users.own(request.user)
         await users.release()
-        await _confirm(passwords, user, data.current_password)
         names = own_names(user.username, user.email)
         check_password(data.new_password, names, path="new_password")
         renewed = await passwords.hash(data.new_password)
         keep = request.user.token_digest
-        await users.set_password(request.user, renewed, was=user.password_hash, keep=keep)
+        await users.set_password(request.user, renewed, was=was, keep=keep)
 
-    @post("/erasure", status_code=202, responses=problems(403, 409))
+    @post("/erasure", status_code=202, responses=problems(403, 409, 429))
     async def erase_me(
         self,
         request: Call,
         data: JSONBody[shapes.CurrentPassword],
         users: NamedDependency[UserService],
-        passwords: NamedDependency[Passwords],
+        auth: NamedDependency[Authenticator],
     ) -> Response[shapes.Erasure]:
         """Delete yourself. Your tokens end now; your conversations are erased next."""
-        user = await users.own(request.user)
-        await users.release()
-        await _confirm(passwords, user, data.current_password)
-        return accepted(await users.remove(request.user, user.id))
+        await auth.confirm(request.user, data.current_password, _address(request))
+        return accepted(await users.remove(request.user, request.user.user_id))
 
 
-async def _confirm(passwords: Passwords, user: User, password: str) -> None:
-    if not await passwords.verify(user.password_hash, password):
-        raise Forbidden("The current password is wrong.")
+def _address(request: Request[Any, Any, Any]) -> str:
+    return request.client.host if request.client else ""

@@ -8,6 +8,7 @@ from functools import cache
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.errors import Invalid
+from app.security import normalized
 
 MIN_CODE_POINTS = 15
 MAX_CODE_POINTS = 128
@@ -18,7 +19,7 @@ PADDING = string.digits + string.punctuation + string.whitespace
 
 def check_password(password: str, names: list[str], *, path: str) -> None:
     """Raises Invalid with the rule that is broken. Any Unicode, no rules of composition."""
-    rule = broken_rule(password, [name.casefold() for name in names if name])
+    rule = broken_rule(normalized(password), [name.casefold() for name in names if name])
     if rule:
         raise Invalid.field(path, rule)
 

@@ -21,10 +21,10 @@ from uuid_utils.compat import uuid7
 from app.accounts.models import AccessToken, SubjectLedger, Tenant, User, UserBlock
 from app.accounts.tenants import TenantService
 from app.db import UserSession, act_in_tenant
-from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.errors import Conflict, Forbidden, NotFound
 from app.security import PLATFORM_TENANT, Principal, Role
 
-ADMINISTRATORS = array([Role.TENANT_ADMIN.value, Role.ADMIN.value])
+ADMINISTRATORS = [Role.TENANT_ADMIN.value, Role.ADMIN.value]
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
 USERS_PAGE = text("SELECT * FROM platform_users(:after, :limit)")
 
@@ -34,7 +34,7 @@ class UserRepository(SQLAlchemyAsyncRepository[User]):
 
 
 class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
-    """Raises NotFound, Forbidden, Conflict and Invalid."""
+    """Raises NotFound, Forbidden and Conflict."""
 
     repository_type = UserRepository
 
@@ -57,7 +57,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         else:
             tenant = await tenants.enter(tenant_id or actor.tenant_id)
         if named and named != tenant.name:
-            raise Invalid.field("username", "Its tenant is another than the user's.")
+            raise Conflict("The username names another tenant than the user's.")
         return tenant, f"\\{tenant.name}\\{own}"
 
     async def add(
@@ -110,10 +110,10 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         user = await self.for_change(actor, user_id)
         if roles is not None:
             _check_grant(actor, await self._tenant(user), roles)
-            await self._keep_an_administrator(actor, user, stays=_administers(roles))
+            await self._keep_an_administrator(actor, user, but=roles)
             user.roles = sorted(set(roles))
         if is_active is False:
-            await self._keep_an_administrator(actor, user, stays=False)
+            await self._keep_an_administrator(actor, user)
             await self.end_tokens(user_id)
         user.is_active = user.is_active if is_active is None else is_active
         user.email = user.email if email is None else email
@@ -122,7 +122,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     async def block(self, actor: Principal, user_id: UUID, reason: str | None) -> User:
         """From the commit on, no token of theirs is good."""
         user = await self.for_change(actor, user_id)
-        await self._keep_an_administrator(actor, user, stays=False)
+        await self._keep_an_administrator(actor, user)
         user.is_blocked = True
         await self.session.merge(
             UserBlock(
@@ -144,7 +144,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     async def remove(self, actor: Principal, user_id: UUID) -> SubjectLedger:
         """Deletes the user with all personal data and tokens; the ledger's entry is the request."""
         user = await self.for_change(actor, user_id)
-        await self._keep_an_administrator(actor, user, stays=False)
+        await self._keep_an_administrator(actor, user)
         await self.session.execute(delete(User).where(User.id == user_id))
         entry = await self.session.get(SubjectLedger, (user.tenant_id, user_id))
         if entry is None:
@@ -185,12 +185,15 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return tenant_id
 
     async def for_change(self, actor: Principal, user_id: UUID) -> User:
-        """The user, locked until the end of the transaction."""
+        """The user, locked until the end of the transaction. Raises Forbidden for one above you."""
         tenant_id = await self._enter(actor, user_id)
         # Before the user's row: two administrators who demote each other must queue here.
         lock = select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True)
         await self.session.execute(lock)
-        return await self._row(tenant_id, user_id, lock=True)
+        user = await self._row(tenant_id, user_id, lock=True)
+        if Role.ADMIN in user.roles and not actor.is_admin:
+            raise Forbidden("Only a platform administrator may change one.")
+        return user
 
     async def _row(self, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> User:
         query = select(User).where(User.tenant_id == tenant_id, User.id == user_id)
@@ -202,16 +205,23 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     async def _tenant(self, user: User) -> Tenant:
         return await TenantService(session=self.session).enter(user.tenant_id)
 
-    async def _keep_an_administrator(self, actor: Principal, user: User, *, stays: bool) -> None:
-        """Refuses what would leave the tenant without anyone to administer it."""
+    async def _keep_an_administrator(
+        self, actor: Principal, user: User, *, but: Sequence[Role] = ()
+    ) -> None:
+        """Refuses what would leave the tenant, or the platform, without an administrator.
+
+        `but` are the roles the user keeps.
+        """
         foreign = actor.is_admin and actor.tenant_id != user.tenant_id
-        if stays or foreign or not _administers(user.roles):
+        lost = _administering(user.roles) - _administering(but)
+        if foreign or not lost or Role.ADMIN in but:
             return
+        needed = [Role.ADMIN.value] if Role.ADMIN in lost else ADMINISTRATORS
         others = await self.session.scalar(
             select(func.count())
             .select_from(User)
             .where(User.tenant_id == user.tenant_id, User.id != user.id)
-            .where(User.is_active, ~User.is_blocked, User.roles.has_any(ADMINISTRATORS))
+            .where(User.is_active, ~User.is_blocked, User.roles.has_any(array(needed)))
         )
         if not others:
             raise Conflict("This is the tenant's last administrator; appoint another one first.")
@@ -222,8 +232,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return user
 
 
-def _administers(roles: Sequence[str]) -> bool:
-    return not {Role.TENANT_ADMIN, Role.ADMIN}.isdisjoint(roles)
+def _administering(roles: Sequence[str]) -> set[str]:
+    return set(ADMINISTRATORS).intersection(roles)
 
 
 def _check_grant(actor: Principal, tenant: Tenant, roles: Sequence[Role]) -> None:
@@ -232,7 +242,7 @@ def _check_grant(actor: Principal, tenant: Tenant, roles: Sequence[Role]) -> Non
     if not actor.is_admin:
         raise Forbidden("Only a platform administrator may grant the role admin.")
     if tenant.name != PLATFORM_TENANT:
-        raise Invalid.field("roles", "The role admin exists in the tenant `platform` only.")
+        raise Conflict("The role admin exists in the tenant `platform` only.")
 
 
 def users(user_session: NamedDependency[UserSession]) -> UserService:

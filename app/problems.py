@@ -1,0 +1,165 @@
+"""From any exception to the answer a client gets: RFC 9457, in one place.
+
+Errors of the driver are told apart by SQLSTATE and constraint name only: their messages carry
+values and names of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from advanced_alchemy.exceptions import NotFoundError
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from app.causes import describe, is_connection_loss, sqlstate
+from app.errors import (
+    BadRequest,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from app.telemetry import log
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+BY_STATUS: dict[int, type[Problem]] = {
+    error.status: error
+    for error in (
+        BadRequest,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        Conflict,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        Invalid,
+        TooManyRequests,
+        Unavailable,
+    )
+}
+
+# HTTPStatus's own phrases for these differ between Python versions.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+# Where a constraint of ours is what tells the client: the constraint, the field, the message.
+CONSTRAINTS: dict[str, Problem] = {
+    "idx_users_username": Conflict("This username is taken; choose another."),
+    "idx_users_email": Conflict("This e-mail address is in use; choose another."),
+    "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
+    "owner_is_open": Unauthenticated(),  # deleted since the token was checked
+}
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
+    """The service's only exception handler."""
+    problem = to_problem(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", status=problem.status, **describe(error))
+    return Response(
+        problem_details(problem),
+        status_code=problem.status,
+        media_type=PROBLEM_JSON,
+        headers=problem.headers,
+    )
+
+
+def problem_details(problem: Problem) -> ProblemDetails:
+    return ProblemDetails(
+        type="about:blank",
+        title=TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=str(problem),
+        errors=problem.errors,
+    )
+
+
+def to_problem(error: BaseException) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case NotFoundError():
+            return NotFound()
+        case ValidationException():
+            return _from_validation(error)
+        case HTTPException():
+            return _from_framework(error)
+        case msgspec.ValidationError():
+            return Invalid(errors=[_field_error(str(error))])
+        case msgspec.DecodeError() | UnicodeDecodeError():
+            return BadRequest()
+        case _:
+            return _from_database(error)
+
+
+def _from_framework(error: HTTPException) -> Problem:
+    problem = BY_STATUS.get(error.status_code, Problem)()
+    problem.headers |= error.headers or {}
+    return problem
+
+
+def _from_validation(error: ValidationException) -> Problem:
+    """Query and path parameters; bodies are decoded by msgspec alone (see server.JsonRequest)."""
+    entries = cast("list[dict[str, str]]", error.extra or [])
+    if any(entry.get("key") == "data" for entry in entries):
+        return BadRequest("This request needs a JSON body.")
+    return Invalid(errors=[FieldError(e.get("key", ""), e.get("message", "")) for e in entries])
+
+
+def _field_error(text: str) -> FieldError:
+    """msgspec ends its messages in ` - at `$.path`` unless the fault is the whole body's."""
+    message, _, path = text.partition(" - at `$")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    where = path.rstrip("`").lstrip(".")
+    if unknown:
+        where = f"{where}.{unknown[1]}".lstrip(".")
+    return FieldError(where, message)
+
+
+def _from_database(error: BaseException) -> Problem:
+    state, constraint = sqlstate(error)
+    if constraint in CONSTRAINTS:
+        return CONSTRAINTS[constraint]
+    if state is None:
+        return Unavailable() if is_connection_loss(error) else Problem()
+    return _from_sqlstate(state)
+
+
+def _from_sqlstate(state: str) -> Problem:
+    """23505 and 23503 are conflicts; other 23 and 22 are values the columns refuse."""
+    match state[:2]:
+        case "23" if state in ("23505", "23503"):
+            return Conflict()
+        case "22" | "23":
+            return Invalid("A value cannot be stored; check the length and characters you sent.")
+        case "08" | "40" | "53" | "55" | "57" | "58":
+            return Unavailable()
+        case _:
+            return Problem()

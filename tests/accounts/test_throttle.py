@@ -1,0 +1,201 @@
+"""Guessing: counted per account, address and both, in the database; nobody is locked out."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import permutations
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.accounts.doors import ELSEWHERE, HERE, guess, superuser, threads_of, try_login, world_on
+from tests.conftest import Servers, settings_for
+from tests.factories import PASSWORD
+
+FREE = 3
+ALICE = "\\acme\\alice"
+QUIET_HOUR = (
+    "UPDATE login_throttles SET updated_at = now() - interval '61 minutes', retry_at = now()"
+)
+DELAY_IS_OVER = "UPDATE login_throttles SET retry_at = now()"
+
+
+@pytest.fixture
+def strict(servers: Servers, database: str) -> Settings:
+    return settings_for(servers, database, login_free_attempts=FREE, login_max_delay_seconds=60)
+
+
+@pytest.fixture
+def database_url(servers: Servers, database: str) -> str:
+    return servers.user.url(database)
+
+
+async def _sql(url: str, statement: str) -> None:
+    async with superuser(url) as connection:
+        await connection.execute(statement)
+
+
+def _is_throttled(response: httpx.Response) -> bool:
+    wait = int(response.headers.get("retry-after", 0))
+    return response.status_code == 429 and 1 <= wait <= 60
+
+
+async def test_an_account_is_throttled_after_a_few_guesses_right_password_or_not(
+    strict: Settings,
+) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        assert await guess(world, ALICE, times=FREE + 1) == [401] * (FREE + 1)
+        assert _is_throttled(await try_login(world, ALICE, "wrong"))
+        assert _is_throttled(await try_login(world, ALICE))
+        answer = (await try_login(world, ALICE)).json()
+        assert (answer["status"], answer["title"]) == (429, "Too Many Requests")
+
+
+async def test_an_account_is_throttled_across_addresses_whether_it_exists_or_not(
+    strict: Settings,
+) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        for name in (ALICE, "\\acme\\nobody"):
+            for number in range(FREE + 1):
+                assert await guess(world, name, at=f"198.51.100.{number}") == [401]
+            assert await guess(world, name, at=ELSEWHERE) == [429]
+
+
+async def test_an_address_is_throttled_across_accounts(strict: Settings) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        for number in range(FREE * 10 + 1):
+            assert await guess(world, f"\\acme\\guess-{number}", at=ELSEWHERE) == [401]
+        assert _is_throttled(await try_login(world, ALICE, at=ELSEWHERE))
+        assert (await try_login(world, ALICE, at=HERE)).status_code == 200
+
+
+async def test_having_an_account_does_not_help_to_guess_at_others(
+    strict: Settings, database_url: str
+) -> None:
+    """A success takes back what it counted itself, not the delay that the address is in."""
+    async with world_on(strict) as world:
+        await world.user("\\acme\\mallory")
+        assert (await try_login(world, "\\acme\\mallory", at=ELSEWHERE)).status_code == 200
+        threads = threads_of(world)
+        threads.hold()
+        late = asyncio.create_task(try_login(world, "\\acme\\mallory", at=ELSEWHERE))
+        await threads.asked.wait()
+        await _sql(database_url, f"UPDATE login_throttles SET failures = {FREE * 10 + 1}")
+        guesses = asyncio.create_task(guess(world, "\\acme\\other", at=ELSEWHERE))
+        threads.release()
+        assert ((await late).status_code, await guesses) == (200, [401])
+        assert await guess(world, "\\acme\\third", at=ELSEWHERE) == [429]
+
+
+async def test_the_count_is_every_workers_and_survives_a_restart(strict: Settings) -> None:
+    async with world_on(strict) as one, world_on(strict) as two:
+        await one.user(ALICE)
+        assert await guess(one, ALICE, times=2) + await guess(two, ALICE, times=2) == [401] * 4
+        assert await guess(one, ALICE) + await guess(two, ALICE) == [429, 429]
+    async with world_on(strict) as three:
+        assert await guess(three, ALICE) == [429]
+
+
+async def test_a_stranger_does_not_keep_the_owner_out(strict: Settings, database_url: str) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        assert (await try_login(world, ALICE, at=HERE)).status_code == 200
+        for _ in range(20):
+            await _sql(database_url, DELAY_IS_OVER)
+            assert await guess(world, ALICE, at=ELSEWHERE) == [401]
+        assert _is_throttled(await try_login(world, ALICE, at="192.0.2.77"))
+        for _ in range(5):
+            assert (await try_login(world, ALICE, at=HERE)).status_code == 200
+
+
+async def test_the_delay_grows_up_to_the_longest_and_ends_by_itself(
+    strict: Settings, database_url: str
+) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        await guess(world, ALICE, times=FREE)
+        waits: list[int] = []
+        for _ in range(9):
+            await _sql(database_url, DELAY_IS_OVER)
+            await guess(world, ALICE)
+            waits.append(int((await try_login(world, ALICE)).headers["retry-after"]))
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        await _sql(database_url, DELAY_IS_OVER)
+        assert (await try_login(world, ALICE)).status_code == 200
+
+
+async def test_of_a_thousand_guesses_at_once_one_is_looked_at(
+    strict: Settings, database_url: str
+) -> None:
+    """At two workers, when the free ones are used up and the delay has just ended."""
+    async with world_on(strict) as one, world_on(strict) as two:
+        await one.user(ALICE)
+        await guess(one, ALICE)
+        await _sql(database_url, "UPDATE login_throttles SET failures = 20, retry_at = now()")
+        threads = [threads_of(one), threads_of(two)]
+        tries = [guess(world, ALICE) for _ in range(500) for world in (one, two)]
+        statuses = [status for answer in await asyncio.gather(*tries) for status in answer]
+        assert statuses.count(401) == sum(thread.given for thread in threads) == 1
+        assert set(statuses) <= {401, 429, 503}  # 503: the pool is only so long
+
+
+async def test_a_quiet_hour_forgets(strict: Settings, database_url: str) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        for _ in range(2):
+            assert await guess(world, ALICE, times=FREE + 2) == [401] * (FREE + 1) + [429]
+            await _sql(database_url, QUIET_HOUR)
+
+
+async def test_an_ipv6_customer_is_one_address(strict: Settings) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        assert (await try_login(world, ALICE, at="2001:db8:0:1::1")).status_code == 200
+        assert await guess(world, ALICE, at=ELSEWHERE, times=FREE + 1) == [401] * (FREE + 1)
+        same, other = "2001:db8:0:1:aaaa:bbbb:cccc:dddd", "2001:db8:0:2::1"
+        assert (await try_login(world, ALICE, at=same)).status_code == 200
+        # The account's delay is over as its owner was here; the stranger brings it back.
+        assert await guess(world, ALICE, at="192.0.2.1") == [401]
+        assert (await try_login(world, ALICE, at=other)).status_code == 429
+
+
+async def test_successes_never_count(strict: Settings) -> None:
+    async with world_on(strict) as world:
+        await world.user(ALICE)
+        for _ in range(FREE * 4):
+            assert (await try_login(world, ALICE)).status_code == 200
+        assert await guess(world, ALICE, times=FREE + 2) == [401] * (FREE + 1) + [429]
+
+
+ATTEMPT = "SELECT FROM login_attempt('x', $1, $2, $3, 100000, interval '1 second')"
+SUCCEEDED = "SELECT login_succeeded($1, $2, $3, 100000)"
+
+
+@pytest.mark.parametrize("keys", [*permutations((b"1", b"2", b"3"))])
+async def test_logins_that_begin_and_end_at_once_do_not_deadlock(
+    database_url: str, keys: tuple[bytes, bytes, bytes]
+) -> None:
+    """Whatever the order of the digests of account, address and pair."""
+
+    async def repeat(statement: str) -> None:
+        async with superuser(database_url) as connection:
+            for _ in range(60):
+                await connection.execute(statement, *keys)
+
+    await asyncio.gather(*map(repeat, [ATTEMPT, SUCCEEDED] * 2))
+
+
+async def test_the_current_password_cannot_be_guessed_with_a_stolen_token(
+    servers: Servers, strict: Settings
+) -> None:
+    async with world_on(strict) as world:
+        alice = await world.someone(ALICE)
+        body = {"current_password": "a wrong guess", "new_password": "x" + PASSWORD}
+        tries = [await alice.http.put("/v1/me/password", json=body) for _ in range(FREE + 2)]
+        assert [answer.status_code for answer in tries] == [403] * (FREE + 1) + [429]
+        erasure = await alice.http.post("/v1/me/erasure", json={"current_password": "a guess"})
+        assert erasure.status_code == 429

@@ -1,0 +1,34 @@
+"""One application and one pair of databases for a whole file: its tests make rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from app.server import create_app
+from tests.conftest import Servers, alive, numbers, run, settings_for
+from tests.security.scene import Scene
+
+
+@pytest.fixture(scope="module")
+async def shared(servers: Servers, template: str) -> AsyncIterator[str]:
+    """The name of the file's two databases."""
+    name = f"test_{next(numbers)}"
+    for server in servers:
+        await run(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield name
+    for server in servers:
+        await run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+async def scene(servers: Servers, shared: str) -> AsyncIterator[Scene]:
+    service = create_app(settings_for(servers, shared, login_free_attempts=10_000))
+    user = await asyncpg.connect(servers.user.url(shared))
+    general = await asyncpg.connect(servers.general.url(shared))
+    async with alive(service):
+        yield Scene(service, user, general)
+    await user.close()
+    await general.close()

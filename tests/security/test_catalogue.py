@@ -1,0 +1,189 @@
+"""What the two databases themselves say about who may do what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.connection import DATABASES, DatabaseName
+from app.dev import create_database
+from app.migrate import upgrade
+from migrations.privileges import PRIVILEGES, Login
+from tests.conftest import Servers, settings_for
+
+RELAY = "bicameral_relay"
+LOGINS: dict[Login, str] = {"service": "bicameral_app", "relay": RELAY}
+# Nobody's tenant's: reached through functions, or only read.
+WITHOUT_TENANT = {
+    "user": {"alembic_version", "login_throttles"},
+    "general": {"alembic_version"},
+}
+TENANT = "NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid)"
+ACROSS = "(CURRENT_USER <> SESSION_USER)"
+
+TABLES = """
+SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS forced
+FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+"""
+POLICIES = """
+SELECT c.relname, p.polname, p.polcmd, p.polpermissive, p.polroles::regrole[]::text[] AS roles,
+       pg_get_expr(p.polqual, p.polrelid) AS using,
+       pg_get_expr(p.polwithcheck, p.polrelid) AS check
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+"""
+UNIQUE = """
+SELECT i.indexrelid::regclass::text AS name, a.attname AS first
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indisunique AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
+"""
+GRANTS = """
+SELECT c.relname AS name, a.privilege_type AS privilege
+FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = $1
+UNION ALL
+SELECT c.relname, a.privilege_type || ' (' || t.attname || ')'
+FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid, aclexplode(t.attacl) a
+WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = $1
+UNION ALL
+SELECT p.proname, a.privilege_type
+FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+WHERE p.pronamespace = 'public'::regnamespace AND a.grantee = $1
+"""
+FUNCTIONS = """
+SELECT p.proname AS name, p.proconfig AS config, p.proowner::regrole::text AS owner,
+       p.prorettype = 'trigger'::regtype AS is_trigger
+FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+"""
+OWNED = "SELECT count(*) FROM pg_shdepend WHERE refobjid = $1::regrole AND deptype = 'o'"
+MIGHT = """
+SELECT rolname FROM pg_roles
+WHERE pg_has_role($1, oid, 'MEMBER')
+AND (rolname <> $1 OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)
+"""
+
+
+@pytest.fixture(scope="module")
+async def deployed(servers: Servers) -> str:
+    """Migrated as for production, where the relay has a login of its own."""
+    name = "deployed"
+    relay = {f"database_url_{n}_relay": getattr(servers, n).url(name, RELAY) for n in DATABASES}
+    for one, server in zip(DATABASES, servers, strict=True):
+        await create_database(server, name)
+        upgrade(settings_for(servers, name, **relay), one)
+    return name
+
+
+@pytest.fixture(params=DATABASES)
+async def catalogue(
+    request: pytest.FixtureRequest, servers: Servers, deployed: str
+) -> AsyncIterator[tuple[DatabaseName, asyncpg.Connection]]:
+    """A look as superuser."""
+    connection = await asyncpg.connect(getattr(servers, request.param).url(deployed))
+    try:
+        yield request.param, connection
+    finally:
+        await connection.close()
+
+
+Catalogue = tuple[DatabaseName, asyncpg.Connection]
+
+
+async def test_every_table_of_a_tenant_is_kept_apart(catalogue: Catalogue) -> None:
+    name, connection = catalogue
+    tables = {row["relname"]: row["forced"] for row in await connection.fetch(TABLES)}
+    assert WITHOUT_TENANT[name] <= set(tables)
+    apart = set(tables) - WITHOUT_TENANT[name]
+    assert [table for table in apart if not tables[table]] == []
+    policies = await connection.fetch(POLICIES)
+    assert {p["relname"] for p in policies if p["polname"] == "tenant"} == apart
+
+
+async def test_a_policy_lets_the_tenant_through_or_the_owners_functions(
+    catalogue: Catalogue,
+) -> None:
+    """One more permissive policy, on any table, would undo all others."""
+    for policy in await catalogue[1].fetch(POLICIES):
+        where = f"{policy['relname']}: {policy['polname']}"
+        assert policy["polcmd"] == b"*", where
+        assert policy["check"] == policy["using"], where
+        if policy["polname"] == "tenant":
+            column = "id" if policy["relname"] == "tenants" else "tenant_id"
+            assert policy["using"] == f"({column} = ({TENANT}", where
+        else:
+            assert policy["using"] == ACROSS, where
+            assert policy["roles"] == ["bicameral_owner"], where
+
+
+async def test_every_unique_key_of_the_general_database_is_led_by_the_tenant(
+    servers: Servers, template: str
+) -> None:
+    connection = await asyncpg.connect(servers.general.url(template))
+    keys = {row["name"]: row["first"] for row in await connection.fetch(UNIQUE)}
+    await connection.close()
+    assert len(keys) >= 5
+    assert [key for key, first in keys.items() if first != "tenant_id"] == []
+
+
+@pytest.mark.parametrize("role", LOGINS.values())
+async def test_a_login_owns_nothing_and_can_become_nobody(catalogue: Catalogue, role: str) -> None:
+    assert await catalogue[1].fetchval(OWNED, role) == 0
+    assert await catalogue[1].fetch(MIGHT, role) == []
+
+
+@pytest.mark.parametrize("login", LOGINS)
+async def test_a_login_has_exactly_the_privileges_of_the_list(
+    catalogue: Catalogue, login: Login
+) -> None:
+    name, connection = catalogue
+    oid = await connection.fetchval("SELECT $1::regrole::oid", LOGINS[login])
+    assert await _grants(connection, oid) == _listed(name, login)
+
+
+async def test_without_a_relays_login_the_service_has_both_lists(
+    servers: Servers, template: str
+) -> None:
+    for name in DATABASES:
+        connection = await asyncpg.connect(getattr(servers, name).url(template))
+        oid = await connection.fetchval("SELECT 'bicameral_app'::regrole::oid")
+        assert await _grants(connection, oid) == _listed(name, "service") | _listed(name, "relay")
+        await connection.close()
+
+
+def _listed(name: DatabaseName, login: Login) -> set[tuple[str, str]]:
+    return {
+        (thing, one)
+        for thing, wanted in PRIVILEGES[name][login].items()
+        for one in re.findall(r"[A-Z]+(?: \([^)]*\))?", wanted)
+    }
+
+
+async def test_public_has_nothing(catalogue: Catalogue) -> None:
+    assert await _grants(catalogue[1], 0) == set()
+    create = "SELECT has_schema_privilege('bicameral_app', 'public', 'CREATE')"
+    assert await catalogue[1].fetchval(create) is False
+
+
+async def _grants(connection: asyncpg.Connection, oid: Any) -> set[tuple[str, str]]:
+    return {(row["name"], row["privilege"]) for row in await connection.fetch(GRANTS, oid)}
+
+
+async def test_definer_functions_are_the_ones_listed_pinned_and_the_owners(
+    catalogue: Catalogue,
+) -> None:
+    name, connection = catalogue
+    functions = await connection.fetch(FUNCTIONS)
+    for function in functions:
+        assert function["owner"] == "bicameral_owner", function["name"]
+        assert function["config"] == ["search_path=public, pg_temp"], function["name"]
+    listed = {
+        thing
+        for wanted in PRIVILEGES[name].values()
+        for thing, what in wanted.items()
+        if what == "EXECUTE"
+    }
+    assert {f["name"] for f in functions if not f["is_trigger"]} == listed

@@ -1,0 +1,212 @@
+"""Who may do what: every operation of the OpenAPI document by everyone who might try.
+
+An operation that is new has no line in EXPECTED, and fails until somebody has thought about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
+from uuid import uuid4
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import OpenAPI
+from litestar.routes import HTTPRoute
+
+from app.accounts.auth import authenticate
+from app.security import is_public
+from app.server import create_app
+from app.settings import Settings
+from tests.factories import PASSWORD
+from tests.security.scene import CALLERS, INSIDE, REFUSED, Scene, Victim
+
+METHODS = ("get", "post", "put", "patch", "delete")
+OPEN_TO_ANYONE = {
+    *("/health", "/health/live", "/health/ready", "/metrics"),
+    *("/schema", "/schema/openapi.json", "/schema/{path:str}", "/schema/static/{file_path:path}"),
+}
+
+Answers = dict[str, int]
+Body = Callable[[Victim], Any]
+
+
+def public(status: int) -> Answers:
+    return dict.fromkeys(CALLERS, status)
+
+
+def inside(status: int, **others: int) -> Answers:
+    """Whoever has a valid token, but for the others."""
+    return dict.fromkeys(REFUSED, 401) | dict.fromkeys(INSIDE, status) | others
+
+
+def owner(status: int) -> Answers:
+    return inside(404, owner=status)
+
+
+def administrators(status: int, elsewhere: int = 404) -> Answers:
+    return inside(status, peer=403, stranger=403, owner=403, foreign_boss=elsewhere)
+
+
+def platform(status: int) -> Answers:
+    return inside(403, root=status)
+
+
+class Rule(NamedTuple):
+    answers: Answers
+    body: Body | None = None
+    shows_conversations: bool = False
+
+
+def always(body: dict[str, Any]) -> Body:
+    def make(_: Victim) -> Any:
+        return body
+
+    return make
+
+
+def a_user(victim: Victim) -> Any:
+    name = f"new-{uuid4().hex}"
+    who = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+    return {**who, "tenant_id": str(victim.owner.tenant_id)}
+
+
+def credentials(victim: Victim) -> Any:
+    return {"username": victim.owner.username, "password": PASSWORD}
+
+
+NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "another quiet corner of it"}
+A_MESSAGE = {"role": "user", "content": "mine"}
+EXPECTED: dict[str, Rule] = {
+    "get_live": Rule(public(200)),
+    "get_health": Rule(public(200)),
+    "get_ready": Rule(public(200)),
+    "log_in": Rule(public(200), credentials),
+    "log_out": Rule(inside(204)),
+    "get_me": Rule(inside(200)),
+    "export_me": Rule(inside(200)),
+    "change_password": Rule(inside(204), always(NEW_PASSWORD)),
+    "erase_me": Rule(inside(202), always({"current_password": PASSWORD})),
+    "create_tenant": Rule(platform(201), always({"name": "fresh"})),
+    "list_tenants": Rule(platform(200)),
+    "get_tenant": Rule(platform(200)),
+    "delete_tenant": Rule(platform(202)),
+    "create_user": Rule(administrators(201), a_user),
+    "list_users": Rule(administrators(200, elsewhere=200)),
+    "get_user": Rule(administrators(200)),
+    "change_user": Rule(administrators(200), always({"is_active": False})),
+    "delete_user": Rule(administrators(202)),
+    "block_user": Rule(administrators(200), always({"reason": "spam"})),
+    "unblock_user": Rule(administrators(200)),
+    "export_user": Rule(administrators(200), shows_conversations=True),
+    "list_erasures": Rule(administrators(200, elsewhere=200)),
+    "get_erasure": Rule(administrators(200)),
+    "create_chat_session": Rule(inside(201), always({"title": "mine"})),
+    "list_chat_sessions": Rule(inside(200)),
+    "get_chat_session": Rule(owner(200)),
+    "rename_chat_session": Rule(owner(200), always({"title": "mine"})),
+    "delete_chat_session": Rule(owner(204)),
+    "create_message": Rule(owner(201), always(A_MESSAGE)),
+    "create_messages": Rule(owner(201), always({"messages": [A_MESSAGE] * 2})),
+    "list_messages": Rule(owner(200)),
+}
+
+
+class Operation(NamedTuple):
+    id: str
+    method: str
+    path: str
+
+
+def operations(document: OpenAPI) -> Iterator[Operation]:
+    for path, item in (document.paths or {}).items():
+        for method in METHODS:
+            operation = getattr(item, method)
+            if operation is not None:
+                yield Operation(operation.operation_id, method, path)
+
+
+def unconnected() -> Litestar:
+    urls = {f"database_url_{name}": f"postgresql://u@h/{name}" for name in ("user", "general")}
+    return create_app(Settings.model_validate(urls))
+
+
+OPERATIONS = {operation.id: operation for operation in operations(unconnected().openapi_schema)}
+
+
+def test_every_operation_has_an_expectation_and_every_expectation_an_operation() -> None:
+    assert set(EXPECTED) == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_each_caller_is_answered_as_their_role_allows(scene: Scene, name: str) -> None:
+    rule = EXPECTED[name]
+    wrong = [fault for kind in CALLERS for fault in await _faults(scene, name, rule, kind)]
+    assert wrong == []
+
+
+async def _faults(scene: Scene, name: str, rule: Rule, kind: str) -> list[str]:
+    victim = await scene.victim()
+    caller = await scene.caller(kind, victim)
+    before = await scene.state(victim.owner.tenant_id)
+    response = await _call(caller, OPERATIONS[name], rule, victim)
+    faults = [f"{kind}: {fault}" for fault in _told(response, rule, kind, victim)]
+    if response.status_code != rule.answers[kind]:
+        faults.append(f"{kind}: {response.status_code}, not {rule.answers[kind]}")
+    if rule.answers[kind] >= 400 and await scene.state(victim.owner.tenant_id) != before:
+        faults.append(f"{kind}: refused, and yet something changed")
+    return faults
+
+
+async def _call(
+    caller: httpx.AsyncClient, operation: Operation, rule: Rule, victim: Victim
+) -> httpx.Response:
+    user_id = victim.doomed_id if operation.id == "get_erasure" else victim.owner.id
+    path = operation.path.format(
+        user_id=user_id, session_id=victim.session_id, tenant_id=victim.owner.tenant_id
+    )
+    body = rule.body(victim) if rule.body else None
+    return await caller.request(operation.method, path, json=body)
+
+
+def _told(response: httpx.Response, rule: Rule, kind: str, victim: Victim) -> list[str]:
+    """What of the victim stands in an answer that is not for them; and what each must bear."""
+    hidden: tuple[str, ...] = ()
+    if response.is_error or kind not in ("boss", "root", "owner"):
+        hidden = victim.marks
+    elif kind != "owner" and not rule.shows_conversations:
+        hidden = victim.secrets
+    told = [f"is told {mark}" for mark in hidden if mark in response.text]
+    if response.request.url.path.startswith("/v1/"):
+        told += [] if response.headers.get("cache-control") == "no-store" else ["may be cached"]
+    return told
+
+
+def _handlers() -> Iterator[tuple[str, HTTPRouteHandler]]:
+    for route in unconnected().routes:
+        assert isinstance(route, HTTPRoute), f"{route.path}: neither guards nor matrix see it"
+        for handler in route.route_handlers:
+            if handler.http_methods != {"OPTIONS"}:
+                yield route.path, handler
+
+
+def test_every_route_has_a_guard_or_is_declared_public() -> None:
+    bare = [
+        f"{handler.handler_name} {path}"
+        for path, handler in _handlers()
+        if path.startswith("/v1/") and handler.handler_name != "log_in" and not _guarded(handler)
+    ]
+    assert bare == []
+
+
+def _guarded(handler: HTTPRouteHandler) -> bool:
+    first, *others = cast("Any", handler).resolve_guards()
+    roles = [getattr(guard.func, "roles", ()) for guard in others]
+    return first is authenticate and any(roles) and not is_public(handler)
+
+
+def test_outside_the_api_only_a_few_routes_are_there() -> None:
+    outside = {path for path, _ in _handlers() if not path.startswith("/v1/")}
+    assert outside == OPEN_TO_ANYONE
