@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 from litestar.plugins import CLIPlugin
@@ -15,8 +15,12 @@ from app.accounts.operators import Operators
 from app.accounts.shapes import Email, NewUsername, TenantName
 from app.db import Databases
 from app.dev import dev
-from app.errors import Invalid, Problem, to_problem
+from app.erasure.commands import receipts, relay
+from app.erasure.reconcile_command import reconcile
+from app.errors import Invalid, Problem
 from app.migrate import database_group
+from app.problems import to_problem
+from app.run import improve
 from app.security import PLATFORM_TENANT, Passwords, Role
 from app.settings import Settings, SettingsError, load_settings, stop
 
@@ -30,23 +34,9 @@ class Commands(CLIPlugin):
         self._settings = settings
 
     def on_cli_init(self, cli: click.Group) -> None:
-        for command in (database_group, dev, tenants, users):
+        for command in (database_group, dev, relay, reconcile, receipts, tenants, users):
             cli.add_command(command)
-        run = cli.commands["run"]
-        if run.callback is not None:
-            run.callback = self._checked(run.callback)
-
-    def _checked(self, run: Callable[..., None]) -> Callable[..., None]:
-        """What must stop the start does so with one line, before a server is there to log it."""
-
-        def checked(*args: Any, **kwargs: Any) -> None:
-            try:
-                asyncio.run(Databases.create(self._settings).check())
-            except SettingsError as error:
-                raise stop(str(error)) from None
-            run(*args, **kwargs)
-
-        return checked
+        improve(cli.commands["run"], self._settings)
 
 
 def _run(work: Callable[[Operators], Awaitable[T]]) -> T:
@@ -81,6 +71,8 @@ def _password(from_stdin: bool) -> str:
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
+# Plain strings: of an enum's members click would take the names, in capitals.
+ROLES = click.Choice([role.value for role in Role])
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input, one line."
 )
@@ -115,10 +107,10 @@ def users() -> None:
 @click.argument("name")
 @click.option("--tenant", help="The tenant's name; not needed where NAME is in full.")
 @click.option("--email", required=True)
-@click.option("--role", "roles", multiple=True, type=click.Choice([*Role]), default=[Role.MEMBER])
+@click.option("--role", "roles", multiple=True, type=ROLES, default=[Role.MEMBER.value])
 @password_stdin
 def create_user(
-    name: str, tenant: str | None, email: str, roles: tuple[Role, ...], password_stdin: bool
+    name: str, tenant: str | None, email: str, roles: tuple[str, ...], password_stdin: bool
 ) -> None:
     """Create the user NAME. --role admin makes a platform administrator."""
     username = _in_full(name, PLATFORM_TENANT if Role.ADMIN in roles else tenant)

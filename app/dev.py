@@ -105,8 +105,10 @@ def _settings(user: Server, general: Server) -> Settings:
         {
             "database_url_user": user.url("bicameral", "bicameral_app"),
             "database_url_user_owner": user.url("bicameral", "bicameral_owner"),
+            "database_url_user_relay": user.url("bicameral", "bicameral_relay"),
             "database_url_general": general.url("bicameral", "bicameral_app"),
             "database_url_general_owner": general.url("bicameral", "bicameral_owner"),
+            "database_url_general_relay": general.url("bicameral", "bicameral_relay"),
         }
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -13,15 +14,21 @@ from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins import PluginProtocol
+from litestar.routes import HTTPRoute
+from litestar.types import Message, Scope
 
 from app.accounts.api import TenantController, UserController
 from app.accounts.auth import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
 from app.chat.api import ChatSessionController
 from app.db import Databases
-from app.errors import UnsupportedMediaType, problem_response
+from app.erasure.api import ErasureController, get_metrics
+from app.erasure.relay import running
+from app.errors import UnsupportedMediaType
+from app.export import ExportController
 from app.health import HealthController
 from app.openapi import complete, openapi_config
+from app.problems import problem_response
 from app.security import Passwords
 from app.settings import Settings
 from app.telemetry import configure_logs, log_requests
@@ -47,6 +54,31 @@ async def refuse_other_media(request: Request[Any, Any, Any]) -> None:
             raise UnsupportedMediaType
 
 
+async def set_headers(message: Message, scope: Scope) -> None:
+    """No cache on the way may keep an answer of the API, an error included.
+
+    Allow: Litestar's own OPTIONS names the methods of one handler, not of the path.
+    """
+    if message["type"] != "http.response.start":
+        return
+    if scope["path"].startswith("/v1/"):
+        message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
+    if (
+        scope["type"] == "http"
+        and scope["method"] == "OPTIONS"
+        and message["status"] == HTTPStatus.NO_CONTENT
+    ):
+        others = [(name, value) for name, value in message["headers"] if name != b"allow"]
+        message["headers"] = [*others, (b"allow", _methods(scope))]
+
+
+def _methods(scope: Scope) -> bytes:
+    template = scope["path_template"]
+    routes = [route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute)]
+    methods = {m for route in routes if route.path_format == template for m in route.methods}
+    return ", ".join(sorted(methods)).encode()
+
+
 def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Litestar:
     """The service on these settings. Nothing connects before the first request or the start."""
     configure_logs()
@@ -54,16 +86,17 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     passwords = Passwords(settings)
     authenticator = Authenticator(databases, passwords, settings)
     app = Litestar(
-        route_handlers=[_v1(databases, passwords, authenticator), HealthController],
+        route_handlers=[_v1(databases, passwords, authenticator), HealthController, get_metrics],
         state=State({"settings": settings, "databases": databases, "passwords": passwords}),
         plugins=[
             SQLAlchemyInitPlugin([databases.user.config, databases.general.config]),
             *plugins,
         ],
-        lifespan=[_lifespan(databases, passwords)],
+        lifespan=[_lifespan(settings, databases, passwords)],
         middleware=[log_requests],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
+        before_send=[set_headers],
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
@@ -82,6 +115,8 @@ def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator
             TenantController,
             UserController,
             ChatSessionController,
+            ErasureController,
+            ExportController,
         ],
         guards=[authenticate],
         dependencies={
@@ -92,12 +127,13 @@ def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator
     )
 
 
-def _lifespan(databases: Databases, passwords: Passwords) -> Any:
+def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) -> Any:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         await databases.check()
         try:
-            yield
+            async with running(settings) if settings.relay else nullcontext():
+                yield
         finally:
             passwords.close()
 

@@ -22,10 +22,32 @@ from app.db import GeneralBase
 DEFAULT_TITLE = "New Conversation"
 
 
+class Owner(GeneralBase):
+    """Whom sessions belong to; only ever moves on, and is never removed: open, closed, erased.
+
+    `chat_sessions` and `messages` count what was purged so far.
+    """
+
+    __tablename__ = "owners"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "user_id"),
+        CheckConstraint("state IN ('open', 'closed', 'erased')", name="state"),
+    )
+
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(String(10), server_default=text("'open'"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    closed_at: Mapped[datetime | None]
+    chat_sessions: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    messages: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
 class ChatSession(GeneralBase):
     __tablename__ = "chat_sessions"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id"),
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["owners.tenant_id", "owners.user_id"]),
         Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "id"),
     )
 
@@ -58,3 +80,24 @@ class Message(GeneralBase):
     role: Mapped[str] = mapped_column(String(20))
     content: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ErasureReceipt(GeneralBase):
+    """That an owner's conversations are gone. Written by append_receipt alone, never changed."""
+
+    __tablename__ = "erasure_receipts"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "user_id"),
+        CheckConstraint("remaining = 0", name="remaining"),
+        Index("idx_erasure_receipts_seq", "seq"),
+    )
+
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    chat_sessions: Mapped[int] = mapped_column(BigInteger)
+    messages: Mapped[int] = mapped_column(BigInteger)
+    remaining: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[datetime]
+    prev_hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))

@@ -18,11 +18,28 @@ from uuid_utils.compat import uuid7
 
 from app.chat.models import DEFAULT_TITLE, ChatSession, Message
 from app.db import GeneralSession
-from app.errors import NotFound
+from app.errors import NotFound, Unauthenticated
 from app.security import Principal
 
 T = TypeVar("T")
 MessageRole = Literal["user", "assistant"]
+
+# Locks the owner in the statement that inserts: an erasure closes the owner, then waits for such
+# locks. No row back means that the owner is closed, or was never seen here.
+OPEN = text("""
+WITH owner AS (
+    SELECT tenant_id, user_id FROM owners
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND state = 'open' FOR KEY SHARE
+)
+INSERT INTO chat_sessions (tenant_id, id, user_id, title)
+SELECT owner.tenant_id, CAST(:id AS uuid), owner.user_id, CAST(:title AS varchar) FROM owner
+RETURNING id, title, message_count, created_at, updated_at
+""")
+
+# On first use. A closed one stays closed.
+MAKE_OWNER = text("""
+INSERT INTO owners (tenant_id, user_id) VALUES (:tenant_id, :user_id) ON CONFLICT DO NOTHING
+""")
 
 # Raising the count takes the session's row lock, so concurrent writers queue here and positions
 # come out gapless; a session that is not this user's yields no row and nothing is inserted.
@@ -50,14 +67,20 @@ class ChatSessionService(SQLAlchemyAsyncRepositoryService[ChatSession, ChatSessi
 
     repository_type = ChatSessionRepository
 
-    async def open(self, owner: Principal, title: str | None) -> ChatSession:
-        session = ChatSession(
-            tenant_id=owner.tenant_id,
-            id=uuid7(),
-            user_id=owner.user_id,
-            title=title if title is not None else DEFAULT_TITLE,
-        )
-        return await self.create(session, auto_refresh=False)
+    async def open(self, owner: Principal, title: str | None) -> Row[Any]:
+        """One round trip, but for the first session ever. Raises Unauthenticated for a user who
+        was deleted since the token was checked.
+        """
+        values = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
+        new = values | {"id": uuid7(), "title": title if title is not None else DEFAULT_TITLE}
+        session = self.repository.session
+        opened = (await session.execute(OPEN, new)).one_or_none()
+        if opened is None:
+            await session.execute(MAKE_OWNER, values)
+            opened = (await session.execute(OPEN, new)).one_or_none()
+        if opened is None:
+            raise Unauthenticated
+        return opened
 
     async def of_user(
         self, owner: Principal, *, limit: int, after: UUID | None

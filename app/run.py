@@ -1,0 +1,69 @@
+"""`litestar run`, made fit for operators: it looks first, and it stops with all its workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import click
+import uvicorn
+
+from app.db import Databases
+from app.settings import Settings, SettingsError, stop
+
+# A developer's switches; Litestar's own command knows what to do with them.
+FOR_DEVELOPERS = (
+    "reload",
+    "reload_dir",
+    "reload_include",
+    "reload_exclude",
+    "debug",
+    "pdb",
+    "create_self_signed_cert",
+)
+
+
+def improve(command: click.Command, settings: Settings) -> None:
+    """Litestar's command with its options, but another way to run.
+
+    Its own starts several workers through a child process that a SIGTERM never reaches.
+    """
+    if command.callback is not None:
+        command.callback = _instead_of(command.callback, settings)
+
+
+def _instead_of(run: Callable[..., None], settings: Settings) -> Callable[..., None]:
+    def look_first(**options: Any) -> None:
+        _check(settings)
+        if any(options[name] for name in FOR_DEVELOPERS):
+            run(**options)
+        else:
+            _serve(settings, **options)
+
+    return look_first
+
+
+def _check(settings: Settings) -> None:
+    """What must stop the start does so with one line, before a server is there to log it."""
+    try:
+        asyncio.run(Databases.create(settings).check())
+    except SettingsError as error:
+        raise stop(str(error)) from None
+
+
+def _serve(settings: Settings, **options: Any) -> None:
+    uvicorn.run(
+        "app:create_app",
+        factory=True,
+        host=options["host"],
+        port=options["port"],
+        fd=options["fd"],
+        uds=options["uds"],
+        workers=options["wc"],
+        ssl_certfile=options["ssl_certfile"],
+        ssl_keyfile=options["ssl_keyfile"],
+        access_log=False,  # telemetry.log_requests writes a line for each request
+        server_header=False,
+        timeout_graceful_shutdown=settings.request_grace_seconds,
+    )

@@ -1,0 +1,162 @@
+"""What each login may do, and nothing else: a new table or function is one line here.
+
+Applied after every migration, by the owner, and exact: whatever is not listed is taken away,
+from PUBLIC too, to whom PostgreSQL gives EXECUTE on every new function.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+from alembic.util import CommandError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.connection import DatabaseName
+from app.database_url import DatabaseUrl
+from app.settings import Settings
+
+Login = Literal["service", "relay"]
+
+LOGINS: dict[Login, str] = {"service": "", "relay": "_relay"}  # DATABASE_URL_USER_RELAY
+EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
+LOCK = "UPDATE (created_at)"  # SELECT … FOR UPDATE or SHARE needs UPDATE of some column
+PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
+    "user": {
+        "service": {
+            "alembic_version": "SELECT",
+            "tenants": EVERYTHING,
+            "users": EVERYTHING,
+            "user_blocks": EVERYTHING,
+            "access_tokens": "SELECT, INSERT, DELETE",
+            "subject_ledger": "SELECT",
+            # login_throttles: through the functions only
+            "authenticate": "EXECUTE",
+            "login_attempt": "EXECUTE",
+            "login_succeeded": "EXECUTE",
+            "platform_tenants": "EXECUTE",
+            "platform_users": "EXECUTE",
+            "platform_erasures": "EXECUTE",
+            "tenant_of_user": "EXECUTE",
+            "tenant_named": "EXECUTE",
+            "erasure_backlog": "EXECUTE",
+        },
+        "relay": {
+            "claim_erasure": "EXECUTE",
+            "renew_erasure": "EXECUTE",
+            "acknowledge_erasure": "EXECUTE",
+            "postpone_erasure": "EXECUTE",
+            "release_erasure": "EXECUTE",
+            "erasure_backlog": "EXECUTE",
+            "ledger_digest": "EXECUTE",
+            "ledger_keys": "EXECUTE",
+            "ledger_suspects": "EXECUTE",
+            "ledger_facts": "EXECUTE",
+            "ledger_is_empty": "EXECUTE",
+            "mend_ledger": "EXECUTE",
+        },
+    },
+    "general": {
+        "service": {
+            "alembic_version": "SELECT",
+            "chat_sessions": EVERYTHING,
+            "messages": EVERYTHING,
+            "owners": f"SELECT, INSERT, {LOCK}",
+        },
+        "relay": {
+            "chat_sessions": f"SELECT, DELETE, {LOCK}",
+            "messages": "SELECT, DELETE",
+            "owners": "SELECT, INSERT, UPDATE",
+            "erasure_receipts": "SELECT",
+            "append_receipt": "EXECUTE",
+            "exported_receipts": "EXECUTE",
+            "owner_digest": "EXECUTE",
+            "owner_keys": "EXECUTE",
+            "owner_suspects": "EXECUTE",
+            "owner_facts": "EXECUTE",
+            "stray_messages": "EXECUTE",
+            "broken_receipts": "EXECUTE",
+        },
+    },
+}
+
+ROLE_EXISTS = sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+QUOTED = sa.text("SELECT quote_ident(:role)")
+
+# The owner's own only: neither an extension's, nor what a superuser keeps here.
+THINGS = sa.text("""
+SELECT name, kind, quoted
+FROM (
+    SELECT relname, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass::text,
+           'pg_class'::regclass, oid, relowner
+    FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    UNION ALL
+    SELECT proname, 'ROUTINE', oid::regprocedure::text, 'pg_proc'::regclass, oid, proowner
+    FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+) AS things (name, kind, quoted, catalogue, oid, owner)
+WHERE pg_has_role(owner, 'USAGE')
+AND NOT EXISTS (
+    SELECT FROM pg_depend d
+    WHERE d.classid = catalogue AND d.objid = things.oid AND d.deptype = 'e')
+""")
+
+
+class Thing(NamedTuple):
+    """A table, view, sequence or function; `quoted` as SQL takes it, a function with its types."""
+
+    name: str
+    kind: str
+    quoted: str
+
+
+async def logins(
+    connection: AsyncConnection, settings: Settings, name: DatabaseName
+) -> dict[Login, str]:
+    """The roles the URLs name, but the owner's own. Raises if there is none of that name."""
+    owner = await connection.scalar(sa.text("SELECT current_user"))
+    found: dict[Login, str] = {}
+    for login, suffix in LOGINS.items():
+        variable = f"database_url_{name}{suffix}"
+        if (value := getattr(settings, variable)) is None:
+            continue
+        role = _role(value.get_secret_value())
+        if not await connection.scalar(ROLE_EXISTS, {"role": role}):
+            raise CommandError(
+                f'{variable.upper()}: its role "{role}" does not exist; create it first'
+            )
+        if role != owner:
+            found[login] = role
+    return found
+
+
+def _role(url: str) -> str:
+    return DatabaseUrl(url).user or os.environ.get("PGUSER") or getpass.getuser()
+
+
+async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Login, str]) -> None:
+    """In the caller's transaction, so that nobody is without their rights meanwhile."""
+    things = [Thing(*row) for row in await connection.execute(THINGS)]
+    quoted: dict[Login, str] = {
+        login: await connection.scalar(QUOTED, {"role": role}) for login, role in roles.items()
+    }
+    everyone = ", ".join(("PUBLIC", *quoted.values()))
+    statements = [f"REVOKE ALL ON {one.kind} {one.quoted} FROM {everyone}" for one in things]
+    for login in LOGINS:
+        # Without a login of its own, the relay runs with the service's.
+        role = quoted.get(login) or quoted.get("service")
+        if role:
+            statements += _grants(things, PRIVILEGES[name][login], role)
+    for statement in statements:
+        await connection.exec_driver_sql(statement)
+
+
+def _grants(things: list[Thing], wanted: dict[str, str], role: str) -> list[str]:
+    """For what there is at this revision."""
+    return [
+        f"GRANT {wanted[one.name]} ON {one.kind} {one.quoted} TO {role}"
+        for one in things
+        if one.name in wanted and (one.kind == "ROUTINE") == (wanted[one.name] == "EXECUTE")
+    ]
