@@ -1,0 +1,163 @@
+"""What may differ between the two databases, what each difference proves, and what mends it.
+
+A row is touched only where the other database, or a key of its own, proves it wrong:
+
+- A receipt, or an owner that the relay has closed (it notes when), proves a deletion that was
+  committed: the relay closes for nothing else, and no deletion is ever taken back. So a user
+  database that does not know of it was restored to before it, and the user is deleted again.
+- An owner closed by hand proves nothing. It is reported and left alone.
+- A ledger entry 'deleted' is final. Whatever the general database holds of such a user is erased;
+  a receipt there may be stays as it is, for what it says was true.
+- A user without an entry is there: the entry is made. An entry 'present' without a user is of a
+  user deleted past the trigger: a deletion like any other.
+- A stranger has rows here, and neither a user nor an entry there. Entries are never removed, so
+  either the rows were slipped in, or the user database was restored to before the user was
+  created. Nobody can log in as them or ask for their erasure, ever: nobody owns these rows, and
+  --repair erases them with a receipt. An operator who may yet find a later backup of the user
+  database says --keep-strangers. A user database that never knew anybody is the wrong one, and
+  has no say.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    USER_RESTORED = "user_restored"
+    USER_RETURNED = "user_returned"
+    ERASURE_LOST = "erasure_lost"
+    ROWS_LEFT = "rows_left"
+    ENTRY_LOST = "entry_lost"
+    USER_LOST = "user_lost"
+    OWNER_LOST = "owner_lost"
+    STRANGER = "stranger"
+    UNPROVED = "unproved"
+    STRAY_MESSAGES = "stray_messages"
+    GUARD_MISSING = "guard_missing"
+    GUARD_OFF = "guard_off"
+    NOT_VALIDATED = "not_validated"
+    CHAIN_BROKEN = "chain_broken"
+
+
+MEANING = {
+    Kind.USER_RESTORED: "erased in the general database, yet not deleted in the user database",
+    Kind.USER_RETURNED: "deleted, yet there is a user",
+    Kind.ERASURE_LOST: "delivered, yet the general database has not that receipt",
+    Kind.ROWS_LEFT: "erased, yet there are sessions",
+    Kind.ENTRY_LOST: "a user whom the ledger does not know",
+    Kind.USER_LOST: "present in the ledger, yet there is no user",
+    Kind.OWNER_LOST: "sessions without an owner",
+    Kind.STRANGER: "an owner whom the user database never knew",
+    Kind.UNPROVED: "closed by no relay; look into it",
+    Kind.STRAY_MESSAGES: "messages without their session",
+    Kind.GUARD_MISSING: "is missing",
+    Kind.GUARD_OFF: "is off",
+    Kind.NOT_VALIDATED: "is not validated",
+    Kind.CHAIN_BROKEN: "breaks the chain of receipts; compare it with an export",
+}
+
+# What mend_ledger is told, for those that are mended in the user database.
+VERDICTS = {
+    Kind.USER_RESTORED: "deleted",
+    Kind.USER_RETURNED: "deleted",
+    Kind.ERASURE_LOST: "again",
+    Kind.ROWS_LEFT: "again",
+    Kind.ENTRY_LOST: "present",
+    Kind.USER_LOST: "gone",
+    Kind.STRANGER: "gone",
+}
+
+
+class Key(NamedTuple):
+    """Whom facts are about."""
+
+    tenant_id: UUID
+    user_id: UUID
+
+
+class Difference(NamedTuple):
+    """`thing` is a trigger or constraint, or a receipt's number."""
+
+    kind: Kind
+    tenant_id: UUID | None = None
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    thing: str | None = None
+
+    @property
+    def key(self) -> Key | None:
+        if self.tenant_id is None or self.user_id is None:
+            return None
+        return Key(self.tenant_id, self.user_id)
+
+    def __str__(self) -> str:
+        ids = {"tenant": self.tenant_id, "user": self.user_id, "session": self.session_id}
+        where = [f"{name} {value}" for name, value in ids.items() if value]
+        if self.thing:
+            where.append(self.thing)
+        return f"{self.kind}: {', '.join(where)}: {self.meaning}"
+
+    @property
+    def meaning(self) -> str:
+        return MEANING[self.kind]
+
+
+class UserFacts(NamedTuple):
+    """By the user database. As it stands here: simply there."""
+
+    is_user: bool = True
+    state: str | None = "present"
+    is_pending: bool = False
+    receipt: str | None = None
+
+
+class OwnerFacts(NamedTuple):
+    """By the general database. As it stands here: simply open."""
+
+    state: str | None = "open"
+    is_dated: bool = False
+    receipt: str | None = None
+    has_sessions: bool = True
+
+    @property
+    def is_gone(self) -> bool:
+        return self.state in ("closed", "erased") or self.receipt is not None
+
+    @property
+    def is_proof(self) -> bool:
+        return self.is_dated or self.receipt is not None
+
+    @property
+    def is_anything(self) -> bool:
+        return self.state is not None or self.has_sessions
+
+
+def compare(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+    if user.state == "deleted":
+        return _of_the_deleted(user, owner)
+    if owner.is_gone:
+        return Kind.USER_RESTORED if owner.is_proof else Kind.UNPROVED
+    if user.is_user:
+        return _of_the_living(user, owner)
+    if user.state == "present":
+        return Kind.USER_LOST
+    return Kind.STRANGER if owner.is_anything else None
+
+
+def _of_the_deleted(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+    if user.is_user:
+        return Kind.USER_RETURNED
+    if user.is_pending:
+        return None  # the relay's, whatever there is yet
+    if user.receipt is None or (owner.state, owner.receipt) != ("erased", user.receipt):
+        return Kind.ERASURE_LOST
+    return Kind.ROWS_LEFT if owner.has_sessions else None
+
+
+def _of_the_living(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+    if user.state is None:
+        return Kind.ENTRY_LOST
+    return Kind.OWNER_LOST if owner.state is None and owner.has_sessions else None
