@@ -1,0 +1,29 @@
+# The service, without its migrations run: `litestar database upgrade` in the same image does that,
+# as the owner of the tables, before the service starts (docker-compose.yml shows how).
+
+FROM python:3.13-slim AS build
+RUN pip install --no-cache-dir uv==0.13.9
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
+WORKDIR /srv/bicameral
+# The libraries first: they change less often than our code, and this layer is kept until they do.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --frozen --no-dev --no-install-project
+COPY README.md LICENSE alembic.ini ./
+COPY migrations migrations
+COPY app app
+RUN uv sync --frozen --no-dev \
+    && python -m compileall -q --invalidation-mode unchecked-hash app migrations
+
+FROM python:3.13-slim
+ENV PATH=/srv/bicameral/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Where it was built: the environment refers to this folder.
+WORKDIR /srv/bicameral
+COPY --from=build /srv/bicameral/.venv .venv
+COPY --from=build /srv/bicameral/alembic.ini ./
+COPY --from=build /srv/bicameral/migrations migrations
+COPY --from=build /srv/bicameral/app app
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+CMD ["litestar", "run", "--host", "0.0.0.0", "--port", "8000"]

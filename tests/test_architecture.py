@@ -1,0 +1,148 @@
+"""What no reader should have to keep in mind: rules of the house, read off the code itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+import asyncpg
+import pytest
+
+from app.db import GeneralBase, UserBase
+from app.settings import Settings
+from tests.conftest import Servers
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+LONGEST_FILE = 250
+MEDIAN_FUNCTION = 10
+IGNORE = re.compile(r"# (?:type|pyright): ignore")
+IGNORE_WITH_REASON = re.compile(r"# (?:type|pyright): ignore\[[\w, -]+\]  # \w")
+DEFINERS = """
+SELECT proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY proname
+"""
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_one_file_commits() -> None:
+    commits = {
+        name(path): calls(path, "commit") for path in sources("app") if calls(path, "commit")
+    }
+    assert commits == {"app/db.py": ["session.commit"]}
+
+
+def calls(path: Path, method: str) -> list[str]:
+    """Also a mere mention: a method that is handed on is called elsewhere."""
+    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute))
+    return [ast.unparse(node) for node in nodes if node.attr == method]
+
+
+def test_files_are_short() -> None:
+    lengths = {
+        name(path): len(path.read_text().splitlines())
+        for path in sources("app", "migrations", "tests")
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_functions_are_short() -> None:
+    lengths = [lines for path in sources("app") for lines in function_lengths(path)]
+    assert median(lengths) <= MEDIAN_FUNCTION
+
+
+def function_lengths(path: Path) -> Iterator[int]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_a_silenced_type_error_gives_its_reason() -> None:
+    silenced = {
+        f"{name(path)}:{number}": line.strip()
+        for path in sources("app", "migrations", "tests")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if IGNORE.search(line) and path != Path(__file__)
+    }
+    assert {at: line for at, line in silenced.items() if not IGNORE_WITH_REASON.search(line)} == {}
+
+
+def test_a_revision_outlives_the_code() -> None:
+    revisions = sources("migrations/user", "migrations/general")
+    assert revisions
+    imported = {name(path): imports(path) & {"app", "migrations", "tests"} for path in revisions}
+    assert {path: names for path, names in imported.items() if names} == {}
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level packages; `.` is a relative import."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0] if node.level == 0 else "app")
+    return found
+
+
+def test_each_table_is_in_one_database() -> None:
+    user, general = UserBase.metadata, GeneralBase.metadata
+    assert not user.tables.keys() & general.tables.keys()
+    for base in (UserBase, GeneralBase):
+        mappers = list(base.registry.mappers)
+        assert mappers, "a base of its own has a registry of its own"
+        assert {str(mapper.local_table) for mapper in mappers} == base.metadata.tables.keys()
+
+
+def test_the_readme_lists_the_settings() -> None:
+    found = re.split(r"(?m)^<!-- (?:settings:|end of settings).*\n", README.read_text())[1]
+    expected = "\n".join(settings_table()) + "\n"
+    assert found == expected, f"README.md should say:\n\n{expected}"
+
+
+def settings_table() -> Iterator[str]:
+    yield "| variable | default | meaning |"
+    yield "|---|---|---|"
+    for field, info in Settings.model_fields.items():
+        yield f"| `{field.upper()}` | {shown(info.default)} | {info.description} |"
+
+
+def shown(default: object) -> str:
+    match default:
+        case None:
+            return ""
+        case bool():
+            return f"`{str(default).lower()}`"
+        case _:
+            return f"`{default}`"
+
+
+async def test_the_readme_lists_what_looks_across_tenants(servers: Servers, database: str) -> None:
+    found: list[str] = []
+    for server in servers:
+        connection = await asyncpg.connect(server.url(database))
+        found += [row["proname"] for row in await connection.fetch(DEFINERS)]
+        await connection.close()
+    section = README.read_text().split("### What looks across tenants")[1].split("\n#")[0]
+    assert sorted(found) == sorted(re.findall(r"(?m)^\| `(\w+)` \|", section))
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README.read_text()))
+def test_the_readme_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()

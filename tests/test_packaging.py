@@ -1,0 +1,130 @@
+"""What operators start it with: the compose file, its scripts, the image, the sample `.env`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compose_spec import PyCompose
+
+from app.dev import create_database
+from app.settings import Settings, load_settings
+from tests.conftest import Servers, run
+
+ROOT = Path(__file__).parents[1]
+ENTRY = re.compile(r"(?m)^(\w+)=(.*)$")
+REFERENCE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
+Services = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def dot_env() -> dict[str, str]:
+    """As an operator fills it in."""
+    entries = ENTRY.findall((ROOT / ".env.example").read_text())
+    return {name: value or f"of{name}".replace("_", "") for name, value in entries}
+
+
+@pytest.fixture(scope="module")
+def services(dot_env: dict[str, str]) -> Services:
+    """Refuses whatever the compose specification does not know."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    compose = PyCompose.from_yaml(REFERENCE.sub(lambda match: dot_env[match[1]], text))
+    compose.validate()
+    parsed = compose.to_dict()
+    services: Services = parsed["services"]
+    used = {name for one in services.values() for name in named_volumes(one)}
+    assert used == parsed["volumes"].keys()
+    return services
+
+
+def named_volumes(service: dict[str, Any]) -> list[str]:
+    sources = [str(volume).split(":")[0] for volume in service.get("volumes", [])]
+    return [source for source in sources if not source.startswith(".")]
+
+
+def test_every_credential_is_required_and_in_the_sample(dot_env: dict[str, str]) -> None:
+    references = REFERENCE.findall((ROOT / "docker-compose.yml").read_text())
+    assert {name for name, _, _ in references} == dot_env.keys()
+    assert {name for name, mark, _ in references if mark != "?"} == {"BICAMERAL_PUBLISH"}
+
+
+def test_only_the_service_is_published(services: Services) -> None:
+    assert {name for name, service in services.items() if "ports" in service} == {"app"}
+    published = services["app"]["ports"]
+    assert [str(port) for port in published] == ["127.0.0.1:8000:8000"]
+
+
+def test_each_database_has_a_server_a_volume_and_a_check(services: Services) -> None:
+    volumes = [str(services[name]["volumes"][0]) for name in ("user-db", "general-db")]
+    assert [volume.split(":")[1] for volume in volumes] == ["/var/lib/postgresql"] * 2
+    assert len({volume.split(":")[0] for volume in volumes}) == 2
+    for name in ("user-db", "general-db"):
+        assert services[name]["image"] == "postgres:18"
+        assert services[name]["healthcheck"]["test"][1] == "pg_isready"
+
+
+def test_the_service_never_sees_the_owner(services: Services, dot_env: dict[str, str]) -> None:
+    owners = {value for name, value in dot_env.items() if "OWNER" in name or "ADMIN" in name}
+    assert len(owners) == 4
+    seen = " ".join(services["app"]["environment"].values())
+    assert not [value for value in owners if value in seen]
+
+
+def test_what_the_containers_are_given_are_settings(services: Services) -> None:
+    for name in ("app", "migrate"):
+        given = {variable.lower() for variable in services[name]["environment"]}
+        assert given <= Settings.model_fields.keys()
+
+
+def test_the_sample_does_not_disturb_the_commands(
+    dot_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Litestar's CLI loads `.env` into the environment, whose unknown names we refuse."""
+    (tmp_path / ".env").write_text("".join(f"{name}={v}\n" for name, v in dot_env.items()))
+    monkeypatch.chdir(tmp_path)
+    for name, value in dot_env.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().db_pool_size == 5
+
+
+async def test_the_logins_get_their_passwords(servers: Servers) -> None:
+    """As the postgres image does it: roles.sql in a new database, then passwords.sh."""
+    server = servers.user
+    await create_database(server, "logins")
+    place = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port)}
+    place |= {"PATH": f"{server.programs.folder}:/usr/bin:/bin"}
+    place |= {"POSTGRES_USER": "postgres", "POSTGRES_DB": "logins"}
+    refused = await asyncio.to_thread(passwords, place)
+    assert refused.returncode
+    assert "OWNER_PASSWORD" in refused.stderr
+    given = {"OWNER_PASSWORD": "o'wner", "APP_PASSWORD": "app", "RELAY_PASSWORD": "relay"}
+    done = await asyncio.to_thread(passwords, place | given)
+    assert done.returncode == 0, done.stderr
+    await run(server, STORED, "logins")
+    await run(server, "DROP DATABASE logins")
+
+
+def passwords(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "migrations" / "passwords.sh"
+    return subprocess.run(script, env=environment, check=False, capture_output=True, text=True)
+
+
+# Asserted in the server: only a superuser may read this table.
+STORED = """
+DO $$ BEGIN
+    ASSERT (SELECT count(*) = 3 FROM pg_authid
+            WHERE rolname IN ('bicameral_owner', 'bicameral_app', 'bicameral_relay')
+            AND rolpassword LIKE 'SCRAM-SHA-256$%');
+END $$
+"""
+
+
+def test_the_image_starts_the_service_and_migrates_nothing() -> None:
+    *_, user, _, health, _, command = (ROOT / "Dockerfile").read_text().strip().splitlines()
+    assert re.fullmatch(r"USER \d+:\d+", user)
+    assert health.startswith("HEALTHCHECK")
+    assert command.startswith('CMD ["litestar", "run", ')

@@ -1,0 +1,52 @@
+"""The README's walk from nothing to a first message, as it stands there, against `litestar dev`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WALK = (ROOT / "README.md").read_text().split("## From nothing to a first message")[1]
+PAGE = re.compile(r"items['\"]: ?\[{.*Where is it warm\?")
+STOP_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of `litestar dev` in a folder of its own; what it printed names it."""
+    folder = tmp_path_factory.mktemp("walk")
+    command = (sys.executable, "-m", "litestar", "dev", "--port", "0", "--data-dir", str(folder))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as dev:
+        try:
+            output = iter(dev.stdout or ())
+            service = next(line for line in output if line.startswith("Service:"))
+            assert any(line.startswith("curl ") for line in output)
+            yield f"{service.split()[1]} {folder}"
+        finally:
+            dev.terminate()
+            dev.communicate(timeout=STOP_SECONDS)
+
+
+def pasted(language: str, address: str) -> str:
+    url, folder = address.split()
+    block = re.findall(rf"(?s)```{language}\n(.*?)```", WALK)[0]
+    return block.replace("http://127.0.0.1:8000", url).replace(".bicameral", folder)
+
+
+def test_with_curl(address: str) -> None:
+    assert PAGE.search(done(("bash", "-euc", pasted("bash", address))))
+
+
+def test_with_httpx(address: str) -> None:
+    assert PAGE.search(done((sys.executable, "-c", pasted("python", address))))
+
+
+def done(command: tuple[str, ...]) -> str:
+    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
