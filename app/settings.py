@@ -115,7 +115,7 @@ class Settings(BaseSettings):
 
     relay: bool = Field(True, description="off: this process erases nobody; `litestar relay` does")
     relay_workers: int = Field(
-        2, ge=1, le=64, description="erasures at a time, per process; each holds a connection"
+        4, ge=1, le=64, description="erasures at a time, per process; each holds a connection"
     )
     relay_poll_seconds: float = Field(
         1, gt=0, description="how often an idle relay looks for erasures, notified or not"

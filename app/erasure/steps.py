@@ -147,18 +147,19 @@ async def purge(work: Work) -> None:
         async with work.database.session(work.tenant_id) as session:
             ids = list(await session.scalars(LOCK_SESSIONS, work.subject | _rows(work)))
             batch = await _delete(session, work, ids, cursor) if ids else None
-            # Another relay may have deleted what this one waited to lock.
-            is_done = not ids and not await session.scalar(ANY_LEFT, work.subject)
+            # None to lock may only mean that another relay is deleting them.
+            may_be_done = batch is None or batch.chat_sessions > 0
+            is_done = may_be_done and not await session.scalar(ANY_LEFT, work.subject)
         if batch:
             await work.observe(batch)
 
 
 async def receipt(work: Work) -> Receipt:
-    """One transaction: count, prove that nothing remains, append, 'erased'."""
-    async with work.database.session(work.tenant_id) as session:
-        row = (await session.execute(RECEIPT, work.subject)).one_or_none()
-        if row is None:
-            raise NoReceiptError
+    """One statement: count, prove that nothing remains, append, 'erased'."""
+    async with work.database.autocommit() as connection:
+        row = (await connection.execute(RECEIPT, work.subject)).one_or_none()
+    if row is None:
+        raise NoReceiptError
     return Receipt(*row)
 
 
