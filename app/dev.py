@@ -93,6 +93,8 @@ async def create_database(cluster: Server, name: str = "bicameral") -> None:
     exists = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
     if not exists:
         await connection.execute(f'CREATE DATABASE "{name}"')
+        # The server's log is kept, and a DETAIL holds values: e-mail addresses, for one.
+        await connection.execute(f'ALTER DATABASE "{name}" SET log_error_verbosity = terse')
     await connection.close()
     connection = await asyncpg.connect(cluster.url(name))
     await connection.execute(ROLES.read_text())

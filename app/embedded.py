@@ -45,7 +45,6 @@ SOCKET_PATH_LIMIT_BYTES = 103  # macOS; Linux has four more
 SHORT_DIR = "/tmp"  # noqa: S108  mkdtemp makes ours in it; TMPDIR may be too long itself
 LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 MODEST = ("--max_connections=200", "--shared_buffers=64MB", "--timezone=UTC", "--log_timezone=UTC")
-TERSE = ("--log_error_verbosity=terse",)  # DETAIL holds values: e-mail addresses, for one
 NOT_DURABLE = ("--fsync=off", "--synchronous_commit=off", "--full_page_writes=off")
 
 
@@ -184,7 +183,7 @@ class Server:
         place = (f"--cluster_name={tag(self.data_dir)}", f"--port={self.port}")
         place += (f"--listen_addresses={'127.0.0.1' if self.tcp else ''}",)
         place += (f"--unix_socket_directories={self.socket_dir}", "--unix_socket_permissions=0700")
-        options = (*place, *MODEST, *TERSE, *(() if self.durable else NOT_DURABLE))
+        options = (*place, *MODEST, *(() if self.durable else NOT_DURABLE))
         self._child = self._run(self.data_dir, "postgres", "-D", str(self.data_dir), *options)
         within(START_TIMEOUT_SECONDS, lambda: self._is_ready() or not self.pid)
         if not self._is_ready():
