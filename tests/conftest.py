@@ -79,11 +79,9 @@ async def template(servers: Servers) -> str:
 async def database(servers: Servers, template: str) -> AsyncIterator[str]:
     """The name of this test's own two databases, one on each server."""
     name = f"test_{next(numbers)}"
-    for server in servers:
-        await run(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    await on_both(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield name
-    for server in servers:
-        await run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    await on_both(servers, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -129,6 +127,10 @@ async def alive(service: Litestar) -> AsyncGenerator[None]:
             yield
         finally:
             ended.set()
+
+
+async def on_both(servers: Servers, statement: str) -> None:
+    await asyncio.gather(*(run(server, statement) for server in servers))
 
 
 async def run(server: Server, statement: str, database: str = "postgres") -> None:

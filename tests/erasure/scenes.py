@@ -159,10 +159,11 @@ async def writer(scene: Scene, tenant_id: UUID) -> AsyncGenerator[asyncpg.Connec
 
 
 async def waits(scene: Scene, on: asyncpg.Connection | None = None) -> None:
-    """Returns once a connection to the general database waits for a lock."""
+    """Returns once a connection waits for a lock; the server has no event for that."""
     connection = on or scene.general
-    while not await connection.fetchval(WAITING):  # noqa: ASYNC110  the server has no event for it
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(WAITING):
+            await connection.execute("SELECT pg_stat_clear_snapshot()")  # kept in a transaction
 
 
 def statement(query: TextClause, values: dict[str, Any]) -> tuple[str, list[Any]]:

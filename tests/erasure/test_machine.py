@@ -24,7 +24,7 @@ def machine(servers: Servers, template: str) -> Iterator[type[World]]:
     """One pair of databases for all examples: each looks at its own people only."""
     with asyncio.Runner() as runner:
         for server in servers:
-            clone = f"CREATE DATABASE {DATABASE} TEMPLATE {template} STRATEGY file_copy"
+            clone = f"CREATE DATABASE {DATABASE} TEMPLATE {template}"
             runner.run(run(server, clone))
         stack = AsyncExitStack()
         way = open_scene(servers, DATABASE, db_lock_timeout_seconds=0.02, db_pool_size=30)

@@ -17,7 +17,7 @@ async def shared(servers: Servers, template: str) -> AsyncIterator[str]:
     """The name of the file's two databases."""
     name = f"test_{next(numbers)}"
     for server in servers:
-        await run(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        await run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield name
     for server in servers:
         await run(server, f"DROP DATABASE {name} WITH (FORCE)")
