@@ -30,8 +30,10 @@ class Bell:
         self._next = asyncio.Event()
 
     async def wait(self, rung: asyncio.Event, timeout_seconds: float) -> None:
+        # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the ring.
         with suppress(TimeoutError):
-            await asyncio.wait_for(rung.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await rung.wait()
 
 
 async def listen(settings: Settings, bell: Bell) -> None:

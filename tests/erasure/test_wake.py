@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from app.erasure.wake import Bell
 from app.server import create_app
 from tests.conftest import Servers, alive, settings_for
 from tests.erasure.scenes import Scene, Subject
@@ -122,3 +124,23 @@ def environment(scene: Scene) -> dict[str, str]:
     }
     kept = {key: value for key, value in os.environ.items() if not key.startswith("DATABASE_")}
     return kept | urls
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_ring_does_not_drown_out_the_end(turns: int) -> None:
+    """However many turns of the loop lie between: a relay told to stop stops."""
+    bell = Bell()
+
+    async def idle() -> None:
+        while True:
+            await bell.wait(bell.next(), 3600)
+
+    task = asyncio.create_task(idle())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    bell.ring()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert done == {task}
