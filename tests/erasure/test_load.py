@@ -43,7 +43,7 @@ async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> int:
 
 
 async def test_the_owner_closes_at_once_and_nothing_is_left(
-    scene: Scene, record_property: Any
+    scene: Scene, record_testsuite_property: Any
 ) -> None:
     """Closing before draining is what keeps so busy a user from starving the lock."""
     alice, warm = await scene.a_user(), asyncio.Barrier(WRITERS + 1)
@@ -56,7 +56,7 @@ async def test_the_owner_closes_at_once_and_nothing_is_left(
     assert receipt["chat_sessions"] == receipt["messages"] == accepted
     assert await scene.orphans() == 0
     seconds = await closed_after(scene, alice)
-    record_property("seconds_until_closed", seconds)
+    record_testsuite_property("seconds_until_closed", seconds)
     assert seconds < ISSUE_SECONDS
 
 

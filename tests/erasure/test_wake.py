@@ -46,10 +46,10 @@ async def until_done(scene: Scene, subject: Subject, **settings: Any) -> timedel
     return took
 
 
-async def test_a_notification_wakes_it(scene: Scene, record_property: Any) -> None:
+async def test_a_notification_wakes_it(scene: Scene, record_testsuite_property: Any) -> None:
     alice = await scene.a_user(sessions=1)
     took = await until_done(scene, alice, relay_listen=True, relay_poll_seconds=3600)
-    record_property("seconds_from_deletion_to_receipt", took.total_seconds())
+    record_testsuite_property("seconds_from_deletion_to_receipt", took.total_seconds())
 
 
 async def test_without_notifications_it_finds_out(scene: Scene) -> None:
