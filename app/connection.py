@@ -7,9 +7,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
-from app.database_url import DatabaseUrl
 from app.settings import Settings, SettingsError
+from app.telemetry.statements import count_rows, observed
 
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
@@ -29,9 +30,14 @@ FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
 
 
 class TenantConnection(asyncpg.Connection):
-    """Sends the tenant along with BEGIN: no round trip of its own, gone with the transaction."""
+    """Sends the tenant along with BEGIN: no round trip of its own, gone with the transaction.
+
+    All that is sent passes here, by SQLAlchemy (`prepare`, `execute`) or directly, and is counted.
+    What asyncpg adds by itself when it first meets a statement or a type is not.
+    """
 
     tenant_id: UUID | None = None
+    database: DatabaseName = "user"
 
     async def execute(  # the driver's own signature
         self,
@@ -41,7 +47,47 @@ class TenantConnection(asyncpg.Connection):
     ) -> str:
         if self.tenant_id is not None and query.startswith("BEGIN"):
             query = f"{query} {set_tenant(self.tenant_id)};"
-        return await super().execute(query, *args, timeout=timeout)
+        exchange = super().execute(query, *args, timeout=timeout)
+        return await observed(self.database, query, exchange)
+
+    async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
+        exchange = super().fetch(query, *args, **options)
+        rows = await observed(self.database, query, exchange)
+        count_rows(len(rows))
+        return rows
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        exchange = super().fetchrow(query, *args, **options)
+        row = await observed(self.database, query, exchange)
+        count_rows(row is not None)
+        return row
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        exchange = super().fetchval(query, *args, **options)
+        value = await observed(self.database, query, exchange)
+        count_rows(value is not None)
+        return value
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        exchange = super().prepare(query, **options)
+        statement = await observed(self.database, query, exchange)
+        return ObservedStatement(statement, self.database, query)
+
+
+class ObservedStatement:
+    """A prepared statement, as far as SQLAlchemy uses one."""
+
+    def __init__(self, statement: PreparedStatement[Any], database: str, query: str) -> None:
+        self._statement = statement
+        self._database = database
+        self._query = query
+        self.get_attributes = statement.get_attributes
+        self.get_statusmsg = statement.get_statusmsg
+
+    async def fetch(self, *args: Any) -> list[Any]:
+        rows = await observed(self._database, self._query, self._statement.fetch(*args))
+        count_rows(len(rows))
+        return rows
 
 
 def set_tenant(tenant_id: UUID) -> str:
@@ -55,7 +101,7 @@ def connector(settings: Settings, name: DatabaseName) -> Callable[..., Awaitable
 
     async def connect(*_: Any, **__: Any) -> TenantConnection:
         nonlocal checked
-        connection = await open_connection(settings, settings.url(name))
+        connection = await open_connection(settings, name)
         if not checked:
             await refuse_unsafe_login(connection, name)
             checked = True
@@ -64,9 +110,12 @@ def connector(settings: Settings, name: DatabaseName) -> Callable[..., Awaitable
     return connect
 
 
-async def open_connection(settings: Settings, url: DatabaseUrl) -> TenantConnection:
+async def open_connection(
+    settings: Settings, name: DatabaseName, *, owner: bool = False
+) -> TenantConnection:
+    url = settings.url(name, owner=owner)
     statement_seconds = settings.db_statement_timeout_seconds
-    return await asyncpg.connect(
+    connection: TenantConnection = await asyncpg.connect(
         url.dsn,
         connection_class=TenantConnection,
         timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
@@ -74,6 +123,8 @@ async def open_connection(settings: Settings, url: DatabaseUrl) -> TenantConnect
         statement_cache_size=100 if settings.db_prepared_statements else 0,
         server_settings=_server_settings(settings),
     )
+    connection.database = name
+    return connection
 
 
 def _server_settings(settings: Settings) -> dict[str, str]:

@@ -36,6 +36,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from app.connection import DatabaseName, TenantConnection, connector, set_tenant
 from app.settings import Settings
 from app.telemetry import log
+from app.telemetry.pools import WatchedPool
 
 ROOT = Path(__file__).parents[1]
 
@@ -135,6 +136,10 @@ class Databases:
             Database("general", _config(settings, "general"), _maker(GeneralSession)),
         )
 
+    @property
+    def engines(self) -> dict[str, AsyncEngine]:
+        return {one.name: one.engine for one in (self.user, self.general)}
+
     async def check(self) -> None:
         """Connects to each. One that is away is logged and waited for by whoever needs it.
 
@@ -206,6 +211,7 @@ def _config(settings: Settings, name: DatabaseName) -> SQLAlchemyAsyncConfig:
 def _engine_config(settings: Settings, name: DatabaseName) -> EngineConfig:
     return EngineConfig(
         connect_args={"async_creator_fn": connector(settings, name)},
+        poolclass=WatchedPool,
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_timeout=settings.db_pool_timeout,  # type: ignore[arg-type]  # the pool takes a float

@@ -85,7 +85,7 @@ async def _revision(settings: Settings, name: DatabaseName) -> str | None:
     """On a connection of its own: the pool's may all be waiting on the server that hangs."""
     try:
         async with asyncio.timeout(settings.health_timeout_seconds):
-            connection = await open_connection(settings, settings.url(name))
+            connection = await open_connection(settings, name)
             try:
                 return await connection.fetchval(REVISION) or ""
             except asyncpg.UndefinedTableError:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import uvicorn
 
 from app.db import Databases
+from app.erasure.scrape import listen
 from app.settings import Settings, SettingsError, stop
+from app.telemetry.metrics import FOLDER
 
 # A developer's switches; Litestar's own command knows what to do with them.
 FOR_DEVELOPERS = (
@@ -39,7 +44,8 @@ def _instead_of(run: Callable[..., None], settings: Settings) -> Callable[..., N
         if any(options[name] for name in FOR_DEVELOPERS):
             run(**options)
         else:
-            _serve(settings, **options)
+            with _shared_metrics(options["wc"]):
+                _serve(settings, **options)
 
     return look_first
 
@@ -48,8 +54,21 @@ def _check(settings: Settings) -> None:
     """What must stop the start does so with one line, before a server is there to log it."""
     try:
         asyncio.run(Databases.create(settings).check())
+        if settings.metrics and settings.metrics_port:
+            listen(settings, shared=False).close()
     except SettingsError as error:
         raise stop(str(error)) from None
+
+
+@contextmanager
+def _shared_metrics(workers: int) -> Generator[None]:
+    """Several workers' figures meet in a folder, which each reads of when it starts."""
+    if workers == 1 or FOLDER in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix="bicameral-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        yield
 
 
 def _serve(settings: Settings, **options: Any) -> None:
@@ -63,7 +82,8 @@ def _serve(settings: Settings, **options: Any) -> None:
         workers=options["wc"],
         ssl_certfile=options["ssl_certfile"],
         ssl_keyfile=options["ssl_keyfile"],
-        access_log=False,  # telemetry.log_requests writes a line for each request
+        log_config=None,  # its lines are logged as ours are: see logs_plugin.py
+        access_log=False,  # telemetry.requests writes a line for each request
         server_header=False,
         timeout_graceful_shutdown=settings.request_grace_seconds,
     )

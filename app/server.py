@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from http import HTTPStatus
@@ -22,16 +23,20 @@ from app.accounts.auth import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
 from app.chat.api import ChatSessionController
 from app.db import Databases
-from app.erasure.api import ErasureController, get_metrics
+from app.erasure.api import ErasureController
 from app.erasure.relay import running
+from app.erasure.scrape import on_the_services_port, on_their_own_port
 from app.errors import UnsupportedMediaType
 from app.export import ExportController
 from app.health import HealthController
+from app.logs_plugin import logs_plugin
 from app.openapi import complete, openapi_config
 from app.problems import problem_response
 from app.security import Passwords
 from app.settings import Settings
-from app.telemetry import configure_logs, log_requests
+from app.telemetry.pools import watching
+from app.telemetry.requests import observe_requests
+from app.telemetry.traces import configure_traces, flush_traces
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -81,28 +86,32 @@ def _methods(scope: Scope) -> bytes:
 
 def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Litestar:
     """The service on these settings. Nothing connects before the first request or the start."""
-    configure_logs()
+    configure_traces()
     databases = Databases.create(settings)
     passwords = Passwords(settings)
     authenticator = Authenticator(databases, passwords, settings)
     app = Litestar(
-        route_handlers=[_v1(databases, passwords, authenticator), HealthController, get_metrics],
+        route_handlers=[
+            _v1(databases, passwords, authenticator),
+            HealthController,
+            *on_the_services_port(settings),
+        ],
         state=State({"settings": settings, "databases": databases, "passwords": passwords}),
         plugins=[
+            logs_plugin(),
             SQLAlchemyInitPlugin([databases.user.config, databases.general.config]),
             *plugins,
         ],
         lifespan=[_lifespan(settings, databases, passwords)],
-        middleware=[log_requests],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
         before_send=[set_headers],
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
-        logging_config=None,
     )
     complete(app.openapi_schema)
+    app.asgi_handler = observe_requests(app.asgi_handler)
     return app
 
 
@@ -132,9 +141,14 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         await databases.check()
         try:
-            async with running(settings) if settings.relay else nullcontext():
+            async with (
+                watching("service", databases.engines),
+                on_their_own_port(settings, databases),
+                running(settings) if settings.relay else nullcontext(),
+            ):
                 yield
         finally:
             passwords.close()
+            await asyncio.to_thread(flush_traces)
 
     return lifespan

@@ -12,7 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import DatabaseUrl
 
-PREFIXES = "DATABASE_ DB_ HEALTH_ LOGIN_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_ TOKEN_"
+PREFIXES = (
+    "DATABASE_ DB_ HEALTH_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_ TOKEN_"
+)
 OURS = tuple(PREFIXES.split())
 
 
@@ -93,6 +95,11 @@ class Settings(BaseSettings):
     health_timeout_seconds: float = Field(
         1.5, gt=0, le=1.8, description="a database that is silent for so long is away"
     )
+    metrics: bool = Field(True, description="off: nothing answers `GET /metrics`")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="a port of their own for metrics; 0: the service's"
+    )
+    metrics_host: str = Field("127.0.0.1", description="the address of that port")
     request_max_body_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
     )

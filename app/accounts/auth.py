@@ -25,6 +25,7 @@ from app.security import (
 )
 from app.settings import Settings
 from app.telemetry import log
+from app.telemetry.metrics import LOGIN_REFUSALS
 
 WRONG = "The username or the password is wrong."
 MAX_TOKEN_LENGTH = 100
@@ -94,7 +95,7 @@ class Authenticator:
             grant = await self._admit(row, password, keys)
             if grant is not None:
                 return grant
-        log.warning("login_refused", reason="credentials", **_digests(keys))
+        _note_refusal("credentials", keys)
         raise Unauthenticated(WRONG)
 
     async def confirm(self, principal: Principal, password: str, address: str) -> str:
@@ -105,7 +106,7 @@ class Authenticator:
         keys = _throttle_keys(principal.username, address)
         row = await self._attempt(principal.username, keys)
         if not await self._passwords.verify(row.password_hash, password):
-            log.warning("login_refused", reason="confirmation", **_digests(keys))
+            _note_refusal("confirmation", keys)
             raise Forbidden("The current password is wrong.")
         async with self._database.autocommit() as connection:
             await connection.execute(SUCCEEDED, self._counted(keys))
@@ -120,7 +121,7 @@ class Authenticator:
         async with self._database.autocommit() as connection:
             row = (await connection.execute(ATTEMPT, values)).one()
         if row.retry_after_seconds > 0:
-            log.warning("login_refused", reason="throttled", **_digests(keys))
+            _note_refusal("throttled", keys)
             raise TooManyRequests(retry_after_seconds=math.ceil(row.retry_after_seconds))
         return row
 
@@ -182,5 +183,7 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((parsed, prefix), strict=False))
 
 
-def _digests(keys: dict[str, bytes]) -> dict[str, str]:
-    return {name: keys[name].hex()[:16] for name in ("account", "address")}
+def _note_refusal(reason: str, keys: dict[str, bytes]) -> None:
+    LOGIN_REFUSALS.labels(reason).inc()
+    digests = {name: keys[name].hex()[:16] for name in ("account", "address")}
+    log.warning("login_refused", reason=reason, **digests)

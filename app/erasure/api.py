@@ -1,17 +1,15 @@
-"""Erasures over HTTP: what was asked for, how far it is, the receipt; and figures for operators."""
+"""Erasures over HTTP: what was asked for, how far it is, the receipt."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get
+from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import select, text
 
 from app.accounts import shapes
@@ -19,12 +17,10 @@ from app.accounts.api import Call, erasure
 from app.accounts.models import SubjectLedger
 from app.accounts.service import TENANT_OF_USER
 from app.db import UserSession, act_in_tenant
-from app.erasure import metrics
-from app.erasure.ledger import Ledger
 from app.errors import NotFound
 from app.openapi import problems
 from app.paging import After, Limit, cursor_of, cut, uuid_after
-from app.security import ANYONE, Principal, administrators
+from app.security import Principal, administrators
 
 EVERYWHERE = select(SubjectLedger).from_statement(
     text("SELECT * FROM platform_erasures(:after, :limit)")
@@ -100,15 +96,3 @@ async def _page(
     if after is not None:
         query = query.where(SubjectLedger.user_id > after)
     return (await session.scalars(query.order_by(SubjectLedger.user_id).limit(limit + 1))).all()
-
-
-@get("/metrics", security=ANYONE, include_in_schema=False)
-async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """For Prometheus. Not for the public: keep the path from it at the proxy."""
-    state = request.app.state
-    try:
-        async with asyncio.timeout(state.settings.health_timeout_seconds):
-            metrics.show(await Ledger(state.databases.user, state.settings).backlog())
-    except Exception:  # noqa: BLE001  with the database away the other figures matter most
-        metrics.show(None)
-    return Response(metrics.rendered(), media_type=CONTENT_TYPE_LATEST)

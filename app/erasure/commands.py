@@ -14,6 +14,7 @@ from app.db import Databases
 from app.erasure.receipts import BrokenChainError, export, verify
 from app.erasure.reconcile import reconciling
 from app.erasure.relay import relay_settings, running
+from app.erasure.scrape import on_their_own_port
 from app.problems import to_problem
 from app.settings import Settings, SettingsError, load_settings, stop
 
@@ -28,8 +29,13 @@ async def _relay(settings: Settings) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    await Databases.create(relay_settings(settings)).check()
-    async with running(settings), reconciling(settings):
+    databases = Databases.create(relay_settings(settings))
+    await databases.check()
+    async with (
+        running(settings),
+        reconciling(settings),
+        on_their_own_port(settings, databases),
+    ):
         click.echo("The relay is running.")
         await ending.wait()
 

@@ -146,7 +146,7 @@ async def mend(settings: Settings, fault: Difference) -> bool:
     """As the owner. False where it may not, or where rows stand against it yet."""
     name, statement = cure(fault)
     try:
-        connection = await open_connection(settings, settings.url(name, owner=True))
+        connection = await open_connection(settings, name, owner=True)
     except (OSError, asyncpg.PostgresError, SettingsError):
         return False
     try:

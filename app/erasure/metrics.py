@@ -5,9 +5,8 @@ gives the same; counters are a process's own, and add up over the processes.
 from __future__ import annotations
 
 import math
-import os
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, multiprocess
+from prometheus_client import Counter, Gauge
 
 from app.erasure.ledger import Backlog
 
@@ -42,12 +41,3 @@ def show(backlog: Backlog | None) -> None:
     PENDING.set(backlog.pending if backlog else math.nan)
     OLDEST.set(backlog.oldest_pending_seconds if backlog else math.nan)
     ATTEMPTS.set(backlog.attempts_max if backlog else math.nan)
-
-
-def rendered() -> bytes:
-    """Of all worker processes where PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest()
-    together = CollectorRegistry()
-    multiprocess.MultiProcessCollector(together)
-    return generate_latest(together)

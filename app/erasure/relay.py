@@ -20,6 +20,7 @@ from app.erasure.steps import Batch, Step, Work
 from app.erasure.wake import Bell, listen
 from app.settings import Settings
 from app.telemetry import log
+from app.telemetry.pools import watching
 
 Hook = Callable[[str], Awaitable[None]]
 FIRST_PAUSE_SECONDS = 0.05
@@ -182,7 +183,8 @@ async def running(settings: Settings) -> AsyncGenerator[Relay]:
     relay = Relay(databases, own)
     task = asyncio.create_task(relay.run(), name="relay")
     try:
-        yield relay
+        async with watching("relay", databases.engines):
+            yield relay
     finally:
         task.cancel()
         await asyncio.wait({task}, timeout=settings.relay_stop_seconds)

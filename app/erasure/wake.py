@@ -47,7 +47,7 @@ async def listen(settings: Settings, bell: Bell) -> None:
 
 
 async def _listen_once(settings: Settings, bell: Bell) -> None:
-    connection = await open_connection(settings, settings.url("user"))
+    connection = await open_connection(settings, "user")
     ended = asyncio.Event()
     try:
         connection.add_termination_listener(lambda _: ended.set())

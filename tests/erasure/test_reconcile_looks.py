@@ -11,6 +11,7 @@ import pytest
 from app.erasure import metrics
 from app.erasure.differences import Difference, Kind
 from app.erasure.reconcile import Outcome, reconciling
+from app.telemetry.metrics import render
 from tests.commands import litestar, urls
 from tests.erasure.scenes import Scene, Subject, a_session
 from tests.erasure.test_reconcile import (
@@ -115,7 +116,7 @@ async def test_differences_are_counted_for_prometheus(scene: Scene) -> None:
     statement = "UPDATE owners SET state = 'closed' WHERE user_id = $1"
     await scene.general.execute(statement, (await scene.a_user(sessions=1)).user_id)
     await reconciler(scene).find()
-    assert b"\nbicameral_reconcile_differences 1.0\n" in metrics.rendered()
+    assert b"\nbicameral_reconcile_differences 1.0\n" in render()
 
 
 # Somebody whose digest falls into the same bucket, so that reconcile looks at both.
@@ -186,7 +187,7 @@ async def test_a_relay_looks_by_itself_every_now_and_then(scene: Scene) -> None:
     metrics.DIFFERENCES.set(0)
     often = scene.settings.model_copy(update={"relay_reconcile_seconds": 0.001})
     async with reconciling(often), asyncio.timeout(30):
-        while b"\nbicameral_reconcile_differences 1.0\n" not in metrics.rendered():  # noqa: ASYNC110  it has no event for it
+        while b"\nbicameral_reconcile_differences 1.0\n" not in render():  # noqa: ASYNC110  it has no event for it
             await asyncio.sleep(0)
     expected = {Difference(Kind.STRANGER, subject.tenant_id, subject.user_id)}
     assert await reconciler(scene).find() == expected

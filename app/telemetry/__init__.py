@@ -1,0 +1,30 @@
+"""What operators see: logs, metrics and traces. Never a password, token, e-mail or message text.
+
+Events of the log, one line of JSON each:
+
+| event              | fields                                    | when                            |
+|--------------------|-------------------------------------------|---------------------------------|
+| `request`          | method, route, status, duration_ms, rows, | each request, once answered;    |
+|                    | round_trips, round_trips_user,            | refusals are those of 401, 403  |
+|                    | round_trips_general, user_id, tenant_id   |                                 |
+| `request_failed`   | status, error, sqlstate, where            | an answer of 500 or more        |
+| `database_away`    | database, error                           | at start, and going on anyway   |
+| `relay_waits`      | seconds, error, sqlstate, where           | a database the relay needs away |
+| `relay_deaf`       | error, sqlstate, where                    | no notifications: it only polls |
+| `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|
+| `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
+| `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
+| `databases_differ` | count, kinds                              | reconcile found differences     |
+| `reconcile_failed` | error, sqlstate, where                    | and is tried again, later       |
+| `login_refused`    | reason, account, address                  | account and address as digests  |
+
+Each has `timestamp` and `level`, and within a request its `request_id`, which the answer bears as
+`X-Request-Id`, and the `trace_id` of a request that came with a `traceparent`. What libraries log
+has `logger` in addition, and their sentence as `event`.
+
+Metrics are in metrics.py and erasure/metrics.py, spans in traces.py.
+"""
+
+from app.telemetry.logs import log
+
+__all__ = ("log",)

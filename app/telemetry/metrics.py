@@ -1,0 +1,97 @@
+"""Figures for Prometheus. Labels are bounded: routes are templates, and none holds an id.
+
+With several worker processes each writes its own into PROMETHEUS_MULTIPROC_DIR, and whichever is
+asked adds them up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+REQUESTS = Histogram(
+    "bicameral_request_duration_seconds",
+    "From a request's arrival to the end of its answer; route is empty where no route matched",
+    ["route", "method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+IN_FLIGHT = Gauge(
+    "bicameral_requests_in_flight",
+    "Requests that have arrived and are not answered yet",
+    multiprocess_mode="livesum",
+)
+STATEMENTS = Histogram(
+    "bicameral_statement_duration_seconds",
+    "One exchange with a database, as the service waits for it",
+    ["database"],
+    buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15),
+)
+POOL = Gauge(
+    "bicameral_pool_connections",
+    "Connections of a pool, in_use or idle",
+    ["pool", "database", "state"],
+    multiprocess_mode="livesum",
+)
+WAITING = Gauge(
+    "bicameral_pool_waiting",
+    "Who waits for a connection of the pool, or for it to be opened",
+    ["pool", "database"],
+    multiprocess_mode="livesum",
+)
+LOOP_LAG = Gauge(
+    "bicameral_event_loop_lag_seconds",
+    "How late the process came to what it had planned a second before",
+    multiprocess_mode="livemax",
+)
+LOGIN_REFUSALS = Counter("bicameral_login_refusals", "Passwords that were refused", ["reason"])
+
+_observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+
+
+def observe_request(route: str, method: str, status: int, seconds: float) -> None:
+    key = (route, method if method in METHODS else "other", status)
+    observe = _observers.get(key)
+    if observe is None:  # finding the labels' child costs more than all the rest
+        observe = _observers[key] = REQUESTS.labels(*map(str, key)).observe
+    observe(seconds)
+
+
+def render() -> bytes:
+    """Of all worker processes where there are several, else of this one."""
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return generate_latest()
+    _forget_the_dead(Path(folder))
+    together = CollectorRegistry()
+    multiprocess.MultiProcessCollector(together, folder)
+    return generate_latest(together)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker held when it was killed is in use no longer. Its counters stay."""
+    for path in folder.glob("gauge_live*.db"):
+        if not _is_alive(int(path.stem.rpartition("_")[2])):
+            path.unlink(missing_ok=True)  # another worker may be at it too
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True

@@ -1,0 +1,121 @@
+"""One line of the log, one observation and, where traces are on, one span for each request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import uuid_utils
+
+from app.telemetry import traces
+from app.telemetry.context import RequestContext, current_request
+from app.telemetry.logs import log
+from app.telemetry.metrics import observe_request
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+# As nginx has it: nobody is there any more to read an answer.
+CLIENT_CLOSED_REQUEST = 499
+# W3C Trace Context: version, trace, parent, flags; more may follow in versions to come.
+TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+NO_TRACE, NO_PARENT = b"0" * 32, b"0" * 16
+
+_under_way = 0
+
+
+def requests_in_flight() -> int:
+    return _under_way
+
+
+def observe_requests(app: ASGIApp) -> ASGIApp:
+    """Around the whole application: what is refused before it reaches a route is seen too."""
+
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        request = RequestContext(uuid_utils.uuid7().hex)
+        read_traceparent(request, scope["headers"])
+        if traces.spans is None:
+            await _answer(app, request, scope, receive, send)
+            return
+        with traces.spans.of_request(request, scope):
+            await _answer(app, request, scope, receive, send)
+
+    return observed
+
+
+def read_traceparent(request: RequestContext, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """One that breaks the standard is ignored, and so are two."""
+    found = [value for name, value in headers if name == b"traceparent"]
+    match = TRACEPARENT.fullmatch(found[0].strip()) if len(found) == 1 else None
+    if match is None:
+        return
+    version, trace, parent, flags, more = match.groups()
+    if trace == NO_TRACE or parent == NO_PARENT or version == b"ff" or (version == b"00" and more):
+        return
+    request.trace_id, request.trace_flags = trace.decode(), flags.decode()
+    request.span_id = request.request_id[16:]  # its random half
+
+
+async def _answer(
+    app: ASGIApp, request: RequestContext, scope: Scope, receive: Receive, send: Send
+) -> None:
+    global _under_way
+    started = time.perf_counter()
+    _under_way += 1
+    outer = current_request.set(request)
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            request.status = message["status"]
+            message["headers"] = [*message["headers"], *_identity(request)]
+        await send(message)
+
+    try:
+        await app(scope, receive, answer)
+    except BaseException as error:
+        request.status = request.status or _status_of(error)
+        raise
+    finally:
+        _note(request, scope, time.perf_counter() - started)
+        current_request.reset(outer)
+        _under_way -= 1
+
+
+def _identity(request: RequestContext) -> list[tuple[bytes, bytes]]:
+    headers = [(b"x-request-id", request.request_id.encode())]
+    if request.trace_id is not None:
+        ids = f"00-{request.trace_id}-{request.span_id}-{request.trace_flags}"
+        headers.append((b"traceresponse", ids.encode()))
+    return headers
+
+
+def _status_of(error: BaseException) -> int:
+    """Of a request that ended without an answer."""
+    return CLIENT_CLOSED_REQUEST if isinstance(error, asyncio.CancelledError) else 500
+
+
+def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
+    """The route's template, never the path itself, since paths hold ids."""
+    known = cast("dict[str, Any]", scope)  # a path that leads nowhere has no template
+    method, route = known["method"], known.get("path_template", "")
+    who = known.get("user")  # there is nobody before login, and on public routes
+    observe_request(route, method, request.status, seconds)
+    log.info(
+        "request",
+        method=method,
+        route=route,
+        status=request.status,
+        duration_ms=round(seconds * 1000, 2),
+        rows=request.rows,
+        round_trips=request.round_trips_user + request.round_trips_general,
+        round_trips_user=request.round_trips_user,
+        round_trips_general=request.round_trips_general,
+        user_id=None if who is None else who.user_id,
+        tenant_id=None if who is None else who.tenant_id,
+    )
