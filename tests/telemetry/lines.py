@@ -1,0 +1,12 @@
+"""Reading the log as an operator's collector does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def events(written: str, name: str) -> list[dict[str, Any]]:
+    """In order. Whatever is not JSON fails."""
+    lines = [json.loads(line) for line in written.splitlines()]
+    return [line for line in lines if line["event"] == name]

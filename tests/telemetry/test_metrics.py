@@ -1,0 +1,193 @@
+"""What Prometheus is shown: the right figures, in bounded series, where the operator wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.erasure.scrape import listen
+from app.server import create_app
+from app.settings import SettingsError
+from app.telemetry.pools import WatchedPool
+from tests.conftest import Servers, alive, settings_for
+from tests.factories import World, a_message, a_session
+from tests.security.scene import client_of
+
+ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")
+
+
+class Sample(NamedTuple):
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+async def scrape(http: httpx.AsyncClient, url: str = "/metrics") -> list[Sample]:
+    answer = await http.get(url)
+    assert answer.status_code == 200
+    families = text_string_to_metric_families(answer.text)
+    return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
+
+
+def value(samples: list[Sample], name: str, **labels: str) -> float:
+    """All that have these labels, together."""
+    found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
+    return sum(found)
+
+
+async def exercise(world: World) -> None:
+    """A bit of everything, so that each metric has something to show."""
+    alice, boss = await world.member(), await world.tenant_admin()
+    session = await a_session(alice)
+    await a_message(alice, session["id"])
+    await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages")
+    await alice.http.get(f"/v1/chat-sessions/{uuid4()}")
+    await alice.http.get("/v1/me/export")
+    await boss.http.delete(f"/v1/users/{alice.id}")
+    await boss.http.get(f"/v1/erasures/{alice.id}")
+    for path in (f"/{uuid4()}", "/v1/users/123456789", "/schema", "/schema/static/nothing.js"):
+        await world.nobody.get(path)
+    await world.nobody.request("BREW", "/v1/me")
+    login = {"username": alice.username, "password": "not the password at all"}
+    await world.nobody.post("/v1/auth/login", json=login)
+
+
+async def test_no_label_holds_an_id(world: World) -> None:
+    await exercise(world)
+    samples = await scrape(world.nobody)
+    labels = {text for one in samples for name, text in one.labels.items() if name != "le"}
+    assert not [text for text in labels if ID.search(text)]
+    routes = {route.path_format for route in world.app.routes}
+    assert {one.labels["route"] for one in samples if "route" in one.labels} <= routes | {""}
+
+
+async def test_unknown_paths_and_methods_are_one_series(world: World) -> None:
+    name = "bicameral_request_duration_seconds_count"
+    await world.nobody.request("BREW", f"/{uuid4()}")
+    before = await scrape(world.nobody)
+    for method in ("BREW", "WHEN"):
+        await world.nobody.request(method, f"/{uuid4()}")
+    after = await scrape(world.nobody)
+    unknown = {"route": "", "method": "other", "status": "404"}
+    assert value(after, name, **unknown) - value(before, name, **unknown) == 2
+    assert {str(one.labels) for one in after if one.name == name} - {
+        str(one.labels) for one in before if one.name == name
+    } <= {str({"method": "GET", "route": "/metrics", "status": "200"})}
+
+
+async def test_statements_and_refusals_are_counted(world: World) -> None:
+    alice = await world.member()
+    before = await scrape(world.nobody)
+    await alice.http.get("/v1/chat-sessions")
+    login = {"username": alice.username, "password": "not the password at all"}
+    await world.nobody.post("/v1/auth/login", json=login)
+    after = await scrape(world.nobody)
+    for database in ("user", "general"):
+        name = "bicameral_statement_duration_seconds_count"
+        assert value(after, name, database=database) > value(before, name, database=database)
+    refused, why = "bicameral_login_refusals_total", {"reason": "credentials"}
+    assert value(after, refused, **why) - value(before, refused, **why) == 1
+
+
+async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, database: str) -> None:
+    settings = settings_for(servers, database, db_pool_size=1, db_max_overflow=0)
+    service = create_app(settings)
+    engine = service.state.databases.general.engine
+    pool = engine.pool
+    assert isinstance(pool, WatchedPool)
+    async with alive(service), client_of(service, None) as http:
+        assert await _pool(http) == (0, 1, 0)
+        async with engine.connect():
+            waiting = asyncio.create_task(engine.connect().start())
+            async with asyncio.timeout(30):
+                while not pool.waiting:  # noqa: ASYNC110  it has no event for it
+                    await asyncio.sleep(0)
+            assert await _pool(http) == (1, 0, 1)
+        async with asyncio.timeout(30):
+            await (await waiting).close()
+        assert await _pool(http) == (0, 1, 0)
+
+
+async def _pool(http: httpx.AsyncClient) -> tuple[float, float, float]:
+    samples, which = await scrape(http), {"pool": "service", "database": "general"}
+    held = [
+        value(samples, "bicameral_pool_connections", state=state, **which)
+        for state in ("in_use", "idle")
+    ]
+    return held[0], held[1], value(samples, "bicameral_pool_waiting", **which)
+
+
+async def test_operators_can_turn_them_off(servers: Servers, database: str) -> None:
+    async with _service(servers, database, metrics=False) as http:
+        assert (await http.get("/metrics")).status_code == 404
+        assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_they_can_have_a_port_of_their_own(servers: Servers, database: str) -> None:
+    """And then the public one has none of it, nor theirs anything else."""
+    port = _free_port()
+    async with _service(servers, database, metrics_port=port) as http, httpx.AsyncClient() as other:
+        async with asyncio.timeout(30):
+            assert await scrape(other, f"http://127.0.0.1:{port}/metrics")
+        assert (await other.get(f"http://127.0.0.1:{port}/v1/me")).status_code == 404
+        assert (await http.get("/metrics")).status_code == 404
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+def test_a_port_that_is_taken_stops_the_start(servers: Servers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = settings_for(servers, "x", metrics_port=taken.getsockname()[1])
+        with pytest.raises(SettingsError, match="METRICS_PORT: cannot listen on"):
+            listen(settings, shared=False)
+
+
+@asynccontextmanager
+async def _service(
+    servers: Servers, database: str, **more: object
+) -> AsyncGenerator[httpx.AsyncClient]:
+    service = create_app(settings_for(servers, database, **more))
+    async with alive(service), client_of(service, None) as http:
+        yield http
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+WORKER = """
+from app.telemetry import metrics
+metrics.POOL.labels("service", "user", "in_use").set(3)
+metrics.LOGIN_REFUSALS.labels("credentials").inc()
+print(metrics.render().decode())
+"""
+
+
+def test_a_dead_worker_holds_no_connections(tmp_path: Path) -> None:
+    """What it counted stays: a counter that falls would look like a restart of all."""
+    shown = [_worker(tmp_path) for _ in range(2)]
+    assert [value(one, "bicameral_pool_connections", state="in_use") for one in shown] == [3, 3]
+    assert [value(one, "bicameral_login_refusals_total") for one in shown] == [1, 2]
+
+
+def _worker(folder: Path) -> list[Sample]:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    command = [sys.executable, "-c", WORKER]
+    out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    families = text_string_to_metric_families(out.stdout)
+    return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
