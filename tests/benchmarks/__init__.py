@@ -1,0 +1,1 @@
+"""How fast the service is, measured beside what people would pick instead: README, "Benchmarks"."""

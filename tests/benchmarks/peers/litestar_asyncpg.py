@@ -1,0 +1,193 @@
+"""Litestar on the bare driver: one round trip for the token, one for the data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+from litestar import Litestar, Request, get, post
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct
+from uuid_utils.compat import uuid7
+
+PAGE = 50
+
+TOKEN = """
+SELECT users.id, users.tenant_id FROM access_tokens
+JOIN users ON users.id = access_tokens.user_id
+WHERE access_tokens.digest = $1 AND access_tokens.expires_at > now()
+AND users.is_active AND NOT users.is_blocked
+"""
+
+SESSION = """
+SELECT id, title, message_count, created_at, updated_at FROM chat_sessions
+WHERE tenant_id = $1 AND id = $2 AND user_id = $3
+"""
+
+# The session's row comes without a message if there is none: that tells an empty one from no one's.
+MESSAGES = """
+SELECT message.id, session.id AS session_id, message.position, message.role, message.content,
+       message.created_at
+FROM chat_sessions AS session LEFT JOIN LATERAL (
+    SELECT * FROM messages
+    WHERE messages.tenant_id = session.tenant_id AND messages.session_id = session.id
+    ORDER BY messages.position DESC LIMIT $4
+) AS message ON true
+WHERE session.tenant_id = $1 AND session.id = $2 AND session.user_id = $3
+"""
+
+APPEND = """
+WITH session AS (
+    UPDATE chat_sessions
+    SET message_count = message_count + cardinality($4::uuid[]), updated_at = now()
+    WHERE tenant_id = $1 AND id = $2 AND user_id = $3
+    RETURNING message_count - cardinality($4::uuid[]) AS before
+)
+INSERT INTO messages (tenant_id, id, session_id, position, role, content)
+SELECT $1, new.id, $2, session.before + new.number, new.role, new.content
+FROM session, unnest($4::uuid[], $5::text[], $6::text[])
+    WITH ORDINALITY AS new (id, role, content, number)
+RETURNING id, session_id, position, role, content, created_at
+"""
+
+
+class NewMessage(Struct, forbid_unknown_fields=True):
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Meta(min_length=1, max_length=262_144)]
+
+
+class NewMessages(Struct, forbid_unknown_fields=True):
+    messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=1000)]
+
+
+class ChatSession(Struct):
+    id: UUID
+    title: str
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Message(Struct):
+    id: UUID
+    session_id: UUID
+    position: int
+    role: str
+    content: str
+    created_at: datetime
+
+
+class Messages(Struct):
+    items: list[Message]
+
+
+class MessagePage(Messages):
+    next: str | None
+
+
+class User(Struct):
+    id: UUID
+    tenant_id: UUID
+
+
+Call = Request[User, Any, Any]
+
+
+async def authenticate(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer":
+        raise NotAuthorizedException
+    digest = hashlib.sha256(token.encode()).digest()
+    row = await connection.app.state.users.fetchrow(TOKEN, digest)
+    if row is None:
+        raise NotAuthorizedException
+    connection.scope["user"] = User(*row)
+
+
+@get("/v1/chat-sessions/{session_id:uuid}", guards=[authenticate])
+async def get_session(request: Call, session_id: FromPath[UUID]) -> ChatSession:
+    user = request.user
+    row = await request.app.state.general.fetchrow(SESSION, user.tenant_id, session_id, user.id)
+    if row is None:
+        raise NotFoundException
+    return ChatSession(*row)
+
+
+@get("/v1/chat-sessions/{session_id:uuid}/messages", guards=[authenticate])
+async def list_messages(request: Call, session_id: FromPath[UUID]) -> MessagePage:
+    user = request.user
+    pool = request.app.state.general
+    rows = await pool.fetch(MESSAGES, user.tenant_id, session_id, user.id, PAGE + 1)
+    if not rows:
+        raise NotFoundException
+    items = [Message(*row) for row in rows[:PAGE] if row["id"] is not None]
+    more = str(items[-1].position) if len(rows) > PAGE else None
+    return MessagePage(items, more)
+
+
+async def append(request: Call, session_id: UUID, new: list[NewMessage]) -> list[Message]:
+    user = request.user
+    rows = await request.app.state.general.fetch(
+        APPEND,
+        user.tenant_id,
+        session_id,
+        user.id,
+        [uuid7() for _ in new],
+        [one.role for one in new],
+        [one.content for one in new],
+    )
+    if not rows:
+        raise NotFoundException
+    return sorted((Message(*row) for row in rows), key=lambda message: message.position)
+
+
+@post("/v1/chat-sessions/{session_id:uuid}/messages", guards=[authenticate])
+async def create_message(
+    request: Call, session_id: FromPath[UUID], data: JSONBody[NewMessage]
+) -> Message:
+    return (await append(request, session_id, [data]))[0]
+
+
+@post("/v1/chat-sessions/{session_id:uuid}/messages/batch", guards=[authenticate])
+async def create_messages(
+    request: Call, session_id: FromPath[UUID], data: JSONBody[NewMessages]
+) -> Messages:
+    return Messages(await append(request, session_id, data.messages))
+
+
+@get("/health/live")
+async def live() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+async def keep_as_it_is(_: asyncpg.Connection) -> None:
+    """Instead of the pool's own reset, a round trip after each use: nothing here leaves a state."""
+
+
+@asynccontextmanager
+async def pools(app: Litestar) -> AsyncIterator[None]:
+    size = int(os.environ["PEER_POOL_SIZE"])
+    same: dict[str, Any] = {"min_size": size, "max_size": size, "reset": keep_as_it_is}
+    async with (
+        asyncpg.create_pool(os.environ["USER_URL"], **same) as app.state.users,
+        asyncpg.create_pool(os.environ["GENERAL_URL"], **same) as app.state.general,
+    ):
+        yield
+
+
+app = Litestar(
+    [get_session, list_messages, create_message, create_messages, live],
+    lifespan=[pools],
+    logging_config=None,
+)
