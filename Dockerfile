@@ -7,11 +7,11 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=ne
 WORKDIR /srv/bicameral
 # The libraries first: they change less often than our code, and this layer is kept until they do.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --no-install-project
+RUN uv sync --frozen --no-dev --extra otel --no-install-project
 COPY README.md LICENSE alembic.ini ./
 COPY migrations migrations
 COPY app app
-RUN uv sync --frozen --no-dev \
+RUN uv sync --frozen --no-dev --extra otel \
     && python -m compileall -q --invalidation-mode unchecked-hash app migrations
 
 FROM python:3.13-slim

@@ -36,7 +36,7 @@ from app.security import Passwords
 from app.settings import Settings
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
-from app.telemetry.traces import configure_traces, flush_traces
+from app.telemetry.traces import close_traces, configure_traces
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -149,6 +149,6 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
                 yield
         finally:
             passwords.close()
-            await asyncio.to_thread(flush_traces)
+            await asyncio.to_thread(close_traces)
 
     return lifespan

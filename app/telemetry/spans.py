@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Awaitable, Generator, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,7 +26,7 @@ from app.telemetry.context import RequestContext
 
 T = TypeVar("T")
 SERVER_ERROR = 500
-FLUSH_MILLISECONDS = 2000
+CLOSE_SECONDS = 2.0
 # What a statement with a WITH writes is what it is for; else what it reads.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
 READS = re.compile(r"\b(SELECT)\b(?:.*?\bFROM\s+(\w+)|\s+(\w+)\()", re.DOTALL)
@@ -45,9 +46,14 @@ class Spans:
         """Each in a thread of its own. Raises SettingsError for one that is not installed."""
         return cls([BatchSpanProcessor(_exporter(name)) for name in names])
 
-    def flush(self) -> None:
-        """What has ended goes out before the process does. Blocks for a moment at most."""
-        self._provider.force_flush(FLUSH_MILLISECONDS)
+    def close(self) -> None:
+        """What has ended goes out before the process does. Blocks for a moment at most.
+
+        OpenTelemetry itself would hold up the stop by ten seconds while the collector is away.
+        """
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
     @contextmanager
     def of_request(self, request: RequestContext, scope: Any) -> Generator[None]:
@@ -72,7 +78,7 @@ class Spans:
                 _describe(span, request, scope)
 
     async def of_statement(self, database: str, query: str, exchange: Awaitable[T]) -> T:
-        operation, target = _named(query)
+        operation, target = statement_name(query)
         attributes = {"db.system.name": "postgresql", "db.namespace": database}
         attributes |= {"db.operation.name": operation, "db.collection.name": target}
         with self._tracer.start_as_current_span(
@@ -103,7 +109,7 @@ def _describe(span: Span, request: RequestContext, scope: Any) -> None:
         span.set_status(StatusCode.ERROR)
 
 
-def _named(query: str) -> tuple[str, str]:
+def statement_name(query: str) -> tuple[str, str]:
     """Operation and table or function. BEGIN and SET name the tenant: their word is all."""
     if query.startswith(("BEGIN", "SET", "COMMIT", "ROLLBACK")):
         return query.split(None, 1)[0].rstrip(";"), ""

@@ -37,12 +37,12 @@ def configure_traces() -> None:
         from app.telemetry.spans import Spans
     except ImportError:
         raise SettingsError(
-            "the OTEL_… variables ask for traces; install the extra: pip install 'bicameral[otel]'"
+            "the OTEL_… variables ask for traces; install the extra `otel`: pip install '.[otel]'"
         ) from None
     spans = Spans.exported_by(wanted)
 
 
-def flush_traces() -> None:
+def close_traces() -> None:
     """Before the process ends. Blocks for a moment at most."""
     if spans is not None:
-        spans.flush()
+        spans.close()
