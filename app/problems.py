@@ -74,7 +74,9 @@ CONSTRAINTS: dict[str, Problem] = {
     "idx_users_username": Conflict("This username is taken; choose another."),
     "idx_users_email": Conflict("This e-mail address is in use; choose another."),
     "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
-    "owner_is_open": Unauthenticated(),  # deleted since the token was checked
+    # Deleted since the token was checked:
+    "owner_is_open": Unauthenticated(),
+    "fk_user_idempotency_keys_user_id_users": Unauthenticated(),
 }
 
 
@@ -130,7 +132,13 @@ def _from_validation(error: ValidationException) -> Problem:
     entries = cast("list[dict[str, str]]", error.extra or [])
     if any(entry.get("key") == "data" for entry in entries):
         return BadRequest("This request needs a JSON body.")
-    return Invalid(errors=[FieldError(e.get("key", ""), e.get("message", "")) for e in entries])
+    return Invalid(errors=[FieldError(_place(e), e.get("message", "")) for e in entries])
+
+
+def _place(entry: dict[str, str]) -> str:
+    """A header is known here by its handler's argument."""
+    name = entry.get("key", "")
+    return name.replace("_", "-").title() if entry.get("source") == "header" else name
 
 
 def _field_error(text: str) -> FieldError:

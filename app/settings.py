@@ -12,9 +12,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import DatabaseUrl
 
-PREFIXES = (
-    "DATABASE_ DB_ HEALTH_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_ TOKEN_"
-)
+PREFIXES = """
+DATABASE_ DB_ HEALTH_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_
+TOKEN_
+"""
 OURS = tuple(PREFIXES.split())
 
 
@@ -105,6 +106,13 @@ class Settings(BaseSettings):
     )
     request_grace_seconds: int = Field(
         20, ge=1, description="when stopping: how long requests under way may still take"
+    )
+
+    idempotency_kept_seconds: int = Field(
+        86_400, ge=1, description="how long an `Idempotency-Key` and its answer are kept"
+    )
+    idempotency_sweep_seconds: float = Field(
+        60, gt=0, description="how often a relay deletes the keys that have expired"
     )
 
     password_hash_threads: int = Field(2, ge=1, le=64, description="threads that hash passwords")

@@ -15,6 +15,8 @@ from app.accounts.models import SubjectLedger
 from app.accounts.passwords import check_password
 from app.accounts.service import UserService, users
 from app.accounts.tenants import TenantService, tenants
+from app.db import UserSession
+from app.idempotency import Key, Once
 from app.openapi import problems
 from app.paging import After, Limit, cursor_of, cut, uuid_after
 from app.security import Passwords, Principal, Role, administrators, platform
@@ -31,10 +33,18 @@ class TenantController(Controller):
 
     @post("/", responses=problems(403, 409))
     async def create_tenant(
-        self, data: JSONBody[shapes.NewTenant], tenants: NamedDependency[TenantService]
-    ) -> shapes.Tenant:
+        self,
+        request: Call,
+        data: JSONBody[shapes.NewTenant],
+        tenants: NamedDependency[TenantService],
+        user_session: NamedDependency[UserSession],
+        idempotency_key: Key = None,
+    ) -> Response[shapes.Tenant]:
         """Create a tenant."""
-        return to(shapes.Tenant, await tenants.add(data.name))
+        once = Once(request, user_session, idempotency_key)
+        if stored := await once.stored():
+            return stored
+        return await once.keep(to(shapes.Tenant, await tenants.add(data.name)))
 
     @get("/", responses=problems(403))
     async def list_tenants(
@@ -75,7 +85,9 @@ class UserController(Controller):
         data: JSONBody[shapes.NewUser],
         users: NamedDependency[UserService],
         passwords: NamedDependency[Passwords],
-    ) -> shapes.User:
+        user_session: NamedDependency[UserSession],
+        idempotency_key: Key = None,
+    ) -> Response[shapes.User]:
         """Create a user in your tenant, or, for a platform administrator, in any."""
         home = (
             data.username if "\\" in data.username else f"{request.user.username}\\{data.username}"
@@ -83,6 +95,9 @@ class UserController(Controller):
         check_password(data.password, own_names(home, data.email), path="password")
         # Before the first statement: hashing must not hold a connection.
         password_hash = await passwords.hash(data.password)
+        once = Once(request, user_session, idempotency_key)
+        if stored := await once.stored(passwords):
+            return stored
         tenant, username = await users.tenant_for(request.user, data.tenant_id, data.username)
         user = await users.add(
             request.user,
@@ -92,7 +107,7 @@ class UserController(Controller):
             password_hash=password_hash,
             roles=data.roles or [Role.MEMBER],
         )
-        return to(shapes.User, user)
+        return await once.keep(to(shapes.User, user), about=user.id)
 
     @get("/", responses=problems(403))
     async def list_users(

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import UserBase
+from app.idempotency import StoredAnswer
 
 
 class Timestamps:
@@ -136,3 +138,24 @@ class SubjectLedger(UserBase):
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     last_error: Mapped[str | None] = mapped_column(String(200))
+
+
+class UserIdempotencyKey(StoredAnswer, UserBase):
+    """A key that its user sent; gone with them.
+
+    With the user it created, who is not its own, goes its answer alone: a trigger sees to it, and
+    the key stays used.
+    """
+
+    __tablename__ = "user_idempotency_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["about_id"], ["users.id"], ondelete="SET NULL"),
+        Index("idx_user_idempotency_keys_user_id", "user_id"),
+        Index(
+            "idx_user_idempotency_keys_about_id",
+            "about_id",
+            postgresql_where=text("about_id IS NOT NULL"),
+        ),
+        Index("idx_user_idempotency_keys_expires_at", "expires_at"),
+    )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from litestar import Controller, Request, delete, get, patch, post
+from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct, convert
@@ -18,6 +18,8 @@ from app.chat.service import (
     messages,
     sessions,
 )
+from app.db import GeneralSession
+from app.idempotency import Key, Once
 from app.openapi import problems
 from app.paging import (
     After,
@@ -100,16 +102,21 @@ class ChatSessionController(Controller):
         "messages": Provide(messages, sync_to_thread=False),
     }
 
-    @post("/")
+    @post("/", responses=problems(409))
     async def create_chat_session(
         self,
         request: Request[Principal, Any, Any],
         chat_sessions: NamedDependency[ChatSessionService],
+        general_session: NamedDependency[GeneralSession],
         data: JSONBody[NewChatSession | None] = None,
-    ) -> ChatSession:
+        idempotency_key: Key = None,
+    ) -> Response[ChatSession]:
         """Open a conversation."""
+        once = Once(request, general_session, idempotency_key)
+        if stored := await once.stored():
+            return stored
         opened = await chat_sessions.open(request.user, data.title if data else None)
-        return _to(ChatSession, opened)
+        return await once.keep(_to(ChatSession, opened))
 
     @get("/")
     async def list_chat_sessions(
@@ -157,29 +164,40 @@ class ChatSessionController(Controller):
         """Delete a conversation and its messages."""
         await chat_sessions.close(request.user, session_id)
 
-    @post("/{session_id:uuid}/messages", responses=problems(404))
+    @post("/{session_id:uuid}/messages", responses=problems(404, 409))
     async def create_message(
         self,
         request: Request[Principal, Any, Any],
         session_id: FromPath[UUID],
         data: JSONBody[NewMessage],
         messages: NamedDependency[MessageService],
-    ) -> Message:
+        general_session: NamedDependency[GeneralSession],
+        idempotency_key: Key = None,
+    ) -> Response[Message]:
         """Append a message."""
+        once = Once(request, general_session, idempotency_key)
+        if stored := await once.stored():
+            return stored
         rows = await messages.append(request.user, session_id, [(data.role, data.content)])
-        return _to(Message, rows[0])
+        return await once.keep(_to(Message, rows[0]), about=session_id)
 
-    @post("/{session_id:uuid}/messages/batch", responses=problems(404))
+    @post("/{session_id:uuid}/messages/batch", responses=problems(404, 409))
     async def create_messages(
         self,
         request: Request[Principal, Any, Any],
         session_id: FromPath[UUID],
         data: JSONBody[NewMessages],
         messages: NamedDependency[MessageService],
-    ) -> Messages:
+        general_session: NamedDependency[GeneralSession],
+        idempotency_key: Key = None,
+    ) -> Response[Messages]:
         """Append up to a thousand messages, all or none."""
+        once = Once(request, general_session, idempotency_key)
+        if stored := await once.stored():
+            return stored
         new: list[tuple[MessageRole, str]] = [(one.role, one.content) for one in data.messages]
-        return Messages(_to(list[Message], await messages.append(request.user, session_id, new)))
+        rows = await messages.append(request.user, session_id, new)
+        return await once.keep(Messages(_to(list[Message], rows)), about=session_id)
 
     @get("/{session_id:uuid}/messages", responses=problems(404))
     async def list_messages(

@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import GeneralBase
+from app.idempotency import StoredAnswer
 
 DEFAULT_TITLE = "New Conversation"
 
@@ -101,3 +102,24 @@ class ErasureReceipt(GeneralBase):
     finished_at: Mapped[datetime]
     prev_hash: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class GeneralIdempotencyKey(StoredAnswer, GeneralBase):
+    """A key that its owner sent; gone with the conversation whose messages its answer repeats."""
+
+    __tablename__ = "general_idempotency_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["owners.tenant_id", "owners.user_id"]),
+        ForeignKeyConstraint(
+            ["tenant_id", "about_id"],
+            ["chat_sessions.tenant_id", "chat_sessions.id"],
+            ondelete="CASCADE",
+        ),
+        Index(
+            "idx_general_idempotency_keys_about_id",
+            "tenant_id",
+            "about_id",
+            postgresql_where=text("about_id IS NOT NULL"),
+        ),
+        Index("idx_general_idempotency_keys_expires_at", "expires_at"),
+    )

@@ -46,10 +46,10 @@ MEANING = {
     Kind.USER_RESTORED: "erased in the general database, yet not deleted in the user database",
     Kind.USER_RETURNED: "deleted, yet there is a user",
     Kind.ERASURE_LOST: "delivered, yet the general database has not that receipt",
-    Kind.ROWS_LEFT: "erased, yet there are sessions",
+    Kind.ROWS_LEFT: "erased, yet there are rows",
     Kind.ENTRY_LOST: "a user whom the ledger does not know",
     Kind.USER_LOST: "present in the ledger, yet there is no user",
-    Kind.OWNER_LOST: "sessions without an owner",
+    Kind.OWNER_LOST: "rows without an owner",
     Kind.STRANGER: "an owner whom the user database never knew",
     Kind.UNPROVED: "closed by no relay; look into it",
     Kind.STRAY_MESSAGES: "messages without their session",
@@ -120,7 +120,7 @@ class OwnerFacts(NamedTuple):
     state: str | None = "open"
     is_dated: bool = False
     receipt: str | None = None
-    has_sessions: bool = True
+    has_rows: bool = True
 
     @property
     def is_gone(self) -> bool:
@@ -132,7 +132,7 @@ class OwnerFacts(NamedTuple):
 
     @property
     def is_anything(self) -> bool:
-        return self.state is not None or self.has_sessions
+        return self.state is not None or self.has_rows
 
 
 def compare(user: UserFacts, owner: OwnerFacts) -> Kind | None:
@@ -154,10 +154,10 @@ def _of_the_deleted(user: UserFacts, owner: OwnerFacts) -> Kind | None:
         return None  # the relay's, whatever there is yet
     if user.receipt is None or (owner.state, owner.receipt) != ("erased", user.receipt):
         return Kind.ERASURE_LOST
-    return Kind.ROWS_LEFT if owner.has_sessions else None
+    return Kind.ROWS_LEFT if owner.has_rows else None
 
 
 def _of_the_living(user: UserFacts, owner: OwnerFacts) -> Kind | None:
     if user.state is None:
         return Kind.ENTRY_LOST
-    return Kind.OWNER_LOST if owner.state is None and owner.has_sessions else None
+    return Kind.OWNER_LOST if owner.state is None and owner.has_rows else None

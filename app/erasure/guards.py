@@ -51,6 +51,14 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
             "fk_user_blocks_user_id_users": "FOREIGN KEY (user_id) REFERENCES users (id)"
             " ON DELETE CASCADE",
         },
+        "user_idempotency_keys": {
+            "fk_user_idempotency_keys_user_id_users": "FOREIGN KEY (user_id)"
+            " REFERENCES users (id) ON DELETE CASCADE",
+            "fk_user_idempotency_keys_about_id_users": "FOREIGN KEY (about_id)"
+            " REFERENCES users (id) ON DELETE SET NULL",
+            "forget_answer": "BEFORE UPDATE OF about_id ON user_idempotency_keys FOR EACH ROW"
+            " WHEN (NEW.about_id IS NULL) EXECUTE FUNCTION forget_answer()",
+        },
     },
     "general": {
         "owners": {
@@ -71,6 +79,14 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
         "messages": {
             "fk_messages_tenant_id_chat_sessions": "FOREIGN KEY (tenant_id, session_id)"
             " REFERENCES chat_sessions (tenant_id, id) ON DELETE CASCADE",
+        },
+        "general_idempotency_keys": {
+            "owner_is_open": "AFTER INSERT OR UPDATE OF tenant_id, user_id"
+            " ON general_idempotency_keys FOR EACH ROW EXECUTE FUNCTION owner_is_open()",
+            "fk_general_idempotency_keys_tenant_id_owners": "FOREIGN KEY (tenant_id, user_id)"
+            " REFERENCES owners (tenant_id, user_id)",
+            "fk_general_idempotency_keys_tenant_id_chat_sessions": "FOREIGN KEY"
+            " (tenant_id, about_id) REFERENCES chat_sessions (tenant_id, id) ON DELETE CASCADE",
         },
         "erasure_receipts": {
             "refuse_receipt_change": "BEFORE UPDATE OR DELETE ON erasure_receipts"

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from app.causes import describe, is_connection_loss, sqlstate
 from app.db import Databases
 from app.erasure import metrics, steps
+from app.erasure.expiry import expire_for_ever
 from app.erasure.ledger import Claim, LeaseLostError, Ledger
 from app.erasure.steps import Batch, Step, Work
 from app.erasure.wake import Bell, listen
@@ -51,7 +52,7 @@ class Relay:
         sequence: Sequence[Step] = steps.STEPS,
         hook: Hook | None = None,
     ) -> None:
-        self._general = databases.general
+        self._databases = databases
         self._settings = settings
         self._sequence = sequence
         self._hook = hook
@@ -63,6 +64,7 @@ class Relay:
         async with asyncio.TaskGroup() as tasks:
             if self._settings.relay_listen:
                 tasks.create_task(listen(self._settings, self.bell))
+            tasks.create_task(expire_for_ever(self._databases, self._settings))
             for _ in range(self._settings.relay_workers):
                 tasks.create_task(self._work())
 
@@ -144,7 +146,7 @@ class Relay:
                 raise TurnOverError
 
         rows = self._settings.relay_batch_rows
-        return Work(self._general, claim.tenant_id, claim.user_id, rows, observe)
+        return Work(self._databases.general, claim.tenant_id, claim.user_id, rows, observe)
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
         """Its own fault delays this erasure; a database's delays the relay."""

@@ -63,6 +63,16 @@ WITH doomed AS MATERIALIZED (
 SELECT count(*), max(position) FROM gone
 """)
 
+# Their answers repeat what was said. So few at a time: one may be ten megabytes.
+DELETE_KEYS = text("""
+WITH doomed AS MATERIALIZED (
+    SELECT key FROM general_idempotency_keys
+    WHERE tenant_id = :tenant_id AND user_id = :user_id LIMIT least(:rows, 100)
+)
+DELETE FROM general_idempotency_keys k USING doomed
+WHERE k.tenant_id = :tenant_id AND k.user_id = :user_id AND k.key = doomed.key
+""")
+
 DELETE_SESSIONS = text("""
 WITH gone AS (
     DELETE FROM chat_sessions
@@ -82,6 +92,8 @@ RETURNING chat_sessions, messages
 
 ANY_LEFT = text("""
 SELECT EXISTS (SELECT FROM chat_sessions WHERE tenant_id = :tenant_id AND user_id = :user_id)
+OR EXISTS (SELECT FROM general_idempotency_keys
+           WHERE tenant_id = :tenant_id AND user_id = :user_id)
 """)
 
 RECEIPT = text("""
@@ -145,6 +157,7 @@ async def purge(work: Work) -> None:
     is_done, cursor = False, Cursor()
     while not is_done:
         async with work.database.session(work.tenant_id) as session:
+            await session.execute(DELETE_KEYS, work.subject | _rows(work))
             ids = list(await session.scalars(LOCK_SESSIONS, work.subject | _rows(work)))
             batch = await _delete(session, work, ids, cursor) if ids else None
             # None to lock may only mean that another relay is deleting them.

@@ -14,6 +14,7 @@ Events of the log, one line of JSON each:
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
+| `expiry_failed`    | database, error, sqlstate, where          | expired keys, deleted next time |
 | `databases_differ` | count, kinds                              | reconcile found differences     |
 | `reconcile_failed` | error, sqlstate, where                    | and is tried again, later       |
 | `login_refused`    | reason, account, address                  | account and address as digests  |

@@ -26,6 +26,17 @@ SELECT EXISTS (SELECT FROM pg_stat_activity
                WHERE wait_event_type = 'Lock' AND datname = current_database())
 """
 
+TABLES = {
+    "user": (
+        *("tenants", "users", "user_blocks", "access_tokens", "subject_ledger"),
+        "user_idempotency_keys",
+    ),
+    "general": (
+        *("owners", "chat_sessions", "messages", "erasure_receipts"),
+        "general_idempotency_keys",
+    ),
+}
+
 
 @dataclass
 class Scene:
@@ -129,6 +140,19 @@ async def a_session(connection: asyncpg.Connection, subject: Subject, texts: int
         texts,
     )
     return session_id
+
+
+async def dump(scene: Scene, without: set[str]) -> dict[str, list[str]]:
+    """Every row of both databases that does not name one of these ids."""
+    rows: dict[str, list[str]] = {}
+    for name, tables in TABLES.items():
+        connection: asyncpg.Connection = getattr(scene, name)
+        for table in tables:
+            texts = [
+                str(row[0]) for row in await connection.fetch(f"SELECT t::text FROM {table} t")
+            ]
+            rows[table] = sorted(t for t in texts if not any(one in t for one in without))
+    return rows
 
 
 @asynccontextmanager

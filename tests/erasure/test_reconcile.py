@@ -12,12 +12,7 @@ import pytest
 
 from app.erasure.differences import Difference, Kind
 from app.erasure.reconcile import Outcome, Reconciler, reconcile_settings
-from tests.erasure.scenes import Scene, Subject, a_session
-
-TABLES = {
-    "user": ("tenants", "users", "user_blocks", "access_tokens", "subject_ledger"),
-    "general": ("owners", "chat_sessions", "messages", "erasure_receipts"),
-}
+from tests.erasure.scenes import Scene, Subject, a_session, dump
 
 
 def reconciler(scene: Scene, **how: Any) -> Reconciler:
@@ -45,19 +40,6 @@ async def erased(scene: Scene, sessions: int = 2) -> Subject:
     await scene.delete(subject)
     assert await scene.relay().run_once()
     return subject
-
-
-async def dump(scene: Scene, without: set[str]) -> dict[str, list[str]]:
-    """Every row of both databases that does not name one of these ids."""
-    rows: dict[str, list[str]] = {}
-    for name, tables in TABLES.items():
-        connection: asyncpg.Connection = getattr(scene, name)
-        for table in tables:
-            texts = [
-                str(row[0]) for row in await connection.fetch(f"SELECT t::text FROM {table} t")
-            ]
-            rows[table] = sorted(t for t in texts if not any(one in t for one in without))
-    return rows
 
 
 # Each makes a difference about a user of its own, and returns that user.

@@ -13,9 +13,8 @@ from app.erasure.differences import Difference, Kind
 from app.erasure.reconcile import Outcome, reconciling
 from app.telemetry.metrics import render
 from tests.commands import litestar, urls
-from tests.erasure.scenes import Scene, Subject, a_session
+from tests.erasure.scenes import Scene, Subject, a_session, dump
 from tests.erasure.test_reconcile import (
-    dump,
     erased,
     past_all_guards,
     reconciler,

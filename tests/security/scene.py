@@ -109,6 +109,12 @@ class Scene:
             " VALUES ($1, $2, $3, 1, 'user', $4)",
             *(owner.tenant_id, uuid7(), session_id, content),
         )
+        for connection, name in ((self._user, "user"), (self._general, "general")):
+            await connection.execute(
+                f"INSERT INTO {name}_idempotency_keys (tenant_id, user_id, key, answer, expires_at)"
+                " VALUES ($1, $2, 'k', $3, now() + interval '1 day')",
+                *(owner.tenant_id, owner.id, content.encode()),
+            )
         return Victim(owner, session_id, doomed.id, title, content)
 
     async def caller(self, kind: str, victim: Victim) -> httpx.AsyncClient:

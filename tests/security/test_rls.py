@@ -27,8 +27,14 @@ COLUMNS: dict[DatabaseName, dict[str, str]] = {
         "user_blocks": "tenant_id",
         "access_tokens": "tenant_id",
         "subject_ledger": "tenant_id",
+        "user_idempotency_keys": "tenant_id",
     },
-    "general": {"chat_sessions": "tenant_id", "messages": "tenant_id", "owners": "tenant_id"},
+    "general": {
+        "chat_sessions": "tenant_id",
+        "messages": "tenant_id",
+        "owners": "tenant_id",
+        "general_idempotency_keys": "tenant_id",
+    },
 }
 # Neither a tenant's id, nor anything like one.
 NO_TENANT = ["", " ", "x", "NULL", "*", "%", "0", str(uuid4())]
