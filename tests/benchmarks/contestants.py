@@ -67,6 +67,7 @@ PYTHON_PEERS = (
     Contestant(SQLALCHEMY, _uvicorn("fastapi_sqlalchemy")),
     Contestant(ASYNCPG, _uvicorn("litestar_asyncpg")),
 )
+BARE = Contestant("asyncpg alone", _uvicorn("bare"))
 
 
 def contestants(out: Path, say: Callable[[str], None]) -> list[Contestant]:

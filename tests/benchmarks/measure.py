@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 from tests.benchmarks.contestants import Running, postgres_cpu_seconds
 from tests.benchmarks.generator import generate
+from tests.benchmarks.options import Options
 from tests.benchmarks.routes import Route
 from tests.benchmarks.world import BenchmarkError, Pair
 
+T = TypeVar("T")
 WARM_UP_SECONDS = 1
 
 
@@ -33,9 +36,7 @@ def measure(
     everybody: Sequence[Running],
     chosen: Sequence[Route],
     pair: Pair,
-    *,
-    rounds: int,
-    seconds: int,
+    options: Options,
     say: Callable[[str], None],
 ) -> list[Sample]:
     for route in chosen:
@@ -44,17 +45,17 @@ def measure(
         if route.writes:
             pair.undo()
     samples: list[Sample] = []
-    for number in range(rounds):
+    for number in range(options.rounds):
         for route in chosen:
             for one in rotated(everybody, number):
-                samples.append(_sample(one, route, pair, number, seconds))
+                samples.append(_sample(one, route, pair, number, options.seconds))
                 if route.writes:
                     pair.undo()
-            say(f"Round {number + 1} of {rounds}: {route.title}")
+            say(f"Round {number + 1} of {options.rounds}: {route.title}")
     return samples
 
 
-def rotated(everybody: Sequence[Running], by: int) -> list[Running]:
+def rotated(everybody: Sequence[T], by: int) -> list[T]:
     """Nobody always comes first, or after the same one's traces."""
     by %= len(everybody)
     return [*everybody[by:], *everybody[:by]]
@@ -94,4 +95,18 @@ def ratio(
     ours: Sequence[Sample], theirs: Sequence[Sample], value: Callable[[Sample], float]
 ) -> float:
     """The median of the ratios within each round."""
-    return median(value(our) / value(their) for our, their in zip(ours, theirs, strict=True))
+    return paired([*map(value, ours)], [*map(value, theirs)])
+
+
+def take_turns(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Each case's figures, by round."""
+    figures: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds):
+        for name in rotated([*cases], number):
+            figures[name].append(cases[name]())
+    return figures
+
+
+def paired(these: Sequence[float], those: Sequence[float]) -> float:
+    """The median of the ratios within each round."""
+    return median(one / other for one, other in zip(these, those, strict=True))

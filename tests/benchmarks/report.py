@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -26,7 +29,16 @@ from tests.benchmarks.routes import Route
 COLUMNS = ("requests/s", "ours ÷ theirs", "p50 ms", "p99 ms", "CPU s", "PostgreSQL CPU s", "RSS MB")
 
 
-def show(console: Console, route: Route, names: Sequence[str], samples: Sequence[Sample]) -> None:
+console = Console(width=None if sys.stdout.isatty() else 120)
+began = time.monotonic()
+
+
+def say(line: str) -> None:
+    """Progress."""
+    console.print(f"[dim]{time.monotonic() - began:4.0f} s[/]  {line}", highlight=False)
+
+
+def show(route: Route, names: Sequence[str], samples: Sequence[Sample]) -> None:
     """CPU seconds are per 1,000 requests."""
     table = Table(title=route.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
@@ -35,6 +47,20 @@ def show(console: Console, route: Route, names: Sequence[str], samples: Sequence
     for name in names:
         table.add_row(name, *_cells(route.key, name, samples))
     console.print(table)
+
+
+def show_figures(title: str, figures: Mapping[str, Sequence[float]]) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for column in ("median", "least", "most"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, row in figures.items():
+        table.add_row(name, *(_figure(one) for one in (median(row), min(row), max(row))))
+    console.print(table)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def _cells(route: str, name: str, samples: Sequence[Sample]) -> list[str]:
@@ -58,7 +84,7 @@ def _ratio(route: str, peer: str, measured: float) -> str:
     return f"[{colour}]{measured:.2f} (≥ {goal:g})[/]"
 
 
-def judge(console: Console, verdicts: Sequence[Verdict]) -> bool:
+def judge(verdicts: Sequence[Verdict]) -> bool:
     """Whether all goals were met; the missed ones in red."""
     for one in verdicts:
         console.print(f"[{'green' if one.is_met else 'bold red'}]{one}[/]", highlight=False)
@@ -94,7 +120,6 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def write(out: Path, name: str, **what: Any) -> Path:
-    path = out / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), **what}, indent=1, default=asdict) + "\n")
-    return path
+def write(out: Path, name: str, **what: Any) -> None:
+    text = json.dumps({"machine": machine(), **what}, indent=1, default=asdict)
+    (out / f"{name}.json").write_text(text + "\n")

@@ -22,6 +22,7 @@ SESSION = "/v1/chat-sessions/%s"
 MESSAGES = f"{SESSION}/messages"
 BATCHES = f"{MESSAGES}/batch"
 MESSAGE = {"role": "user", "content": "Where is it warm in the winter, and not too far away?"}
+KEYS = ("session", "messages", "message", "batch", "live")
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def mixture(messages: int) -> Iterator[int]:
         messages -= length
 
 
-def targets(conversations: Sequence[Conversation], most: int) -> list[Target]:
+def targets(conversations: Sequence[Conversation], most: int = 2000) -> list[Target]:
     """Of those that fill a page."""
     full = [one.target for one in conversations if one.messages > PAGE]
     return random.Random(1).sample(full, min(most, len(full)))  # the same each time
