@@ -25,6 +25,7 @@ from app.telemetry.pools import WatchedPool
 from tests.conftest import Servers, alive, settings_for
 from tests.factories import World, a_message, a_session
 from tests.security.scene import client_of
+from tests.test_run import ROOT, environment, free_port
 
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")
 
@@ -138,7 +139,7 @@ async def test_operators_can_turn_them_off(servers: Servers, database: str) -> N
 
 async def test_they_can_have_a_port_of_their_own(servers: Servers, database: str) -> None:
     """And then the public one has none of it, nor theirs anything else."""
-    port = _free_port()
+    port = free_port()
     async with _service(servers, database, metrics_port=port) as http, httpx.AsyncClient() as other:
         async with asyncio.timeout(30):
             assert await scrape(other, f"http://127.0.0.1:{port}/metrics")
@@ -164,12 +165,6 @@ async def _service(
         yield http
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 WORKER = """
 from app.telemetry import metrics
 metrics.POOL.labels("service", "user", "in_use").set(3)
@@ -191,3 +186,25 @@ def _worker(folder: Path) -> list[Sample]:
     out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     families = text_string_to_metric_families(out.stdout)
     return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
+
+
+async def test_a_relay_alone_serves_them_too(servers: Servers, database: str) -> None:
+    """Among them what it found when it compared the databases, as its schedule has it."""
+    port = free_port()
+    more = {"METRICS_PORT": str(port), "RELAY_RECONCILE_SECONDS": "0.05"}
+    environ = environment(settings_for(servers, database)) | more
+    command = (sys.executable, "-m", "litestar", "relay")
+    async with asyncio.timeout(100):
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ, stdout=-1)
+        try:
+            assert process.stdout
+            assert await process.stdout.readline() == b"The relay is running.\n"
+            async with httpx.AsyncClient() as http:
+                samples = await scrape(http, f"http://127.0.0.1:{port}/metrics")
+        finally:
+            process.terminate()
+            ended = await process.wait()
+    assert ended == 0
+    assert "relay" in {one.labels.get("pool") for one in samples}
+    names = {one.name for one in samples}
+    assert {"bicameral_reconcile_differences", "bicameral_erasure_pending"} <= names
