@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asyncpg import InterfaceError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -28,7 +29,7 @@ def is_connection_loss(error: BaseException) -> bool:
     """No SQLSTATE: refused, reset, timed out, out of connections, or closed under us."""
     if any(isinstance(c, OSError | TimeoutError | PoolTimeoutError) for c in causes(error)):
         return True
-    return isinstance(error, DBAPIError)
+    return isinstance(error, DBAPIError | InterfaceError)
 
 
 def causes(error: BaseException) -> list[BaseException]:

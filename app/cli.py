@@ -56,7 +56,7 @@ async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
         return await work(Operators(databases, passwords))
     finally:
         passwords.close()
-        await databases.user.engine.dispose()
+        await databases.user.dispose()
 
 
 def _line(problem: Problem) -> str:

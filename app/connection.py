@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 from uuid import UUID
@@ -38,6 +39,7 @@ class TenantConnection(asyncpg.Connection):
 
     tenant_id: UUID | None = None
     database: DatabaseName = "user"
+    expires_at: float = math.inf  # on the monotonic clock; see direct.py
 
     async def execute(  # the driver's own signature
         self,
@@ -90,13 +92,16 @@ class ObservedStatement:
         return rows
 
 
+Connect = Callable[..., Awaitable[TenantConnection]]
+
+
 def set_tenant(tenant_id: UUID) -> str:
     """The one statement that names a tenant; only a UUID object's own text ever enters it."""
     return f"SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
 
 
-def connector(settings: Settings, name: DatabaseName) -> Callable[..., Awaitable[TenantConnection]]:
-    """For the pool: opens connections as the service's login, which the first one checks."""
+def connector(settings: Settings, name: DatabaseName) -> Connect:
+    """For the pools: opens connections as the service's login, which the first one checks."""
     checked = False
 
     async def connect(*_: Any, **__: Any) -> TenantConnection:

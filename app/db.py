@@ -8,7 +8,7 @@ dependencies in one request Litestar would lose the second one's error.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,19 +24,21 @@ from advanced_alchemy.extensions.litestar import (
     EngineConfig,
     SQLAlchemyAsyncConfig,
 )
+from asyncpg import Record
 from litestar import Request
 from litestar.di import Provide
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from app.connection import DatabaseName, TenantConnection, connector, set_tenant
+from app.connection import Connect, DatabaseName, connector, set_tenant
+from app.direct import DirectPool, Statement
+from app.pool import ElasticPool, elastic_pool, refuse_closed
 from app.settings import Settings
 from app.telemetry import log
-from app.telemetry.pools import WatchedPool
+from app.telemetry.pools import Usage
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,6 +105,7 @@ class Database(Generic[S]):
     name: DatabaseName
     config: SQLAlchemyAsyncConfig
     maker: async_sessionmaker[S]
+    direct: DirectPool
 
     @property
     def engine(self) -> AsyncEngine:
@@ -121,6 +124,21 @@ class Database(Generic[S]):
         async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as one:
             yield one
 
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Sequence[Record]:
+        """One statement that is a transaction of its own, committed in one round trip."""
+        return await self.direct.fetch(statement, values)
+
+    def usage(self) -> Usage:
+        """Of both pools: the sessions' and the hot routes'."""
+        pool = cast("ElasticPool", self.engine.pool)  # an engine's pool is new once disposed
+        sessions = Usage(pool.checkedout(), pool.checkedin(), pool.waiting)
+        return sessions + self.direct.usage()
+
+    async def dispose(self) -> None:
+        """Closes the connections; whoever asks next opens new ones."""
+        await self.engine.dispose()
+        await self.direct.dispose()
+
 
 @dataclass(frozen=True)
 class Databases:
@@ -132,13 +150,17 @@ class Databases:
     @classmethod
     def create(cls, settings: Settings) -> Databases:
         return cls(
-            Database("user", _config(settings, "user"), _maker(UserSession)),
-            Database("general", _config(settings, "general"), _maker(GeneralSession)),
+            _database(settings, "user", UserSession),
+            _database(settings, "general", GeneralSession),
         )
 
     @property
-    def engines(self) -> dict[str, AsyncEngine]:
-        return {one.name: one.engine for one in (self.user, self.general)}
+    def usages(self) -> dict[str, Callable[[], Usage]]:
+        return {one.name: one.usage for one in (self.user, self.general)}
+
+    async def dispose(self) -> None:
+        await self.user.dispose()
+        await self.general.dispose()
 
     async def check(self) -> None:
         """Connects to each. One that is away is logged and waited for by whoever needs it.
@@ -171,9 +193,11 @@ class Databases:
         }
 
 
-def _maker(session_class: type[S]) -> async_sessionmaker[S]:
+def _database(settings: Settings, name: DatabaseName, session_class: type[S]) -> Database[S]:
+    connect = connector(settings, name)
     # expire_on_commit would make reading an attribute after COMMIT a lazy load.
-    return async_sessionmaker(class_=session_class, expire_on_commit=False)
+    maker = async_sessionmaker(class_=session_class, expire_on_commit=False)
+    return Database(name, _config(settings, name, connect), maker, DirectPool(connect, settings))
 
 
 def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
@@ -182,7 +206,7 @@ def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
     return None if principal is None else principal.tenant_id
 
 
-def _config(settings: Settings, name: DatabaseName) -> SQLAlchemyAsyncConfig:
+def _config(settings: Settings, name: DatabaseName, connect: Connect) -> SQLAlchemyAsyncConfig:
     config = SQLAlchemyAsyncConfig(
         connection_string="postgresql+asyncpg://",
         bind_key=name,
@@ -193,7 +217,7 @@ def _config(settings: Settings, name: DatabaseName) -> SQLAlchemyAsyncConfig:
         engine_app_state_key=f"{name}_db_engine",
         set_default_exception_handler=False,
         session_config=AsyncSessionConfig(expire_on_commit=False),
-        engine_config=_engine_config(settings, name),
+        engine_config=_engine_config(settings, connect),
         alembic_config=AlembicAsyncConfig(
             script_config=str(ROOT / "alembic.ini"),
             script_location=str(ROOT / "migrations"),
@@ -204,31 +228,19 @@ def _config(settings: Settings, name: DatabaseName) -> SQLAlchemyAsyncConfig:
         ),
     )
     pool = config.get_engine().sync_engine.pool
-    event.listen(pool, "checkout", _refuse_closed)
+    event.listen(pool, "checkout", refuse_closed)
     return config
 
 
-def _engine_config(settings: Settings, name: DatabaseName) -> EngineConfig:
+def _engine_config(settings: Settings, connect: Connect) -> EngineConfig:
     return EngineConfig(
-        connect_args={"async_creator_fn": connector(settings, name)},
-        poolclass=WatchedPool,
-        pool_size=settings.db_pool_size,
-        max_overflow=settings.db_max_overflow,
+        connect_args={"async_creator_fn": connect},
+        poolclass=elastic_pool(settings.db_pool_size),
+        pool_size=settings.db_pool_size + settings.db_max_overflow,
+        max_overflow=0,
         pool_timeout=settings.db_pool_timeout,  # type: ignore[arg-type]  # the pool takes a float
         pool_recycle=settings.db_pool_recycle_seconds,
         pool_use_lifo=True,
         echo=settings.db_echo,
         hide_parameters=True,
     )
-
-
-def _refuse_closed(adapted: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
-    """What pool_pre_ping promises, without its round trips.
-
-    A server that stops or dies closes its sockets, and asyncpg has seen that by the time a
-    later request takes the connection; the pool then opens a new one.
-    """
-    connection: TenantConnection = adapted.driver_connection
-    connection.tenant_id = None
-    if connection.is_closed():
-        raise InvalidatePoolError

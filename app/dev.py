@@ -129,7 +129,7 @@ async def _create_administrator(settings: Settings, password: str) -> None:
     operators = Operators(databases, passwords)
     await operators.ensure_tenant(DEMO_TENANT)
     await operators.ensure_administrator(ADMINISTRATOR, "admin@platform.example", password)
-    await databases.user.engine.dispose()
+    await databases.user.dispose()
     passwords.close()
 
 

@@ -51,9 +51,11 @@ class JsonRequest(Request[Any, Any, Any]):
 
 async def refuse_other_media(request: Request[Any, Any, Any]) -> None:
     """Litestar would take any body for JSON whatever its Content-Type says."""
+    if request.route_handler.parsed_data_field is None:
+        return
     has_body = request.headers.get("content-length", "0") != "0"
     has_body = has_body or "transfer-encoding" in request.headers
-    if has_body and request.route_handler.parsed_data_field is not None:
+    if has_body:
         media, _ = request.content_type
         if media != "application/json":
             raise UnsupportedMediaType
@@ -96,7 +98,14 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
             HealthController,
             *on_the_services_port(settings),
         ],
-        state=State({"settings": settings, "databases": databases, "passwords": passwords}),
+        state=State(
+            {
+                "settings": settings,
+                "databases": databases,
+                "passwords": passwords,
+                "authenticate": authenticate,
+            }
+        ),
         plugins=[
             logs_plugin(),
             SQLAlchemyInitPlugin([databases.user.config, databases.general.config]),
@@ -127,7 +136,6 @@ def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator
             ErasureController,
             ExportController,
         ],
-        guards=[authenticate],
         dependencies={
             **databases.dependencies(),
             "passwords": Provide(lambda: passwords, sync_to_thread=False),
@@ -142,7 +150,7 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
         await databases.check()
         try:
             async with (
-                watching("service", databases.engines),
+                watching("service", databases.usages),
                 on_their_own_port(settings, databases),
                 running(settings) if settings.relay else nullcontext(),
             ):
@@ -150,5 +158,6 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
         finally:
             passwords.close()
             await asyncio.to_thread(close_traces)
+            await databases.dispose()
 
     return lifespan

@@ -67,6 +67,10 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "messages": EVERYTHING,
             "owners": f"SELECT, INSERT, {LOCK}",
             "general_idempotency_keys": "SELECT, INSERT, DELETE",
+            "chat_session_of": "EXECUTE",
+            "message_page": "EXECUTE",
+            "append_message": "EXECUTE",
+            "append_messages": "EXECUTE",
         },
         "relay": {
             "chat_sessions": f"SELECT, DELETE, {LOCK}",

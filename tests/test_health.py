@@ -14,8 +14,8 @@ import pytest
 from litestar import Litestar
 from sqlalchemy import event
 
-from app.db import _refuse_closed  # pyright: ignore[reportPrivateUsage]  # the guard under test
 from app.embedded import Server
+from app.pool import refuse_closed
 from tests.conftest import Servers, run
 from tests.factories import Someone, World, a_session
 
@@ -124,7 +124,7 @@ async def test_that_it_is_the_guard_which_keeps_them_away(
     alice = await world.member()
     await _volley(alice)
     pool = app.state.databases.general.engine.sync_engine.pool
-    event.remove(pool, "checkout", _refuse_closed)
+    event.remove(pool, "checkout", refuse_closed)
     async with stopped(servers.general):
         pass
     assert 503 in await _volley(alice)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 from sqlalchemy import delete, insert, literal, select, text, update
 
 from app.accounts.models import AccessToken, User
 from app.db import Database, Databases, UserSession
+from app.direct import Statement
 from app.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.security import (
     Passwords,
     Principal,
     Role,
-    is_public,
     new_token,
     token_digest,
 )
@@ -30,29 +32,25 @@ from app.telemetry.metrics import LOGIN_REFUSALS
 WRONG = "The username or the password is wrong."
 MAX_TOKEN_LENGTH = 100
 
-AUTHENTICATE = text("SELECT * FROM authenticate(:digest, :idle)")
+AUTHENTICATE = Statement(text("SELECT * FROM authenticate(:digest, :idle)"))
 ATTEMPT = text("SELECT * FROM login_attempt(:username, :account, :address, :pair, :free, :longest)")
 SUCCEEDED = text("SELECT login_succeeded(:account, :address, :pair, :free)")
 
 
-async def authenticate(
-    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-) -> None:
-    """The app's first guard: sets `request.user`, unless the route is declared public."""
-    if is_public(handler):
-        return
+async def authenticate(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+    """Whose token this request bears; raises Unauthenticated."""
     state = connection.app.state
-    token = _bearer(connection.headers.get("authorization", ""))
-    principal = await find_principal(state.databases.user, state.settings, token)
-    connection.scope["user"] = principal
+    token = _bearer(connection.scope["headers"])
+    return await find_principal(state.databases.user, state.settings, token)
 
 
-def _bearer(header: str) -> str:
-    scheme, _, token = header.partition(" ")
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    header = next((value for name, value in headers if name == b"authorization"), b"")
+    scheme, _, token = header.partition(b" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
+    if scheme.lower() != b"bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
         raise Unauthenticated
-    return token
+    return token.decode()
 
 
 async def find_principal(
@@ -61,12 +59,17 @@ async def find_principal(
     """One indexed round trip; raises Unauthenticated for an unknown, expired or blocked one."""
     digest = token_digest(token)
     values = {"digest": digest, "idle": timedelta(seconds=settings.token_idle_seconds)}
-    async with database.autocommit() as connection:
-        row = (await connection.execute(AUTHENTICATE, values)).one_or_none()
-    if row is None:
+    rows = await database.fetch(AUTHENTICATE, values)
+    if not rows:
         raise Unauthenticated
-    roles = frozenset(Role(role) for role in row.roles)
-    return Principal(row.user_id, row.tenant_id, row.username, roles, digest)
+    user_id, tenant_id, username, roles = rows[0]
+    return Principal(user_id, tenant_id, username, _roles(roles), digest)
+
+
+@lru_cache
+def _roles(stored: str) -> frozenset[Role]:
+    """Of the column's text, as the driver alone has it. There are few."""
+    return frozenset(msgspec.json.decode(stored, type=list[Role]))
 
 
 class Grant(NamedTuple):

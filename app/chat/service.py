@@ -1,4 +1,4 @@
-"""What may be done with conversations. Every statement names tenant and owner.
+"""What may be done with conversations (but see hot.py). Every statement names tenant and owner.
 
 Row level security would keep tenants apart without that, but not one user from another; and past
 one machine the tenant in the statement is what routes it.
@@ -7,7 +7,7 @@ one machine the tenant in the statement is what routes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
@@ -16,13 +16,12 @@ from litestar.di import NamedDependency
 from sqlalchemy import ColumnElement, Row, delete, select, text, update
 from uuid_utils.compat import uuid7
 
-from app.chat.models import DEFAULT_TITLE, ChatSession, Message
+from app.chat.models import DEFAULT_TITLE, ChatSession
 from app.db import GeneralSession
 from app.errors import NotFound, Unauthenticated
 from app.security import Principal
 
 T = TypeVar("T")
-MessageRole = Literal["user", "assistant"]
 
 # Locks the owner in the statement that inserts: an erasure closes the owner, then waits for such
 # locks. No row back means that the owner is closed, or was never seen here.
@@ -39,22 +38,6 @@ RETURNING id, title, message_count, created_at, updated_at
 # On first use. A closed one stays closed.
 MAKE_OWNER = text("""
 INSERT INTO owners (tenant_id, user_id) VALUES (:tenant_id, :user_id) ON CONFLICT DO NOTHING
-""")
-
-# Raising the count takes the session's row lock, so concurrent writers queue here and positions
-# come out gapless; a session that is not this user's yields no row and nothing is inserted.
-APPEND = text("""
-WITH session AS (
-    UPDATE chat_sessions
-    SET message_count = message_count + cardinality(CAST(:ids AS uuid[])), updated_at = now()
-    WHERE tenant_id = :tenant_id AND id = :session_id AND user_id = :user_id
-    RETURNING message_count - cardinality(CAST(:ids AS uuid[])) AS before
-)
-INSERT INTO messages (tenant_id, id, session_id, position, role, content)
-SELECT :tenant_id, new.id, :session_id, session.before + new.ordinal, new.role, new.content
-FROM session, unnest(CAST(:ids AS uuid[]), CAST(:roles AS text[]), CAST(:contents AS text[]))
-    WITH ORDINALITY AS new (id, role, content, ordinal)
-RETURNING id, session_id, position, role, content, created_at
 """)
 
 
@@ -91,10 +74,6 @@ class ChatSessionService(SQLAlchemyAsyncRepositoryService[ChatSession, ChatSessi
             query = query.where(ChatSession.id < after)
         return (await self.repository.session.scalars(query.limit(limit + 1))).all()
 
-    async def one(self, owner: Principal, session_id: UUID) -> ChatSession:
-        query = select(ChatSession).where(*_owned_by(owner), ChatSession.id == session_id)
-        return _found(await self.repository.session.scalar(query))
-
     async def rename(self, owner: Principal, session_id: UUID, title: str) -> ChatSession:
         query = (
             update(ChatSession)
@@ -114,53 +93,6 @@ class ChatSessionService(SQLAlchemyAsyncRepositoryService[ChatSession, ChatSessi
         _found(await self.repository.session.scalar(query))
 
 
-class MessageRepository(SQLAlchemyAsyncRepository[Message]):
-    model_type = Message
-
-
-class MessageService(SQLAlchemyAsyncRepositoryService[Message, MessageRepository]):
-    """Messages of one session. Raises NotFound when the session is not this user's."""
-
-    repository_type = MessageRepository
-
-    async def append(
-        self, owner: Principal, session_id: UUID, messages: Sequence[tuple[MessageRole, str]]
-    ) -> Sequence[Row[Any]]:
-        """All or none, in the order given, at the session's next positions."""
-        rows = await self.repository.session.execute(
-            APPEND,
-            {
-                "tenant_id": owner.tenant_id,
-                "user_id": owner.user_id,
-                "session_id": session_id,
-                "ids": [uuid7() for _ in messages],
-                "roles": [role for role, _ in messages],
-                "contents": [content for _, content in messages],
-            },
-        )
-        return sorted(_found(rows.all() or None), key=lambda row: row.position)
-
-    async def page(
-        self,
-        owner: Principal,
-        session_id: UUID,
-        *,
-        limit: int,
-        after: int | None,
-        newest_first: bool,
-    ) -> Sequence[Message]:
-        """One more than `limit` if there are more."""
-        await ChatSessionService(session=self.repository.session).one(owner, session_id)
-        key = Message.position
-        query = select(Message).where(
-            Message.tenant_id == owner.tenant_id, Message.session_id == session_id
-        )
-        if after is not None:
-            query = query.where(key < after if newest_first else key > after)
-        query = query.order_by(key.desc() if newest_first else key).limit(limit + 1)
-        return (await self.repository.session.scalars(query)).all()
-
-
 def _owned_by(owner: Principal) -> tuple[ColumnElement[bool], ...]:
     return (ChatSession.tenant_id == owner.tenant_id, ChatSession.user_id == owner.user_id)
 
@@ -174,7 +106,3 @@ def _found(value: T | None) -> T:
 def sessions(general_session: NamedDependency[GeneralSession]) -> ChatSessionService:
     """A plain function: a second generator dependency would lose errors of the commit."""
     return ChatSessionService(session=general_session)
-
-
-def messages(general_session: NamedDependency[GeneralSession]) -> MessageService:
-    return MessageService(session=general_session)

@@ -58,7 +58,7 @@ async def _export(settings: Settings, file: BinaryIO) -> None:
         async for line in export(databases.general):
             file.write(line)
     finally:
-        await databases.general.engine.dispose()
+        await databases.general.dispose()
 
 
 @receipts.command("verify")

@@ -219,7 +219,7 @@ async def reconciling(settings: Settings) -> AsyncGenerator[None]:
         task.cancel()
         await asyncio.wait({task}, timeout=settings.relay_stop_seconds)
         for database in (databases.user, databases.general):
-            await database.engine.dispose()
+            await database.dispose()
 
 
 async def every_now_and_then(databases: Databases, settings: Settings) -> None:

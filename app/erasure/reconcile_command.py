@@ -52,8 +52,7 @@ async def _reconcile(settings: Settings, *, repair: bool, keep: bool, as_json: b
             reconciler = Reconciler(databases, own, watch=watch, keep_strangers=keep)
             outcome = await (reconciler.repair() if repair else _found(reconciler))
     finally:
-        await databases.user.engine.dispose()
-        await databases.general.engine.dispose()
+        await databases.dispose()
     click.echo(_json(outcome) if as_json else "\n".join(_lines(outcome, repaired=repair)))
     if outcome.left or outcome.pending:
         raise SystemExit(1)

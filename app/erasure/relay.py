@@ -185,15 +185,14 @@ async def running(settings: Settings) -> AsyncGenerator[Relay]:
     relay = Relay(databases, own)
     task = asyncio.create_task(relay.run(), name="relay")
     try:
-        async with watching("relay", databases.engines):
+        async with watching("relay", databases.usages):
             yield relay
     finally:
         task.cancel()
         await asyncio.wait({task}, timeout=settings.relay_stop_seconds)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                await databases.user.engine.dispose()
-                await databases.general.engine.dispose()
+                await databases.dispose()
 
 
 def relay_settings(settings: Settings) -> Settings:

@@ -6,45 +6,40 @@ Not counted at each checkout: two gauges a checkout would cost more than the log
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
-
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+from typing import Any, NamedTuple
 
 from app.telemetry.metrics import IN_FLIGHT, LOOP_LAG, POOL, WAITING
 from app.telemetry.requests import requests_in_flight
 
 SAMPLE_SECONDS = 1.0
-_engines: dict[tuple[str, str], AsyncEngine] = {}
+_usages: dict[tuple[str, str], Callable[[], Usage]] = {}
 
 
-class WatchedPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's, which does not tell how many wait."""
+class Usage(NamedTuple):
+    """Connections, and those who wait for one."""
 
-    waiting = 0
+    in_use: int
+    idle: int
+    waiting: int
 
-    def connect(self) -> PoolProxiedConnection:
-        self.waiting += 1
-        try:
-            return super().connect()
-        finally:
-            self.waiting -= 1
+    def __add__(self, other: tuple[Any, ...]) -> Usage:  # a sum, not a longer tuple
+        return Usage(*map(sum, zip(self, other, strict=True)))
 
 
 @asynccontextmanager
-async def watching(owner: str, engines: Mapping[str, AsyncEngine]) -> AsyncGenerator[None]:
+async def watching(owner: str, usages: Mapping[str, Callable[[], Usage]]) -> AsyncGenerator[None]:
     """Shows these pools, by database, as the owner's for as long as it lasts."""
-    ours = {(owner, database): engine for database, engine in engines.items()}
-    _engines.update(ours)
+    ours = {(owner, database): usage for database, usage in usages.items()}
+    _usages.update(ours)
     task = asyncio.create_task(_every_second(), name=f"pools of {owner}")
     try:
         yield
     finally:
         task.cancel()
         for key in ours:
-            _engines.pop(key, None)
+            _usages.pop(key, None)
 
 
 async def _every_second() -> None:
@@ -58,8 +53,8 @@ async def _every_second() -> None:
 
 def sample() -> None:
     IN_FLIGHT.set(requests_in_flight())
-    for (owner, database), engine in _engines.items():
-        pool = cast("WatchedPool", engine.pool)  # an engine replaces its pool when it is disposed
-        POOL.labels(owner, database, "in_use").set(pool.checkedout())
-        POOL.labels(owner, database, "idle").set(pool.checkedin())
-        WAITING.labels(owner, database).set(pool.waiting)
+    for (owner, database), look in _usages.items():
+        usage = look()
+        POOL.labels(owner, database, "in_use").set(usage.in_use)
+        POOL.labels(owner, database, "idle").set(usage.idle)
+        WAITING.labels(owner, database).set(usage.waiting)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "g0007"
-down_revision = "g0005"
+down_revision = "g0006"
 branch_labels = None
 depends_on = None
 

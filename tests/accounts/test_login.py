@@ -66,7 +66,7 @@ async def wired(servers: Servers, database: str) -> AsyncGenerator[tuple[World, 
         one: dict[str, Any] = {"db_pool_size": 1, "db_max_overflow": 0}
         async with world_on(settings_for(servers, database, database_url_user=url, **one)) as world:
             yield world, wire
-            await world.databases.user.engine.dispose()
+            await world.databases.user.dispose()
 
 
 async def test_nobody_learns_from_a_refusal_whether_a_user_is_there(

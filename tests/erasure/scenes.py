@@ -166,8 +166,7 @@ async def open_scene(servers: Servers, database: str, **more: Any) -> AsyncGener
     finally:
         for connection in (user, general):
             connection.terminate()
-        await databases.user.engine.dispose()
-        await databases.general.engine.dispose()
+        await databases.dispose()
 
 
 @asynccontextmanager

@@ -92,4 +92,4 @@ async def test_the_relay_with_logins_of_its_own(servers: Servers, empty: str) ->
         assert len(await scene.receipts()) == 1
         assert await scene.orphans() == 0
         for database in (databases.user, databases.general):
-            await database.engine.dispose()
+            await database.dispose()

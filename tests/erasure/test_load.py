@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.chat.service import ChatSessionService, MessageService
+from app.chat.hot import Conversations
+from app.chat.service import ChatSessionService
 from app.problems import to_problem
 from app.security import Principal
 from tests.conftest import Servers
@@ -32,7 +33,9 @@ async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> int:
         try:
             async with scene.databases.general.session(subject.tenant_id) as session:
                 opened = await ChatSessionService(session=session).open(late, None)
-                await MessageService(session=session).append(late, opened.id, [("user", "Hello")])
+            await Conversations(scene.databases.general).append(
+                late, opened.id, [("user", "Hello")]
+            )
         except Exception as error:  # as the service's own handler does
             if to_problem(error).status not in (401, 404):
                 raise

@@ -122,7 +122,6 @@ async def test_the_relays_own_login_is_enough(scene: Scene) -> None:
     settings = reconcile_settings(own)
     databases = Databases.create(settings)
     outcome = await Reconciler(databases, settings).repair()
-    await databases.user.engine.dispose()
-    await databases.general.engine.dispose()
+    await databases.dispose()
     assert len(outcome.found) == 5
     assert (outcome.left, outcome.pending) == (frozenset(), 0)

@@ -136,7 +136,7 @@ async def _alone(scene: Scene, name: Name, *statements: str) -> None:
     """With nobody connected."""
     server = getattr(scene.servers, name)
     await getattr(scene, name).close()
-    await getattr(scene.databases, name).engine.dispose()
+    await getattr(scene.databases, name).dispose()
     for statement in statements:
         await run(server, statement)
     setattr(scene, name, await asyncpg.connect(server.url(scene.database)))

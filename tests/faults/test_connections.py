@@ -65,7 +65,7 @@ async def mended(scene: Scene, subject: Subject, *proxies: Proxy) -> None:
     for proxy in proxies:
         proxy.heals()
     for database in (scene.databases.user, scene.databases.general):
-        await database.engine.dispose()
+        await database.dispose()
     await scene.due()
     await scene.relay().run_once()
     entry = await scene.entry(subject)
@@ -125,7 +125,7 @@ async def carried(scene: Scene, proxy: Proxy) -> int:
 async def fresh(scene: Scene) -> None:
     """So that each run carries the same bytes: connecting, preparing, and so on."""
     for database in (scene.databases.user, scene.databases.general):
-        await database.engine.dispose()
+        await database.dispose()
 
 
 @pytest.mark.parametrize("side", ["user", "general"])

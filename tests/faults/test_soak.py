@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.chat.service import ChatSessionService, MessageRole, MessageService
+from app.chat.hot import Conversations, MessageRole
+from app.chat.service import ChatSessionService
 from app.db import Databases
 from app.erasure.receipts import export, verify
 from app.erasure.relay import Relay
@@ -41,8 +42,8 @@ async def write(databases: Databases, people: list[Subject], chance: random.Rand
         with suppress(Exception):
             async with databases.general.session(one.tenant_id) as session:
                 opened = await ChatSessionService(session=session).open(late, None)
-                texts: list[tuple[MessageRole, str]] = [("user", "Hello")] * chance.randrange(1, 40)
-                await MessageService(session=session).append(late, opened.id, texts)
+            texts: list[tuple[MessageRole, str]] = [("user", "Hello")] * chance.randrange(1, 40)
+            await Conversations(databases.general).append(late, opened.id, texts)
         await asyncio.sleep(0)
 
 

@@ -154,10 +154,10 @@ async def test_a_setting_for_the_connection_would_be_seen(
     async with database.autocommit() as one:
         await one.execute(text(f"SET app.tenant_id = '{uuid4()}'"))
     assert "a tenant is set" in await faults(database)
-    await database.engine.dispose()
+    await database.dispose()
     async with database.engine.connect() as one:
         raw: Any = (await one.get_raw_connection()).driver_connection
     await raw.execute("BEGIN")
     assert "a transaction is open" in await faults(database)
-    await database.engine.dispose()
+    await database.dispose()
     assert await faults(database) == []

@@ -16,7 +16,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
 from litestar.routes import HTTPRoute
 
-from app.accounts.auth import authenticate
 from app.security import is_public
 from app.server import create_app
 from app.settings import Settings
@@ -202,9 +201,8 @@ def test_every_route_has_a_guard_or_is_declared_public() -> None:
 
 
 def _guarded(handler: HTTPRouteHandler) -> bool:
-    first, *others = cast("Any", handler).resolve_guards()
-    roles = [getattr(guard.func, "roles", ()) for guard in others]
-    return first is authenticate and any(roles) and not is_public(handler)
+    guards = cast("Any", handler).resolve_guards()
+    return len(guards) == 1 and any(guards[0].roles) and not is_public(handler)
 
 
 def test_outside_the_api_only_a_few_routes_are_there() -> None:

@@ -58,7 +58,7 @@ async def test_an_unsafe_login_is_refused(
     _, reason = (ROLES | known)[role]
     assert str(refused.value).startswith(f"{variable.upper()}: {reason}")
     for one in (databases.user, databases.general):
-        await one.engine.dispose()
+        await one.dispose()
     await _revoke(servers, database)
 
 
@@ -67,7 +67,7 @@ async def test_a_safe_login_is_accepted(servers: Servers, database: str) -> None
     await databases.check()
     for one in (databases.user, databases.general):
         assert one.engine.pool.checkedin() == 1  # type: ignore[attr-defined]  # a queue pool
-        await one.engine.dispose()
+        await one.dispose()
 
 
 async def test_run_stops_with_one_line(servers: Servers, database: str) -> None:

@@ -19,9 +19,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.erasure.scrape import listen
+from app.pool import ElasticPool
 from app.server import create_app
 from app.settings import SettingsError
-from app.telemetry.pools import WatchedPool
 from tests.conftest import Servers, alive, settings_for
 from tests.factories import World, a_message, a_session
 from tests.security.scene import client_of
@@ -108,7 +108,7 @@ async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, databa
     service = create_app(settings)
     engine = service.state.databases.general.engine
     pool = engine.pool
-    assert isinstance(pool, WatchedPool)
+    assert isinstance(pool, ElasticPool)
     async with alive(service), client_of(service, None) as http:
         assert await _pool(http) == (0, 1, 0)
         async with engine.connect():
