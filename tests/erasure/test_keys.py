@@ -42,7 +42,8 @@ async def keys(scene: Scene, subject: Subject) -> int:
 
 async def erased(scene: Scene, subject: Subject, **how: Any) -> None:
     await scene.delete(subject)
-    assert await scene.relay(**how).run_once()
+    async with asyncio.timeout(30):
+        assert await scene.relay(**how).run_once()
 
 
 async def test_they_go_before_the_receipt_and_nobody_elses_do(scene: Scene) -> None:
