@@ -2,8 +2,9 @@
 
     close   ─▶ drain ─▶ purge ─▶ receipt
 
-After `close` no new session begins. `drain` returns when every transaction that began one before
-has ended. So what `purge` does not find is not there, and `receipt` proves it.
+After `close` no new session begins, and no idempotency key is stored. `drain` returns when every
+transaction that did so before has ended. So what `purge` does not find is not there, and `receipt`
+proves it.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def test_around_each_commit(scene: Scene, general: Proxy, act: Act) -> Non
     """A COMMIT that never arrived, and one whose answer never came back, look alike from here."""
     for nth in COMMITS:
         alice = await deleted(scene)
-        fault = general.breaks(act, b"COMMIT", skip=nth)
+        fault = general.breaks(act, b"COMMIT;", skip=nth)
         await tried(scene)
         assert fault.happened.is_set(), f"there is a COMMIT number {nth}"
         await mended(scene, alice, general)
@@ -89,7 +89,7 @@ async def test_around_each_commit(scene: Scene, general: Proxy, act: Act) -> Non
 
 async def test_a_commit_answered_by_silence(scene: Scene, general: Proxy) -> None:
     alice = await deleted(scene)
-    fault = general.breaks(Act.SILENCE, b"COMMIT", skip=2)
+    fault = general.breaks(Act.SILENCE, b"COMMIT;", skip=2)
     await tried(scene)
     assert fault.happened.is_set()
     await mended(scene, alice, general)
