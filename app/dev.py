@@ -17,6 +17,7 @@ import asyncpg
 import click
 import uvicorn
 
+from app import protocol
 from app.accounts.operators import Operators
 from app.connection import DATABASES
 from app.db import Databases
@@ -105,6 +106,7 @@ def _settings(user: Server, general: Server) -> Settings:
     """Not from the environment: `litestar dev` never touches a database it did not start."""
     return Settings.model_validate(
         {
+            "request_drain_seconds": 0,  # nobody routes requests here who would have to be told
             "database_url_user": user.url("bicameral", "bicameral_app"),
             "database_url_user_owner": user.url("bicameral", "bicameral_owner"),
             "database_url_user_relay": user.url("bicameral", "bicameral_relay"),
@@ -137,7 +139,7 @@ def _serve(settings: Settings, listening: socket.socket, data_dir: Path) -> None
     app = create_app(settings)
     password = _password(data_dir)
     port = listening.getsockname()[1]
-    config = uvicorn.Config(app, log_config=None, server_header=False)
+    config = uvicorn.Config(app, log_config=None, **protocol.options(settings))
     server = _Announcing(config, lambda: _announce(f"http://{HOST}:{port}", password))
     server.run(sockets=[listening])
 

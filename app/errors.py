@@ -5,7 +5,8 @@
     ├── Unauthenticated 401       ├── PayloadTooLarge 413
     ├── Forbidden 403             ├── UnsupportedMediaType 415
     ├── NotFound 404              ├── Invalid 422
-    └── MethodNotAllowed 405      ├── TooManyRequests 429
+    ├── MethodNotAllowed 405      ├── TooManyRequests 429
+    └── RequestTimeout 408        ├── HeadersTooLarge 431
                                   └── Unavailable 503
 
 A docstring is the error's `detail` unless the raiser says more; problems.py renders them.
@@ -74,6 +75,16 @@ class MethodNotAllowed(Problem):
     status = 405
 
 
+class RequestTimeout(Problem):
+    """The request did not arrive in time; send it again, faster or in smaller parts."""
+
+    status = 408
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.headers = {"Connection": "close"}
+
+
 class Conflict(Problem):
     """The request conflicts with what is stored."""
 
@@ -110,6 +121,12 @@ class TooManyRequests(Problem):
     def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.headers = {"Retry-After": str(retry_after_seconds)}
+
+
+class HeadersTooLarge(Problem):
+    """The request's headers are too large; send fewer or shorter ones."""
+
+    status = 431
 
 
 class Unavailable(Problem):

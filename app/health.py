@@ -70,7 +70,10 @@ class HealthController(Controller):
         migrations: dict[DatabaseName, AtHead] = {
             name: _compare(name, found) for name, found in revisions.items()
         }
-        ready = Ready(**_summary(revisions), migrations=migrations)
+        summary = _summary(revisions)
+        if request.app.state.gate.is_stopping:
+            summary |= {"status": "unhealthy", "error": "this process is stopping"}
+        ready = Ready(**summary, migrations=migrations)
         good = ready.status == "healthy" and set(migrations.values()) == {"at head"}
         return Response(ready, status_code=200 if good else 503)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import uvicorn
 
+from app import protocol
 from app.db import Databases
 from app.erasure.scrape import listen
 from app.settings import Settings, SettingsError, stop
@@ -83,7 +84,6 @@ def _serve(settings: Settings, **options: Any) -> None:
         ssl_certfile=options["ssl_certfile"],
         ssl_keyfile=options["ssl_keyfile"],
         log_config=None,  # its lines are logged as ours are: see logs_plugin.py
-        access_log=False,  # telemetry.requests writes a line for each request
-        server_header=False,
         timeout_graceful_shutdown=settings.request_grace_seconds,
+        **protocol.options(settings),
     )

@@ -7,17 +7,26 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from advanced_alchemy.extensions.litestar import SQLAlchemyInitPlugin
 from litestar import Litestar, Request, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.middleware import AbstractMiddleware
 from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
-from litestar.types import Message, Scope
+from litestar.types import (
+    BeforeMessageSendHookHandler,
+    HTTPResponseStartEvent,
+    Message,
+    Method,
+    Scope,
+)
 
+from app import headers
 from app.accounts.api import TenantController, UserController
 from app.accounts.auth import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
@@ -31,12 +40,16 @@ from app.export import ExportController
 from app.health import HealthController
 from app.logs_plugin import logs_plugin
 from app.openapi import complete, openapi_config
+from app.overload import Gate
 from app.problems import problem_response
 from app.security import Passwords
 from app.settings import Settings
+from app.stopping import drained
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
+
+METHODS: list[Method | Literal["*"]] = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -61,22 +74,29 @@ async def refuse_other_media(request: Request[Any, Any, Any]) -> None:
             raise UnsupportedMediaType
 
 
-async def set_headers(message: Message, scope: Scope) -> None:
-    """No cache on the way may keep an answer of the API, an error included.
+def set_headers(settings: Settings) -> BeforeMessageSendHookHandler:
+    service = headers.of_service(settings)
 
-    Allow: Litestar's own OPTIONS names the methods of one handler, not of the path.
-    """
-    if message["type"] != "http.response.start":
-        return
-    if scope["path"].startswith("/v1/"):
-        message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
-    if (
+    async def hook(message: Message, scope: Scope) -> None:
+        if message["type"] != "http.response.start":
+            return
+        own = headers.for_path(scope["path"], service, list(message["headers"]))
+        if _lists_methods(message, scope):
+            own = [(name, value) for name, value in own if name != b"allow"]
+            own.append((b"allow", _methods(scope)))
+        message["headers"] = own
+
+    return hook
+
+
+def _lists_methods(message: HTTPResponseStartEvent, scope: Scope) -> bool:
+    """Litestar's own OPTIONS names the methods of one handler, not of the path."""
+    return (
         scope["type"] == "http"
         and scope["method"] == "OPTIONS"
         and message["status"] == HTTPStatus.NO_CONTENT
-    ):
-        others = [(name, value) for name, value in message["headers"] if name != b"allow"]
-        message["headers"] = [*others, (b"allow", _methods(scope))]
+        and "path_template" in scope  # there is none in a preflight's answer
+    )
 
 
 def _methods(scope: Scope) -> bytes:
@@ -114,14 +134,41 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
-        before_send=[set_headers],
+        before_send=[set_headers(settings)],
+        cors_config=_cors(settings),
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
     )
     complete(app.openapi_schema)
+    app.state.gate = _put_gate(app, settings)
     app.asgi_handler = observe_requests(app.asgi_handler)
     return app
+
+
+def _put_gate(app: Litestar, settings: Settings) -> Gate:
+    """Around everything but CORS, without which a browser's page could not read a refusal."""
+    outer = app.asgi_handler
+    if isinstance(outer, AbstractMiddleware):
+        gate = Gate(outer.app, settings)
+        outer.app = gate
+    else:
+        gate = Gate(outer, settings)
+        app.asgi_handler = gate
+    return gate
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """None, and no page of another origin can read an answer."""
+    origins = [one.strip() for one in settings.cors_allowed_origins.split(",") if one.strip()]
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=origins,
+        allow_methods=METHODS,
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        expose_headers=["Location", "Retry-After", "X-Request-Id"],
+    )
 
 
 def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator) -> Router:
@@ -146,15 +193,16 @@ def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator
 
 def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) -> Any:
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         await databases.check()
         try:
-            async with (
-                watching("service", databases.usages),
-                on_their_own_port(settings, databases),
-                running(settings) if settings.relay else nullcontext(),
-            ):
-                yield
+            with drained(app.state.gate.stop, settings.request_drain_seconds):
+                async with (
+                    watching("service", databases.usages),
+                    on_their_own_port(settings, databases),
+                    running(settings) if settings.relay else nullcontext(),
+                ):
+                    yield
         finally:
             passwords.close()
             await asyncio.to_thread(close_traces)

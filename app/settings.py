@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import SettingsConfigDict
 
+from app.database_settings import DatabaseSettings
 from app.database_url import DatabaseUrl
 
 PREFIXES = """
-DATABASE_ DB_ HEALTH_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_ RELAY_ REQUEST_
+CORS_ DATABASE_ DB_ HEALTH_ HSTS_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_
+RELAY_ REQUEST_
 TOKEN_
 """
 OURS = tuple(PREFIXES.split())
@@ -28,7 +30,7 @@ def stop(line: str) -> SystemExit:
     return SystemExit(f"bicameral: {line}")
 
 
-class Settings(BaseSettings):
+class Settings(DatabaseSettings):
     """Every setting, its default and its unit. The README's table is made from these fields."""
 
     model_config = SettingsConfigDict(
@@ -37,55 +39,6 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         env_ignore_empty=True,
-    )
-
-    database_url_user: SecretStr | None = Field(
-        None, description="the user database, as the service's own login"
-    )
-    database_url_general: SecretStr | None = Field(
-        None, description="the general database, as the service's own login"
-    )
-    database_url_user_owner: SecretStr | None = Field(
-        None, description="the owner's login for migrations; unset: the service's"
-    )
-    database_url_general_owner: SecretStr | None = Field(
-        None, description="the owner's login for migrations; unset: the service's"
-    )
-    database_url_user_relay: SecretStr | None = Field(
-        None, description="the erasure relay's login; unset: the service's"
-    )
-    database_url_general_relay: SecretStr | None = Field(
-        None, description="the erasure relay's login; unset: the service's"
-    )
-
-    db_pool_size: int = Field(
-        5,
-        ge=1,
-        le=1000,
-        description="connections kept, per worker and database; as many for the hot routes",
-    )
-    db_max_overflow: int = Field(
-        10, ge=0, le=1000, description="session connections more, for as long as the load lasts"
-    )
-    db_pool_timeout: float = Field(
-        5, gt=0, le=600, description="seconds to wait for a connection of the pool, then 503"
-    )
-    db_pool_recycle_seconds: int = Field(
-        1800, ge=1, description="a connection older than this is replaced"
-    )
-    db_echo: bool = Field(False, description="log every statement, without its values")
-    db_connect_timeout_seconds: float = Field(5, gt=0, description="to open a connection")
-    db_statement_timeout_seconds: float = Field(
-        15, gt=0, description="a statement's longest run; PostgreSQL then cancels it"
-    )
-    db_lock_timeout_seconds: float = Field(
-        5, gt=0, description="the longest wait for a row or table lock"
-    )
-    db_idle_in_transaction_seconds: float = Field(
-        30, gt=0, description="PostgreSQL ends a transaction left idle for so long"
-    )
-    db_prepared_statements: bool = Field(
-        True, description="false behind PgBouncer in transaction mode"
     )
 
     migration_wait_seconds: float = Field(
@@ -106,11 +59,47 @@ class Settings(BaseSettings):
         0, ge=0, le=65_535, description="a port of their own for metrics; 0: the service's"
     )
     metrics_host: str = Field("127.0.0.1", description="the address of that port")
+    request_timeout_seconds: float = Field(
+        30, gt=0, description="from a request's last byte to its answer's first; then 503"
+    )
+    request_receive_seconds: float = Field(
+        20, gt=0, description="for a request's head to arrive, and for its body; then 408"
+    )
+    request_max_head_bytes: int = Field(
+        32_768, ge=1024, description="longer request headers are refused with 431"
+    )
     request_max_body_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
     )
+    request_bodies_max_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="all bodies at a time, per worker; beyond it 503"
+    )
+    request_concurrency: int = Field(
+        64, ge=1, description="requests worked on at a time, per worker and lane"
+    )
+    request_queue: int = Field(
+        64, ge=0, description="requests that may wait for that; one more is answered 503"
+    )
+    request_exports: int = Field(
+        8, ge=1, description="exports streamed at a time, per worker; one more is answered 503"
+    )
+    request_rate_per_token: float = Field(
+        0, ge=0, description="requests a second a token may make, per worker; 0: any number"
+    )
+    request_burst_per_token: int = Field(
+        100, ge=1, description="requests it may make at once; one more is answered 429"
+    )
+    request_drain_seconds: float = Field(
+        3, ge=0, description="when stopping: requests are still taken for so long, unready"
+    )
     request_grace_seconds: int = Field(
-        20, ge=1, description="when stopping: how long requests under way may still take"
+        20, ge=1, description="when stopping: how long requests under way may then still take"
+    )
+    cors_allowed_origins: str = Field(
+        "", description="origins whose pages may call the API, by commas: https://app.example.org"
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, description="max-age of Strict-Transport-Security; 0: it is not sent"
     )
 
     idempotency_kept_seconds: int = Field(
@@ -171,30 +160,6 @@ class Settings(BaseSettings):
         300, gt=0, description="a comparing statement's longest run"
     )
 
-    @field_validator(
-        "database_url_user",
-        "database_url_general",
-        "database_url_user_owner",
-        "database_url_general_owner",
-        "database_url_user_relay",
-        "database_url_general_relay",
-    )
-    @classmethod
-    def _parse(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            DatabaseUrl(value.get_secret_value())
-        return value
-
-    @model_validator(mode="after")
-    def _two_databases(self) -> Self:
-        user, general = self.database_url_user, self.database_url_general
-        if user and general and _target(user) == _target(general):
-            raise ValueError(
-                "DATABASE_URL_USER and DATABASE_URL_GENERAL name the same database; "
-                "they must be two"
-            )
-        return self
-
     def url(self, database: Literal["user", "general"], *, owner: bool = False) -> DatabaseUrl:
         """Raises SettingsError when the variable is not set."""
         value: SecretStr | None = getattr(self, f"database_url_{database}")
@@ -206,10 +171,6 @@ class Settings(BaseSettings):
                 "or run `litestar dev`"
             )
         return DatabaseUrl(value.get_secret_value())
-
-
-def _target(url: SecretStr) -> tuple[str, str, str]:
-    return DatabaseUrl(url.get_secret_value()).target
 
 
 def load_settings() -> Settings:

@@ -125,7 +125,7 @@ def settings_table() -> Iterator[str]:
 
 def shown(default: object) -> str:
     match default:
-        case None:
+        case None | "":
             return ""
         case bool():
             return f"`{str(default).lower()}`"

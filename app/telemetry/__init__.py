@@ -9,6 +9,8 @@ Events of the log, one line of JSON each:
 |                    | round_trips_general, user_id, tenant_id   |                                 |
 | `request_failed`   | status, error, sqlstate, where            | an answer of 500 or more        |
 | `database_away`    | database, error                           | at start, and going on anyway   |
+| `database_silent`  | database, waiting                         | 503 at once until it answers    |
+| `database_answers` | database                                  | after it was silent             |
 | `relay_waits`      | seconds, error, sqlstate, where           | a database the relay needs away |
 | `relay_deaf`       | error, sqlstate, where                    | no notifications: it only polls |
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|

@@ -1,0 +1,194 @@
+"""The gate before the application: who comes in, how many at a time, and for how long.
+
+A request's body is read before it takes a place, so that a slow sender holds none. Places are
+counted apart for what needs the general database, for exports, and for the rest: a database that
+hangs fills one lane and not the others. Health and metrics go past the gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from app.bodies import Body, BodyMemory
+from app.errors import BadRequest, Problem, TooManyRequests, Unavailable
+from app.limits import TokenLimits
+from app.problems import PROBLEM_JSON, problem_details
+from app.settings import Settings
+from app.waits import Wait, Waits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+UNGATED = ("/health", "/metrics")
+SATURATED = "The service is saturated; try again."
+TOO_LONG = "The request took too long and was given up; try again."
+STOPPING = "The service stops, and this request took too long for it; try again."
+LONGEST_LENGTH = 18  # digits
+CLOSE = (b"connection", b"close")
+
+
+class Lane:
+    """So many requests at a time, and so many more that wait for a place."""
+
+    def __init__(self, places: int, queue: int) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._queue = queue
+        self._queued = 0
+
+    async def __aenter__(self) -> None:
+        """Raises Unavailable when the queue is full."""
+        if self._places.locked() and self._queued >= self._queue:
+            raise Unavailable(SATURATED)
+        self._queued += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._queued -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+
+
+class Head(NamedTuple):
+    """What the gate needs of a request's headers."""
+
+    authorization: bytes
+    body_bytes: int | None  # None: no body; 0: unknown, it comes in chunks
+
+
+class Answer:
+    """The way back: what has been sent, and until when it must have begun."""
+
+    __slots__ = ("_gate", "_send", "has_begun", "wait")
+
+    def __init__(self, gate: Gate, send: Send) -> None:
+        self._gate = gate
+        self._send = send
+        self.wait = Wait(gate.working)
+        self.has_begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            self.wait.forget()  # a stream takes as long as its reader goes on reading
+            if self._gate.is_stopping:
+                message["headers"] = [*message["headers"], CLOSE]
+        await self._send(message)
+
+    async def refuse(self, problem: Problem) -> None:
+        body = msgspec.json.encode(problem_details(problem))
+        headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))}
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": problem.status,
+                "headers": _encoded(headers | problem.headers),
+            }
+        )
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Gate:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.is_stopping = False
+        self.working = Waits(settings.request_timeout_seconds)
+        self._app = app
+        self._memory = BodyMemory(settings)
+        self._limits = _limits(settings)
+        places, queue = settings.request_concurrency, settings.request_queue
+        self._user, self._general = Lane(places, queue), Lane(places, queue)
+        self._exports = Lane(settings.request_exports, 0)
+
+    def stop(self) -> None:
+        """From now on each answer asks its client to connect anew, elsewhere."""
+        self.is_stopping = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNGATED):
+            await self._app(scope, receive, send)
+            return
+        answer = Answer(self, send)
+        try:
+            await self._admit(scope, receive, answer)
+        except Problem as problem:
+            await answer.refuse(problem)
+        except asyncio.CancelledError:
+            if not self.is_stopping or answer.has_begun:
+                raise
+            await answer.refuse(Unavailable(STOPPING))
+
+    async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        head = _head(scope["headers"])
+        self._check_rate(head.authorization)
+        if head.body_bytes is None:
+            await self._pass(scope, receive, answer)
+            return
+        body = Body(self._memory, receive)
+        try:
+            await body.read(head.body_bytes)
+            await self._pass(scope, body.receive, answer)
+        finally:
+            body.forget()
+
+    def _check_rate(self, authorization: bytes) -> None:
+        if self._limits is None or not authorization:
+            return
+        if wait := self._limits.wait_seconds(authorization):
+            raise TooManyRequests(
+                "This token makes more requests than it may; wait as Retry-After says.",
+                retry_after_seconds=ceil(wait),
+            )
+
+    async def _pass(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        """The deadline cancels the work; its session then gives a clean connection back."""
+        try:
+            with answer.wait:
+                async with self._lane(scope["path"]):
+                    await self._app(scope, receive, answer.send)
+        except TimeoutError:
+            if answer.has_begun:
+                raise
+            raise Unavailable(TOO_LONG) from None
+
+    def _lane(self, path: str) -> Lane:
+        if path.endswith("/export"):
+            return self._exports
+        return self._general if path.startswith("/v1/chat-sessions") else self._user
+
+
+def _limits(settings: Settings) -> TokenLimits | None:
+    if not settings.request_rate_per_token:
+        return None
+    return TokenLimits(
+        per_second=settings.request_rate_per_token, burst=settings.request_burst_per_token
+    )
+
+
+def _head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    authorization, body_bytes = b"", None
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"transfer-encoding":
+            body_bytes = body_bytes or 0
+        elif name == b"content-length" and value != b"0":
+            body_bytes = _length(value)
+    return Head(authorization, body_bytes)
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > LONGEST_LENGTH:
+        raise BadRequest("The header Content-Length is not the length of a body.")
+    return int(value)
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

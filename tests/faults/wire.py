@@ -1,0 +1,122 @@
+"""The service behind a real socket, in this process, and clients that speak in raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+import uvicorn
+from litestar import Litestar
+
+from app import protocol
+from app.server import create_app
+from app.settings import Settings
+from tests.conftest import Servers, alive, settings_for
+from tests.factories import World
+
+PATIENCE_SECONDS = 20
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'bicameral' AND wait_event_type = 'Lock'
+"""
+
+
+@asynccontextmanager
+async def serving(app: Litestar, settings: Settings) -> AsyncGenerator[int]:
+    """The port. The socket listens before the server runs, so there is nothing to wait for."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    options = protocol.options(settings)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, **options))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+
+
+@dataclass
+class Wire:
+    """One connection. What hangs ends as TimeoutError."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def until_closed(self) -> bytes:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.reader.read(-1)
+
+    async def status(self) -> int:
+        """Of the next answer, which is read with its body."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await self.reader.readexactly(int(length or 0))
+            return int(head.split()[1])
+
+
+@asynccontextmanager
+async def wired(port: int) -> AsyncGenerator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+@dataclass
+class Service:
+    app: Litestar
+    world: World
+    port: int
+
+
+@asynccontextmanager
+async def service(servers: Servers, database: str, **more: object) -> AsyncGenerator[Service]:
+    """The whole service with these settings, in this process and behind a socket."""
+    settings = settings_for(servers, database, **more)
+    app = create_app(settings)
+    asgi: Any = app  # the two libraries spell ASGI's types differently
+    async with (
+        alive(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=asgi), base_url="http://bicameral"
+        ) as nobody,
+        serving(app, settings) as port,
+    ):
+        yield Service(app, World(app, nobody), port)
+
+
+@asynccontextmanager
+async def locked(servers: Servers, database: str, session_id: str) -> AsyncGenerator[RowLock]:
+    """Somebody holds the conversation's row: whoever appends to it waits."""
+    connection = await asyncpg.connect(servers.general.url(database))
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE", session_id)
+        yield RowLock(connection)
+        await transaction.rollback()
+    finally:
+        await connection.close()
+
+
+@dataclass
+class RowLock:
+    connection: asyncpg.Connection
+
+    async def has_waiting(self, number: int) -> None:
+        """Asks until so many wait. Each question is a round trip, so this is no busy loop."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await self.connection.fetchval(WAITING) != number:
+                pass
