@@ -49,6 +49,7 @@ class Link:
     def __init__(self, proxy: Proxy, client: Stream, server: Stream) -> None:
         self._proxy, self._client, self._server = proxy, client, server
         self._is_mute = False
+        self._age = proxy.age
 
     async def carry(self) -> None:
         """Until either side ends, or a fault ends it."""
@@ -64,6 +65,8 @@ class Link:
 
     async def _up(self) -> None:
         while data := await self._client.read():
+            if self._is_lost:
+                continue
             fault = self._proxy.due(data)
             if fault and fault.act is Act.CUT_BEFORE:
                 return
@@ -82,9 +85,14 @@ class Link:
             self._client.reset()
         return False
 
+    @property
+    def _is_lost(self) -> bool:
+        """For good: a connection from before the black hole leads nowhere after it."""
+        return self._proxy.is_black_hole or self._age != self._proxy.age
+
     async def _down(self) -> None:
         while data := await self._server.read():
-            if self._is_mute:
+            if self._is_mute or self._is_lost:
                 self._proxy.answer.set()
                 continue
             fault = self._proxy.due(b"", len(data))
@@ -119,9 +127,10 @@ class Proxy:
     server_port: int
     port: int = 0
     latency_seconds: float = 0
-    is_black_hole: bool = False  # takes connections, and answers nothing
+    is_black_hole: bool = False  # takes connections, and carries nothing
     fault: Fault | None = None
     carried: int = 0
+    age: int = 0  # how many black holes there have been
     answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def due(self, sent: bytes, received: int = 0) -> Fault | None:
@@ -138,6 +147,7 @@ class Proxy:
         return self.fault
 
     def heals(self) -> None:
+        self.age += self.is_black_hole
         self.fault, self.is_black_hole = None, False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
