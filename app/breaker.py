@@ -14,19 +14,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
-from sqlalchemy import event
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
-from app.connection import DatabaseName, TenantConnection, open_connection
+from app.connection import Connect, DatabaseName, TenantConnection, open_connection
 from app.settings import Settings
 from app.telemetry.logs import log
 from app.waits import Wait, Waits
 
 Ask = Callable[[], Awaitable[None]]
-Connect = Callable[..., Awaitable[TenantConnection]]
 PAUSE_SECONDS = 0.5
 
 
@@ -34,31 +31,16 @@ class SilentDatabaseError(ConnectionError):
     """The database does not answer."""
 
 
-class Held:
-    """A connection that somebody has taken from the pool, to say something to the server."""
-
-    __slots__ = ("_connection", "since")
-
-    def __init__(self, connection: TenantConnection) -> None:
-        self._connection = connection
-        self.since = time.monotonic()
-
-    def give_up(self) -> None:
-        """Whoever waits for an answer on it gets an error, and the pool makes another one."""
-        self._connection.terminate()
-
-
 class Breaker:
     """`ask` returns when the server has said anything; else it raises OSError or TimeoutError."""
 
     def __init__(self, name: DatabaseName, ask: Ask, *, patience_seconds: float) -> None:
         self.is_open = False
-        self._opened_at = 0.0
         self._name = name
         self._ask = ask
         self._patience = patience_seconds
         self._waits = Waits(patience_seconds, self._suspect)
-        self._held: dict[ConnectionPoolEntry, Held] = {}
+        self._connections: WeakSet[TenantConnection] = WeakSet()
         self._asking: asyncio.Task[None] | None = None  # a reference, or it may be collected
 
     def guard(self, connect: Connect) -> Connect:
@@ -68,23 +50,19 @@ class Breaker:
             if self.is_open:
                 raise SilentDatabaseError
             with Wait(self._waits):
-                return await connect()
+                connection = await connect()
+            self._connections.add(connection)
+            return connection
 
         return guarded
 
-    def watch(self, pool: Pool) -> None:
-        event.listen(pool, "checkout", self._taken)
-        event.listen(pool, "checkin", self._given_back)
+    def taken(self, connection: TenantConnection) -> None:
+        """From a pool, to say something to the server."""
+        connection.since = time.monotonic()
+        self._waits.add(connection)
 
-    def _taken(self, adapted: Any, record: Any, _: PoolProxiedConnection) -> None:
-        if record.starttime < self._opened_at:
-            raise InvalidatePoolError  # it may be dead, and would not say so
-        held = self._held[record] = Held(adapted.driver_connection)
-        self._waits.add(held)
-
-    def _given_back(self, _: Any, record: ConnectionPoolEntry) -> None:
-        if held := self._held.pop(record, None):
-            self._waits.remove(held)
+    def given_back(self, connection: TenantConnection) -> None:
+        self._waits.remove(connection)
 
     def _suspect(self) -> None:
         self._asking = asyncio.create_task(self._until_it_answers())
@@ -108,8 +86,10 @@ class Breaker:
     def _open(self) -> None:
         if not self.is_open:
             log.error("database_silent", database=self._name, waiting=len(self._waits))
-        self.is_open, self._opened_at = True, time.time()
+        self.is_open = True
         self._waits.give_up_all()
+        for connection in self._connections:  # those too that nobody holds: they may be dead
+            connection.terminate()
 
 
 def asking(settings: Settings, name: DatabaseName) -> Ask:

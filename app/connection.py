@@ -40,6 +40,7 @@ class TenantConnection(asyncpg.Connection):
     tenant_id: UUID | None = None
     database: DatabaseName = "user"
     expires_at: float = math.inf  # on the monotonic clock; see direct.py
+    since: float = 0.0  # likewise, while somebody holds it; see breaker.py
 
     async def execute(  # the driver's own signature
         self,
@@ -74,6 +75,10 @@ class TenantConnection(asyncpg.Connection):
         exchange = super().prepare(query, **options)
         statement = await observed(self.database, query, exchange)
         return ObservedStatement(statement, self.database, query)
+
+    def give_up(self) -> None:
+        """Whoever waits for an answer on it gets an error, and the pool makes another one."""
+        self.terminate()
 
 
 class ObservedStatement:

@@ -33,9 +33,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
+from app.breaker import Breaker, asking
 from app.connection import Connect, DatabaseName, connector, set_tenant
 from app.direct import DirectPool, Statement
-from app.pool import ElasticPool, elastic_pool, refuse_closed
+from app.pool import ElasticPool, elastic_pool, refuse_closed, watch
 from app.settings import Settings
 from app.telemetry import log
 from app.telemetry.pools import Usage
@@ -194,10 +195,15 @@ class Databases:
 
 
 def _database(settings: Settings, name: DatabaseName, session_class: type[S]) -> Database[S]:
-    connect = connector(settings, name)
+    breaker = Breaker(name, asking(settings, name), patience_seconds=settings.db_silence_seconds)
+    connect = breaker.guard(connector(settings, name))
+    config = _config(settings, name, connect)
+    pool = config.get_engine().sync_engine.pool
+    event.listen(pool, "checkout", refuse_closed)
+    watch(pool, breaker)
     # expire_on_commit would make reading an attribute after COMMIT a lazy load.
     maker = async_sessionmaker(class_=session_class, expire_on_commit=False)
-    return Database(name, _config(settings, name, connect), maker, DirectPool(connect, settings))
+    return Database(name, config, maker, DirectPool(connect, breaker, settings))
 
 
 def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
@@ -207,7 +213,7 @@ def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
 
 
 def _config(settings: Settings, name: DatabaseName, connect: Connect) -> SQLAlchemyAsyncConfig:
-    config = SQLAlchemyAsyncConfig(
+    return SQLAlchemyAsyncConfig(
         connection_string="postgresql+asyncpg://",
         bind_key=name,
         session_dependency_key=f"{name}_db_session",
@@ -227,9 +233,6 @@ def _config(settings: Settings, name: DatabaseName, connect: Connect) -> SQLAlch
             compare_type=True,
         ),
     )
-    pool = config.get_engine().sync_engine.pool
-    event.listen(pool, "checkout", refuse_closed)
-    return config
 
 
 def _engine_config(settings: Settings, connect: Connect) -> EngineConfig:

@@ -18,6 +18,7 @@ import asyncpg
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
+from app.breaker import Breaker
 from app.connection import Connect, TenantConnection
 from app.settings import Settings
 from app.telemetry.pools import Usage
@@ -38,8 +39,9 @@ class Statement:
 class DirectPool:
     """Up to DB_POOL_SIZE connections, opened when needed; whoever finds none free queues."""
 
-    def __init__(self, connect: Connect, settings: Settings) -> None:
+    def __init__(self, connect: Connect, breaker: Breaker, settings: Settings) -> None:
         self._connect = connect
+        self._breaker = breaker
         self._settings = settings
         self._idle: list[TenantConnection] = []
         self._free = asyncio.Semaphore(settings.db_pool_size)
@@ -53,6 +55,7 @@ class DirectPool:
         """Raises the driver's own errors, and TimeoutError when no connection comes free."""
         connection = await self._take()
         try:
+            self._breaker.taken(connection)
             rows = await self._run(connection, statement.sql, statement.in_order(values))
         except asyncpg.PostgresError:  # the server's own answer: the connection is as it was
             self._give_back(connection)
@@ -60,6 +63,8 @@ class DirectPool:
         except BaseException:
             self._discard(connection)
             raise
+        finally:
+            self._breaker.given_back(connection)
         self._give_back(connection)
         return rows
 

@@ -10,9 +10,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import (
+    AsyncAdaptedQueuePool,
+    ConnectionPoolEntry,
+    Pool,
+    PoolProxiedConnection,
+)
 
+from app.breaker import Breaker
 from app.connection import TenantConnection
 
 CALM_SECONDS = 5.0
@@ -63,3 +70,18 @@ def refuse_closed(adapted: Any, record: ConnectionPoolEntry, proxy: PoolProxiedC
     connection.tenant_id = None
     if connection.is_closed():
         raise InvalidatePoolError
+
+
+def watch(pool: Pool, breaker: Breaker) -> None:
+    """The breaker knows who holds a connection, and since when."""
+
+    def taken(adapted: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        breaker.taken(adapted.driver_connection)
+
+    def given_back(adapted: Any, record: ConnectionPoolEntry, *_: object) -> None:
+        if adapted is not None:  # it has been invalidated before
+            breaker.given_back(adapted.driver_connection)
+
+    event.listen(pool, "checkout", taken)
+    event.listen(pool, "checkin", given_back)
+    event.listen(pool, "invalidate", given_back)

@@ -100,23 +100,24 @@ async def service(servers: Servers, database: str, **more: object) -> AsyncGener
 @asynccontextmanager
 async def locked(servers: Servers, database: str, session_id: str) -> AsyncGenerator[RowLock]:
     """Somebody holds the conversation's row: whoever appends to it waits."""
-    connection = await asyncpg.connect(servers.general.url(database))
+    holder = await asyncpg.connect(servers.general.url(database))
+    # Within a transaction PostgreSQL would show the same picture of its sessions again and again.
+    witness = await asyncpg.connect(servers.general.url(database))
     try:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute("SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE", session_id)
-        yield RowLock(connection)
-        await transaction.rollback()
+        await holder.execute("BEGIN")
+        await holder.execute("SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE", session_id)
+        yield RowLock(witness)
     finally:
-        await connection.close()
+        await holder.close()
+        await witness.close()
 
 
 @dataclass
 class RowLock:
-    connection: asyncpg.Connection
+    witness: asyncpg.Connection
 
     async def has_waiting(self, number: int) -> None:
         """Asks until so many wait. Each question is a round trip, so this is no busy loop."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await self.connection.fetchval(WAITING) != number:
+            while await self.witness.fetchval(WAITING) != number:
                 pass
