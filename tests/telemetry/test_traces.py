@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from app.erasure.relay import Relay
 from app.settings import SettingsError
 from app.telemetry import traces
 from app.telemetry.spans import Spans, statement_name
@@ -75,6 +76,15 @@ async def test_a_request_is_a_span_and_its_statements_are_children(
     assert {f"{c.parent.span_id:016x}" for c in children if c.parent} == {ids(request)[1]}
     databases = {str((child.attributes or {})["db.namespace"]) for child in children}
     assert databases == {"user", "general"}
+
+
+async def test_what_belongs_to_no_request_is_no_trace(
+    exported: InMemorySpanExporter, world: World
+) -> None:
+    """A relay looks every second."""
+    exported.clear()
+    await Relay(world.databases, world.app.state.settings).run_once()
+    assert not exported.get_finished_spans()
 
 
 async def test_no_span_holds_a_value(
