@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from app.settings import Settings, SettingsError
-from app.telemetry.statements import count_rows, observed
+from app.telemetry.statements import Link, count_rows, observed
 
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
@@ -39,6 +39,7 @@ class TenantConnection(asyncpg.Connection):
 
     tenant_id: UUID | None = None
     database: DatabaseName = "user"
+    echo: bool = False
     expires_at: float = math.inf  # on the monotonic clock; see direct.py
     since: float = 0.0  # likewise, while somebody holds it; see breaker.py
 
@@ -51,30 +52,30 @@ class TenantConnection(asyncpg.Connection):
         if self.tenant_id is not None and query.startswith("BEGIN"):
             query = f"{query} {set_tenant(self.tenant_id)};"
         exchange = super().execute(query, *args, timeout=timeout)
-        return await observed(self.database, query, exchange)
+        return await observed(self, query, exchange)
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
         exchange = super().fetch(query, *args, **options)
-        rows = await observed(self.database, query, exchange)
+        rows = await observed(self, query, exchange)
         count_rows(len(rows))
         return rows
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         exchange = super().fetchrow(query, *args, **options)
-        row = await observed(self.database, query, exchange)
+        row = await observed(self, query, exchange)
         count_rows(row is not None)
         return row
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         exchange = super().fetchval(query, *args, **options)
-        value = await observed(self.database, query, exchange)
+        value = await observed(self, query, exchange)
         count_rows(value is not None)
         return value
 
     async def prepare(self, query: str, **options: Any) -> Any:
         exchange = super().prepare(query, **options)
-        statement = await observed(self.database, query, exchange)
-        return ObservedStatement(statement, self.database, query)
+        statement = await observed(self, query, exchange)
+        return ObservedStatement(statement, self, query)
 
     def give_up(self) -> None:
         """Whoever waits for an answer on it gets an error, and the pool makes another one."""
@@ -84,15 +85,15 @@ class TenantConnection(asyncpg.Connection):
 class ObservedStatement:
     """A prepared statement, as far as SQLAlchemy uses one."""
 
-    def __init__(self, statement: PreparedStatement[Any], database: str, query: str) -> None:
+    def __init__(self, statement: PreparedStatement[Any], link: Link, query: str) -> None:
         self._statement = statement
-        self._database = database
+        self._link = link
         self._query = query
         self.get_attributes = statement.get_attributes
         self.get_statusmsg = statement.get_statusmsg
 
     async def fetch(self, *args: Any) -> list[Any]:
-        rows = await observed(self._database, self._query, self._statement.fetch(*args))
+        rows = await observed(self._link, self._query, self._statement.fetch(*args))
         count_rows(len(rows))
         return rows
 
@@ -134,6 +135,7 @@ async def open_connection(
         server_settings=_server_settings(settings),
     )
     connection.database = name
+    connection.echo = settings.db_echo
     return connection
 
 

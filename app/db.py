@@ -244,6 +244,5 @@ def _engine_config(settings: Settings, connect: Connect) -> EngineConfig:
         pool_timeout=settings.db_pool_timeout,  # type: ignore[arg-type]  # the pool takes a float
         pool_recycle=settings.db_pool_recycle_seconds,
         pool_use_lifo=True,
-        echo=settings.db_echo,
         hide_parameters=True,
     )

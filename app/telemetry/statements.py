@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.telemetry import traces
 from app.telemetry.context import RequestContext, current_request
+from app.telemetry.logs import log
 from app.telemetry.metrics import STATEMENTS
 
 T = TypeVar("T")
 _observers = {name: STATEMENTS.labels(name).observe for name in ("user", "general")}
 
 
-async def observed(database: str, query: str, exchange: Awaitable[T]) -> T:
+class Link(Protocol):
+    """A connection, as far as it is observed. `echo`: its statements go to the log."""
+
+    @property
+    def database(self) -> str: ...
+    @property
+    def echo(self) -> bool: ...
+
+
+async def observed(link: Link, query: str, exchange: Awaitable[T]) -> T:
     """What the exchange returns or raises; one that fails counts like any other."""
+    database = link.database
     request = current_request.get()
     # The relay's and the commands' belong to no request: each look would be a trace of its own.
     if request is not None and traces.spans is not None:
@@ -24,9 +35,13 @@ async def observed(database: str, query: str, exchange: Awaitable[T]) -> T:
     try:
         return await exchange
     finally:
-        _observers[database](time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        _observers[database](seconds)
         if request is not None:
             _count(request, database)
+        if link.echo:
+            duration_ms = round(seconds * 1000, 2)
+            log.info("statement", database=database, query=query, duration_ms=duration_ms)
 
 
 def _count(request: RequestContext, database: str) -> None:

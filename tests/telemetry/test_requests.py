@@ -14,9 +14,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
 
+from app.accounts.auth import find_principal
+from app.db import Databases
+from app.errors import Unauthenticated
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.requests import observe_requests, requests_in_flight
+from tests.conftest import Servers, settings_for
 from tests.factories import World, a_message, a_session
 from tests.telemetry.lines import events
 
@@ -80,6 +85,23 @@ async def test_every_exchange_counts(world: World) -> None:
         with pytest.raises(asyncpg.UndefinedColumnError):
             await driver.fetch("SELECT nothing")
     assert (request.round_trips_general, request.rows) == (5, 3)
+
+
+async def test_statements_go_to_the_log_on_request(
+    servers: Servers, database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Those of a session and those sent directly, without their values."""
+    databases = Databases.create(settings_for(servers, database, db_echo=True))
+    async with databases.user.session() as session:
+        await session.execute(text("SELECT :secret"), {"secret": "hidden"})
+    with pytest.raises(Unauthenticated):
+        await find_principal(databases.user, settings_for(servers, database), "hidden")
+    await databases.dispose()
+    written = capfd.readouterr().err
+    lines = [line["query"] for line in events(written, "statement")]
+    assert "COMMIT;" in lines
+    assert any("authenticate(" in line for line in lines)
+    assert "hidden" not in written
 
 
 async def _ask(world: World) -> None:
