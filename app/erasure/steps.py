@@ -64,14 +64,21 @@ WITH doomed AS MATERIALIZED (
 SELECT count(*), max(position) FROM gone
 """)
 
-# Their answers repeat what was said. So few at a time: one may be ten megabytes.
+# Their answers repeat what was said. As many as hold no more than 64 KiB for each row of the batch;
+# at least one, however large: it may be ten megabytes.
 DELETE_KEYS = text("""
-WITH doomed AS MATERIALIZED (
-    SELECT key FROM general_idempotency_keys
-    WHERE tenant_id = :tenant_id AND user_id = :user_id LIMIT least(:rows, 100)
+WITH next AS MATERIALIZED (
+    SELECT key, row_number() OVER (ORDER BY key) AS place,
+           sum(octet_length(answer)) OVER (ORDER BY key) AS total
+    FROM (SELECT key, answer FROM general_idempotency_keys
+          WHERE tenant_id = :tenant_id AND user_id = :user_id ORDER BY key LIMIT :rows) AS first
+), gone AS (
+    DELETE FROM general_idempotency_keys k USING next
+    WHERE k.tenant_id = :tenant_id AND k.user_id = :user_id AND k.key = next.key
+    AND (next.total <= :rows * 65536 OR next.place = 1)
+    RETURNING 1
 )
-DELETE FROM general_idempotency_keys k USING doomed
-WHERE k.tenant_id = :tenant_id AND k.user_id = :user_id AND k.key = doomed.key
+SELECT count(*) FROM gone
 """)
 
 DELETE_SESSIONS = text("""
@@ -158,10 +165,8 @@ async def purge(work: Work) -> None:
     is_done, cursor = False, Cursor()
     while not is_done:
         async with work.database.session(work.tenant_id) as session:
-            await session.execute(DELETE_KEYS, work.subject | _rows(work))
-            ids = list(await session.scalars(LOCK_SESSIONS, work.subject | _rows(work)))
-            batch = await _delete(session, work, ids, cursor) if ids else None
-            # None to lock may only mean that another relay is deleting them.
+            batch = await _next(session, work, cursor)
+            # Nothing to delete may only mean that another relay is deleting it.
             may_be_done = batch is None or batch.chat_sessions > 0
             is_done = may_be_done and not await session.scalar(ANY_LEFT, work.subject)
         if batch:
@@ -188,6 +193,15 @@ class Cursor:
     position: int = 0
 
 
+async def _next(session: GeneralSession, work: Work, cursor: Cursor) -> Batch | None:
+    """Keys first: a session would take all of its own along at once."""
+    values = work.subject | _rows(work)
+    if await session.scalar(DELETE_KEYS, values):
+        return await _counted(session, work, chat_sessions=0, messages=0)
+    ids = list(await session.scalars(LOCK_SESSIONS, values))
+    return await _delete(session, work, ids, cursor) if ids else None
+
+
 async def _delete(session: GeneralSession, work: Work, ids: list[UUID], cursor: Cursor) -> Batch:
     """The sessions themselves go once a look from the start has found them empty."""
     after = cursor.position if ids == [cursor.session_id] else 0
@@ -197,9 +211,15 @@ async def _delete(session: GeneralSession, work: Work, ids: list[UUID], cursor: 
     cursor.session_id, cursor.position = (ids[0], last) if is_full and len(ids) == 1 else (None, 0)
     is_empty = not is_full and after == 0
     sessions = await session.scalar(DELETE_SESSIONS, values) if is_empty else 0
-    counts = {"chat_sessions": sessions, "messages": messages}
+    return await _counted(session, work, chat_sessions=sessions, messages=messages)
+
+
+async def _counted(
+    session: GeneralSession, work: Work, *, chat_sessions: int, messages: int
+) -> Batch:
+    counts = {"chat_sessions": chat_sessions, "messages": messages}
     total = (await session.execute(COUNT, work.subject | counts)).one()
-    return Batch(sessions, messages, *total)
+    return Batch(chat_sessions, messages, *total)
 
 
 def _rows(work: Work) -> dict[str, int]:

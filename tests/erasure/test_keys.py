@@ -47,16 +47,38 @@ async def erased(scene: Scene, subject: Subject, **how: Any) -> None:
 
 
 async def test_they_go_before_the_receipt_and_nobody_elses_do(scene: Scene) -> None:
-    """In batches of a hundred at most; those of a session, and those of none."""
+    """In batches; those of a session, which it would take along at once, and those of none."""
     alice, bob = await scene.a_user(), await scene.a_user(sessions=1)
     session_id = await a_session(scene.general, alice)
-    for number in range(120):
+    for number in range(12):
         await store(scene.general, alice, session_id if number % 2 else None)
     await store(scene.general, bob)
-    await erased(scene, alice)
+    left: list[int] = []
+
+    async def hook(reached: str) -> None:
+        if reached == "batch":
+            left.append(await keys(scene, alice))
+
+    await erased(scene, alice, hook=hook, relay_batch_rows=5)
+    assert left == [7, 2, 0, 0]
     assert (await keys(scene, alice), await keys(scene, bob)) == (0, 1)
     (receipt,) = await scene.receipts()
     assert (receipt["chat_sessions"], receipt["messages"]) == (1, 2)
+
+
+async def test_a_batch_is_no_larger_than_its_answers_allow(scene: Scene) -> None:
+    alice = await scene.a_user(sessions=1)
+    for _ in range(3):
+        await store(scene.general, alice)
+    large = "UPDATE general_idempotency_keys SET answer = convert_to(repeat('x', 200000), 'UTF8')"
+    await scene.general.execute(large)
+    left: list[int] = []
+
+    async def hook(reached: str) -> None:
+        left.append(await keys(scene, alice))
+
+    await erased(scene, alice, hook=hook, relay_batch_rows=5)
+    assert sorted(set(left), reverse=True) == [3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("with_key", [True, False], ids=["with a key", "control"])
