@@ -13,7 +13,7 @@ from tests.benchmarks.generator import wrk
 from tests.benchmarks.goals import verdicts
 from tests.benchmarks.measure import Sample, measure
 from tests.benchmarks.options import Options, Sizes
-from tests.benchmarks.report import console, judge, machine, say, show, write
+from tests.benchmarks.report import console, judge, machine, say, show, warn_of_noise, write
 from tests.benchmarks.routes import Route, compare, routes
 from tests.benchmarks.rows import load, mixture, targets
 from tests.benchmarks.world import BenchmarkError, new_pair, pair_of_servers
@@ -23,6 +23,7 @@ def measure_peers(
     options: Options, sizes: Sizes, keys: Collection[str], names: Sequence[str]
 ) -> bool:
     """Whether all goals were met. `names`: parts of the contestants' names."""
+    warn_of_noise()
     say(f"Load by {wrk() or 'a generator of our own: wrk is not here'}")
     rivals = _chosen(contestants(options.out, say), names)
     with ExitStack() as stack:

@@ -53,7 +53,14 @@ def generate(url: str, load: Load, seconds: int) -> Result:
     connections = load.connections
     rest = (load.method, load.path, str(load.targets), str(load.body or ""))
     if wrk():
-        flags = ("-t1", f"-c{connections}", f"-d{seconds}", "-s", str(HERE / "wrk.lua"))
+        flags = (
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}",
+            "--timeout=60s",
+            "-s",
+            str(HERE / "wrk.lua"),
+        )
         command = (wrk(), *flags, url, "--", *rest)
     else:
         ours = (sys.executable, "-m", __spec__.name if __spec__ else __name__)

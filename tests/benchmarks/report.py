@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -26,10 +27,11 @@ from tests.benchmarks.goals import AT_LEAST, Verdict
 from tests.benchmarks.measure import Sample, middle, of, ratio
 from tests.benchmarks.routes import Route
 
-COLUMNS = ("requests/s", "ours ÷ theirs", "p50 ms", "p99 ms", "CPU s", "PostgreSQL CPU s", "RSS MB")
+RATES = ("requests/s", "ours ÷ theirs", "p50 ms", "p99 ms")
+COSTS = ("CPU s", "theirs ÷ ours", "PostgreSQL CPU s", "RSS MB")
 
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 130)
 began = time.monotonic()
 
 
@@ -38,11 +40,18 @@ def say(line: str) -> None:
     console.print(f"[dim]{time.monotonic() - began:4.0f} s[/]  {line}", highlight=False)
 
 
+def warn_of_noise() -> None:
+    """Whoever has more threads gets more of a busy machine; CPU seconds suffer less from that."""
+    busy = os.getloadavg()[0]
+    if busy > 1:
+        say(f"This machine is busy (load {busy:.1f}): believe its CPU seconds, not its rates")
+
+
 def show(route: Route, names: Sequence[str], samples: Sequence[Sample]) -> None:
     """CPU seconds are per 1,000 requests."""
     table = Table(title=route.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
-    for column in COLUMNS:
+    for column in RATES + COSTS:
         table.add_column(column, justify="right", no_wrap=True)
     for name in names:
         table.add_row(name, *_cells(route.key, name, samples))
@@ -65,15 +74,20 @@ def _figure(value: float) -> str:
 
 def _cells(route: str, name: str, samples: Sequence[Sample]) -> list[str]:
     ours, theirs = of(samples, route, OUR_NAME), of(samples, route, name)
-    cells = [f"{middle(theirs, lambda one: one.requests_per_second):,.0f}", ""]
+    faster = leaner = ""
     if ours and name != OUR_NAME:
-        cells[1] = _ratio(route, name, ratio(ours, theirs, lambda one: one.requests_per_second))
-    cells.append(f"{middle(theirs, lambda one: one.p50_ms):.1f}")
-    cells.append(f"{middle(theirs, lambda one: one.p99_ms):.1f}")
-    cells.append(f"{middle(theirs, lambda one: one.cpu_seconds_per_1000):.3f}")
-    cells.append(f"{middle(theirs, lambda one: one.postgres_cpu_seconds_per_1000):.3f}")
-    cells.append(f"{middle(theirs, lambda one: one.rss_mb):.0f}")
-    return cells
+        faster = _ratio(route, name, ratio(ours, theirs, lambda one: one.requests_per_second))
+        leaner = f"{ratio(theirs, ours, lambda one: one.cpu_seconds_per_1000):.2f}"
+    return [
+        f"{middle(theirs, lambda one: one.requests_per_second):,.1f}",
+        faster,
+        f"{middle(theirs, lambda one: one.p50_ms):.1f}",
+        f"{middle(theirs, lambda one: one.p99_ms):.1f}",
+        f"{middle(theirs, lambda one: one.cpu_seconds_per_1000):.3f}",
+        leaner,
+        f"{middle(theirs, lambda one: one.postgres_cpu_seconds_per_1000):.3f}",
+        f"{middle(theirs, lambda one: one.rss_mb):.0f}",
+    ]
 
 
 def _ratio(route: str, peer: str, measured: float) -> str:

@@ -48,7 +48,7 @@ def routes(targets: Sequence[Target], folder: Path) -> list[Route]:
         Route("session", "GET session", Load("GET", SESSION, lines)),
         Route("messages", "GET newest 50 messages", Load("GET", MESSAGES, lines)),
         Route("message", "POST message, committed", append, writes=True),
-        Route("batch", "POST batch of 1,000", insert, writes=True, least_seconds=3),
+        Route("batch", "POST batch of 1,000", insert, writes=True, least_seconds=5),
         Route("live", "GET /health/live", Load("GET", "/health/live", lines)),
     ]
 
