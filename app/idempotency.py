@@ -34,7 +34,7 @@ Key = Annotated[
         name=HEADER,
         min_length=1,
         max_length=LENGTH,
-        pattern=r"^[ -~]+$(?!\n)",
+        pattern=r"^ *[!-~][ -~]*$(?!\n)",
         description="Makes a retry safe: repeat the request with the same key and body, and what "
         "the first one created is answered again, not created again. Up to 255 printable ASCII "
         "characters of your choice, a UUID for example; yours alone, kept for 24 hours.",
@@ -101,7 +101,8 @@ class Once:
     ) -> None:
         self._request = request
         self._session = session
-        self._key = key
+        # White space around a value is none of it, says HTTP; not every server or proxy strips it.
+        self._key = key and key.strip()
         self._statements = STATEMENTS[type(session)]
         self._fingerprint = ""
 

@@ -134,9 +134,11 @@ def _from_framework(error: HTTPException) -> Problem:
 def _from_validation(error: ValidationException) -> Problem:
     """Query and path parameters; bodies are decoded by msgspec alone (see server.JsonRequest)."""
     entries = cast("list[dict[str, str]]", error.extra or [])
-    if any(entry.get("key") == "data" for entry in entries):
+    # An optional body that is not there is listed along with what is wrong.
+    others = [entry for entry in entries if entry.get("key") != "data"]
+    if entries and not others:
         return BadRequest("This request needs a JSON body.")
-    return Invalid(errors=[FieldError(_place(e), e.get("message", "")) for e in entries])
+    return Invalid(errors=[FieldError(_place(e), e.get("message", "")) for e in others])
 
 
 def _place(entry: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from app.problems import PROBLEM_JSON
 from tests.factories import World, a_session
 from tests.idempotency.scenes import MESSAGE, ROUTES, Rows, a_request
 
-BAD = [b"", b"x" * 256, "schlüssel".encode(), b"\xff", b"a\tb", b"a\x00b", b"a\n"]
+BAD = [b"", b" ", b"x" * 256, "schlüssel".encode(), b"\xff", b"a\tb", b"a\x00b", b"a\n"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -137,6 +137,16 @@ async def test_a_bad_key_is_refused(world: World, rows: Rows, route: str, key: b
     _is_problem(answer, 422)
     assert [error["path"] for error in answer.json()["errors"]] == [HEADER]
     assert await rows.of(route) == there
+
+
+async def test_a_bad_key_is_what_is_wrong_where_a_body_may_be_left_out(world: World) -> None:
+    request = await a_request(world, "session")
+    _is_problem(await request.by.http.post(request.path, headers={HEADER: ""}), 422)
+
+
+async def test_white_space_around_it_is_none_of_the_key(world: World) -> None:
+    request = await a_request(world, "session")
+    assert (await request.send("k")).content == (await request.send(" k  ")).content
 
 
 async def test_a_key_sent_twice_is_refused(world: World) -> None:
