@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from app.db import Databases
 from app.erasure.receipts import export, verify
 from app.erasure.relay import Relay
 from app.security import Principal
+from app.settings import Settings
 from tests.conftest import Servers, run, settings_for
 from tests.erasure.scenes import Scene, Subject, open_scene
 
@@ -47,13 +49,28 @@ async def write(databases: Databases, people: list[Subject], chance: random.Rand
         await asyncio.sleep(0)
 
 
-async def relays(databases: Databases, settings: Any, chance: random.Random) -> None:
+async def relays(databases: Databases, settings: Settings, chance: random.Random) -> None:
     """One after the other, each stopped without warning."""
     while True:
         task = asyncio.create_task(Relay(databases, settings).run())
         await asyncio.wait({task}, timeout=chance.random())
         task.cancel()
         await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def busy(
+    databases: Databases, settings: Settings, people: list[Subject], chance: random.Random
+) -> AsyncGenerator[None]:
+    work = [write(databases, people, chance) for _ in range(CLIENTS)]
+    work += [relays(databases, settings, chance) for _ in range(2)]
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def hurt(servers: Servers, chance: random.Random) -> None:
@@ -85,16 +102,13 @@ async def test_nothing_is_left_however_it_is_interrupted(servers: Servers, datab
         async with open_scene(servers, database) as scene:
             tenant_id = await scene.a_tenant()
             people = [await scene.a_user(tenant_id) for _ in range(USERS_PER_ROUND)]
-            busy = [asyncio.create_task(write(databases, people, chance)) for _ in range(CLIENTS)]
-            busy += [asyncio.create_task(relays(databases, settings, chance)) for _ in range(2)]
-            await asyncio.sleep(chance.random())
-            await deleted(scene.user, people[::2])
-            gone += people[::2]
-        await hurt(servers, chance)
-        await asyncio.sleep(chance.random() * 2)
-        for task in busy:
-            task.cancel()
-        await asyncio.wait(busy)
+            async with busy(databases, settings, people, chance):
+                await asyncio.sleep(chance.random())
+                await deleted(scene.user, people[::2])
+                gone += people[::2]
+                await hurt(servers, chance)
+                await asyncio.sleep(chance.random() * 2)
+    await databases.dispose()
     async with open_scene(servers, database) as scene:
         await settled(scene)
         assert await scene.orphans() == 0
