@@ -40,13 +40,17 @@ BEGIN
 END $$
 """
 
-# No row: not this owner's session. An empty session is one row of NULLs.
+# No row: not this owner's session. An empty session is one row of NULLs. `beyond` is a variable
+# because PostgreSQL takes a coalesce() in the condition for leaky: under row level security it
+# would filter by it, reading from the end of the session, instead of looking it up in the index.
 MESSAGE_PAGE = f"""
 CREATE FUNCTION message_page(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint
 ) RETURNS TABLE (
     id uuid, session_id uuid, "position" bigint, role varchar, content text, created_at timestamptz
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    beyond bigint := coalesce(after, CASE WHEN newest_first THEN 9223372036854775807 ELSE 0 END);
 BEGIN
     {IN_TENANT}
     IF newest_first THEN
@@ -55,7 +59,7 @@ BEGIN
             FROM chat_sessions s LEFT JOIN LATERAL (
                 SELECT * FROM messages
                 WHERE messages.tenant_id = tenant AND messages.session_id = session
-                AND messages.position < coalesce(after, 9223372036854775807)
+                AND messages.position < beyond
                 ORDER BY messages.position DESC LIMIT rows
             ) AS m ON true
             WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner;
@@ -65,7 +69,7 @@ BEGIN
             FROM chat_sessions s LEFT JOIN LATERAL (
                 SELECT * FROM messages
                 WHERE messages.tenant_id = tenant AND messages.session_id = session
-                AND messages.position > coalesce(after, 0)
+                AND messages.position > beyond
                 ORDER BY messages.position LIMIT rows
             ) AS m ON true
             WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner;

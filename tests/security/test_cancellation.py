@@ -14,9 +14,12 @@ from litestar import Litestar
 from sqlalchemy import text
 
 from app.db import Database, Databases, act_in_tenant
+from app.direct import Statement
 from tests.security.scene import Scene, Victim, client_of
 
 TENANT = text("SELECT current_setting('app.tenant_id', true)")
+DIRECT = Statement(text("SELECT current_setting('app.tenant_id', true) AS tenant, :n, :m"))
+FORGETFUL = Statement(text("SELECT set_config('app.tenant_id', :n, CAST(:m AS boolean))"))
 IN_TRANSACTION = text("""
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -39,7 +42,7 @@ async def _settled(database: Any_) -> None:
     """A cancelled session gives its connection back in a task of its own."""
     pool: Any = database.engine.pool
     async with asyncio.timeout(20):
-        while pool.checkedout():  # noqa: ASYNC110  # the pool tells nobody
+        while pool.checkedout() or database.direct.usage().in_use:  # noqa: ASYNC110  # the pool tells nobody
             await asyncio.sleep(0)
 
 
@@ -60,7 +63,16 @@ async def faults(database: Any_) -> list[str]:
         found.append("PostgreSQL sees an idle transaction")
     for one in held:
         await one.close()
-    return found
+    return found + await _direct_faults(database)
+
+
+async def _direct_faults(database: Any_) -> list[str]:
+    """Of the hot routes' own connections; at once, so that each is asked."""
+    asked = [
+        database.fetch(DIRECT, {"n": "", "m": ""}) for _ in range(database.direct.usage().idle)
+    ]
+    answers = await asyncio.gather(*asked)
+    return ["a tenant is set" for [one] in answers if one["tenant"]]
 
 
 async def _request(app: Litestar, victim: Victim, call: tuple[str, str, Any]) -> None:
@@ -72,6 +84,7 @@ async def _request(app: Litestar, victim: Victim, call: tuple[str, str, Any]) ->
 CALLS: list[tuple[str, str, Any]] = [
     ("GET", "/v1/me", None),
     ("GET", "/v1/chat-sessions", None),
+    ("GET", "/v1/chat-sessions/{}", None),
     ("POST", "/v1/chat-sessions", {"title": "mine"}),
     ("POST", "/v1/chat-sessions/{}/messages", {"role": "user", "content": "mine"}),
     ("GET", "/v1/chat-sessions/{}/messages", None),
@@ -153,6 +166,9 @@ async def test_a_setting_for_the_connection_would_be_seen(
     assert await faults(database) == []
     async with database.autocommit() as one:
         await one.execute(text(f"SET app.tenant_id = '{uuid4()}'"))
+    assert "a tenant is set" in await faults(database)
+    await database.dispose()
+    await database.fetch(FORGETFUL, {"n": str(uuid4()), "m": False})
     assert "a tenant is set" in await faults(database)
     await database.dispose()
     async with database.engine.connect() as one:

@@ -1,0 +1,100 @@
+"""The hot routes' statements under row level security: what PostgreSQL plans for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+
+from app.accounts.auth import AUTHENTICATE
+from app.chat.hot import PAGE, SESSION, MessageRole, new_messages
+from app.direct import Statement
+from app.embedded import Server
+from app.security import Principal, token_digest
+from tests.conftest import Servers, run
+
+OTHERS = 3000  # users, each in a tenant of their own with a session of a few messages
+TURNS = 7  # PostgreSQL considers the generic plan from the sixth
+USERS = """
+WITH t AS (INSERT INTO tenants (id, name) SELECT $1, 'mine' UNION ALL
+           SELECT gen_random_uuid(), 't-' || n FROM generate_series(1, $4::int) AS n
+           RETURNING id, name),
+u AS (INSERT INTO users (id, tenant_id, username, email, password_hash)
+      SELECT CASE id WHEN $1 THEN $2 ELSE gen_random_uuid() END, id, '\\' || name || '\\u',
+             name || '@example.org', 'x' FROM t RETURNING id, tenant_id)
+INSERT INTO access_tokens (digest, tenant_id, user_id, expires_at)
+SELECT CASE id WHEN $2 THEN $3 ELSE sha256(id::text::bytea) END, tenant_id, id,
+       now() + interval '1 day' FROM u
+"""
+SESSIONS = """
+WITH o AS (INSERT INTO owners (tenant_id, user_id) SELECT $1, $2 UNION ALL
+           SELECT gen_random_uuid(), gen_random_uuid() FROM generate_series(1, $3::int)
+           RETURNING tenant_id, user_id)
+INSERT INTO chat_sessions (tenant_id, id, user_id, message_count)
+SELECT tenant_id, user_id, user_id, CASE tenant_id WHEN $1 THEN 100 ELSE 5 END FROM o
+"""
+MESSAGES = """
+INSERT INTO messages (tenant_id, id, session_id, position, role, content)
+SELECT tenant_id, gen_random_uuid(), id, n, 'user', 'Hello'
+FROM chat_sessions CROSS JOIN LATERAL generate_series(1, message_count) AS n
+"""
+EXPLAINED = """
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_nested_statements = on;
+SET auto_explain.log_analyze = on;
+SET client_min_messages = log;
+SET SESSION AUTHORIZATION bicameral_app;
+"""
+WASTE = ("Seq Scan", "Rows Removed", "Sort", "Bitmap")
+
+
+async def test_no_plan_reads_in_vain(servers: Servers, database: str) -> None:
+    """As the service's login, under row level security; custom plans, and the generic one."""
+    one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset(), token_digest("token"))
+    await _filled(servers, database, one)
+    key = {"tenant_id": one.tenant_id, "user_id": one.user_id, "session_id": one.user_id}
+    page = key | {"after": 90, "rows": 51}
+    token = {"digest": one.token_digest, "idle": timedelta(hours=1)}
+    assert await _wasted(servers.user, database, AUTHENTICATE, [token]) == []
+    for newest in (True, False):
+        turns = [page | {"newest": newest}]
+        assert await _wasted(servers.general, database, PAGE, turns) == []
+    assert await _wasted(servers.general, database, SESSION, [key]) == []
+    for count in (1, 3):
+        said: list[tuple[MessageRole, str]] = [("user", "Hello")] * count
+        new = [new_messages(one, one.user_id, said) for _ in range(TURNS)]
+        turns = [turn.values for turn in new]
+        assert await _wasted(servers.general, database, new[0].statement, turns) == []
+    await run(servers.general, "DROP INDEX idx_messages_session_id", database)  # the control
+    assert await _wasted(servers.general, database, PAGE, [page | {"newest": True}]) != []
+
+
+async def _wasted(
+    server: Server, database: str, statement: Statement, turns: list[dict[str, Any]]
+) -> list[str]:
+    """Lines of the plans, the functions' own statements' too, that tell of work for nothing."""
+    connection = await asyncpg.connect(server.url(database))
+    plans: list[str] = []
+    connection.add_log_listener(lambda _, log: plans.append(str(log)))
+    await connection.prepare(statement.sql)  # the driver then asks for the types it meets
+    await connection.execute(EXPLAINED)
+    for values in (turns * TURNS)[:TURNS]:
+        assert await connection.fetch(statement.sql, *statement.in_order(values))
+    await connection.close()
+    lines = "\n".join(plans).splitlines()
+    assert any("Index" in line for line in lines)
+    return [line for line in lines if any(word in line for word in WASTE)]
+
+
+async def _filled(servers: Servers, database: str, one: Principal) -> None:
+    user = await asyncpg.connect(servers.user.url(database))
+    general = await asyncpg.connect(servers.general.url(database))
+    await user.execute(USERS, one.tenant_id, one.user_id, one.token_digest, OTHERS)
+    await general.execute(SESSIONS, one.tenant_id, one.user_id, OTHERS)
+    await general.execute(MESSAGES)
+    for connection in (user, general):
+        await connection.execute("ANALYZE")
+        await connection.close()
