@@ -96,6 +96,8 @@ def test_a_port_in_use_costs_one_line(tmp_path: Path) -> None:
 
 
 def _servers_in(data_dir: Path) -> list[psutil.Process]:
+    """A backend just forked still has its server's command line."""
     folders = {str(data_dir / name) for name in ("user", "general")}
-    found = psutil.process_iter(["cmdline"])
-    return [one for one in found if folders.intersection(one.info["cmdline"] or ())]
+    processes = psutil.process_iter(["pid", "ppid", "cmdline"])
+    found = [one for one in processes if folders.intersection(one.info["cmdline"] or ())]
+    return [one for one in found if one.info["ppid"] not in {other.pid for other in found}]

@@ -20,6 +20,9 @@ from prometheus_client import (
 )
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+if FOLDER in os.environ:  # else prometheus_client fails below, and does not say why
+    Path(os.environ[FOLDER]).mkdir(parents=True, exist_ok=True)
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REQUESTS = Histogram(

@@ -175,7 +175,7 @@ print(metrics.render().decode())
 
 def test_a_dead_worker_holds_no_connections(tmp_path: Path) -> None:
     """What it counted stays: a counter that falls would look like a restart of all."""
-    shown = [_worker(tmp_path) for _ in range(2)]
+    shown = [_worker(tmp_path / "new") for _ in range(2)]
     assert [value(one, "bicameral_pool_connections", state="in_use") for one in shown] == [3, 3]
     assert [value(one, "bicameral_login_refusals_total") for one in shown] == [1, 2]
 
