@@ -18,7 +18,7 @@ def drained(begin: Callable[[], None], seconds: float) -> Generator[None]:
     SIGTERM is passed on at once. Without a server that has a handler for it nothing is changed.
     """
     stop = signal.getsignal(signal.SIGTERM)
-    if not seconds or not callable(stop) or current_thread() is not main_thread():
+    if not callable(stop) or current_thread() is not main_thread():
         yield
         return
     loop, is_draining = asyncio.get_running_loop(), False
