@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def create_app() -> Litestar:
 
     try:
         settings = load_settings()
-        return create(settings, plugins=[Commands(settings)])
+        app = create(settings, plugins=[Commands(settings)])
     except SettingsError as error:
         raise stop(str(error)) from None
+    gc.collect()
+    gc.freeze()  # what is there now stays: collections need not look at it again
+    return app
