@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app import telemetry
 from app.accounts.auth import find_principal
 from app.db import Databases
 from app.errors import Unauthenticated
@@ -227,3 +229,10 @@ async def test_libraries_lines_are_json_too(
     [line] = events(written, "Task exception was never retrieved")
     assert (line["logger"], line["level"], line["error"]) == ("asyncio", "error", "RuntimeError")
     assert "secret" not in written
+
+
+def test_the_table_of_events_is_complete() -> None:
+    app = Path(telemetry.__file__).parents[1]
+    sources = "".join(path.read_text() for path in app.rglob("*.py"))
+    logged = re.findall(r"log\.(?:info|warning|error)\(\s*\"(\w+)\"", sources)
+    assert set(re.findall(r"(?m)^\| `(\w+)` *\|", telemetry.__doc__ or "")) == set(logged)
