@@ -31,7 +31,7 @@ RATES = ("requests/s", "ours ÷ theirs", "p50 ms", "p99 ms")
 COSTS = ("CPU s", "theirs ÷ ours", "PostgreSQL CPU s", "RSS MB")
 
 
-console = Console(width=None if sys.stdout.isatty() else 130)
+console = Console(width=None if sys.stdout.isatty() else 136)
 began = time.monotonic()
 
 
