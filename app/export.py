@@ -16,18 +16,23 @@ from litestar import Controller, Request, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Stream
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, select, text
 
 from app.accounts import shapes
 from app.accounts.models import User
 from app.accounts.service import UserService, users
 from app.chat import api as chat
-from app.chat.models import ChatSession, Message
+from app.chat.models import ChatSession
 from app.db import Database, GeneralSession
+from app.direct import Statement
 from app.openapi import problems
 from app.security import Principal, administrators, anyone
 
 PAGE = 1000
+NO_SESSION = UUID(int=0)  # before the first
+MESSAGES = Statement(
+    text("SELECT * FROM export_messages(:tenant_id, :user_id, :session_id, :last, :rows)")
+)
 NDJSON = "application/x-ndjson"
 Call = Request[Principal, Any, Any]
 
@@ -38,10 +43,6 @@ class UserLine(shapes.User, frozen=True, tag_field="type", tag="user"):
 
 class ChatSessionLine(chat.ChatSession, frozen=True, tag_field="type", tag="chat_session"):
     """One for each conversation, in order of creation."""
-
-
-class MessageLine(chat.Message, frozen=True, tag_field="type", tag="message"):
-    """One for each message, by conversation and position."""
 
 
 class ExportController(Controller):
@@ -94,10 +95,8 @@ async def _pages(general: Database[GeneralSession], user: User) -> AsyncGenerato
     while len(page) == PAGE:
         page = await _sessions(general, user, page[-1].id)
         yield _lines(page)
-    messages = await _messages(general, user, None)
-    while messages:
-        yield _lines(messages)
-        messages = await _messages(general, user, messages[-1])
+    async for lines in _messages(general, user):
+        yield lines
 
 
 async def _sessions(
@@ -116,30 +115,15 @@ async def _sessions(
         return _shaped((await session.execute(query)).all(), ChatSessionLine)
 
 
-async def _messages(
-    general: Database[GeneralSession], user: User, after: MessageLine | None
-) -> Sequence[MessageLine]:
-    session, message = ChatSession.__table__.c, Message.__table__.c
-    query = (
-        select(
-            message.id,
-            message.session_id,
-            message.position,
-            message.role,
-            message.content,
-            message.created_at,
-        )
-        .join_from(ChatSession.__table__, Message.__table__)
-        .where(session.tenant_id == user.tenant_id, session.user_id == user.id)
-        .order_by(session.id, message.position)
-        .limit(PAGE)
-    )
-    if after is not None:
-        key = tuple_(session.id, message.position)
-        query = query.where(session.id >= after.session_id)
-        query = query.where(key > tuple_(after.session_id, after.position))
-    async with general.session(user.tenant_id) as one:
-        return _shaped((await one.execute(query)).all(), MessageLine)
+async def _messages(general: Database[GeneralSession], user: User) -> AsyncGenerator[bytes]:
+    """By conversation and position, as PostgreSQL wrote them."""
+    key = {"tenant_id": user.tenant_id, "user_id": user.id, "rows": PAGE}
+    session, last = NO_SESSION, 0
+    while session is not None:
+        values = {**key, "session_id": session, "last": last}
+        [(session, last, lines)] = await general.fetch(MESSAGES, values)
+        if lines:
+            yield lines
 
 
 def _shaped(rows: Sequence[Row[*tuple[Any, ...]]], line: type[Any]) -> list[Any]:

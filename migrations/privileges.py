@@ -71,6 +71,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "message_page": "EXECUTE",
             "append_message": "EXECUTE",
             "append_messages": "EXECUTE",
+            "export_messages": "EXECUTE",
         },
         "relay": {
             "chat_sessions": f"SELECT, DELETE, {LOCK}",

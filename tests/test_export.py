@@ -37,6 +37,17 @@ async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None
     assert texts == [f"{title} {n}" for title in ("first", "second") for n in range(3)]
 
 
+async def test_a_line_is_the_message_as_it_is_read(world: World) -> None:
+    """PostgreSQL writes the line, msgspec the answer."""
+    alice = await world.member()
+    session = await a_session(alice)
+    for content in ('Ærlig "talt" \\ / \n\r\t\b\f\x01\x1f\x7f \u2028 🌍', "{}", " "):
+        await a_message(alice, session["id"], content)
+    page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages?order=asc")
+    written = [{"type": "message", **item} for item in page.json()["items"]]
+    assert (await _export(alice, "/v1/me/export"))[2:] == written
+
+
 async def test_an_administrator_exports_their_own_tenants_users_only(world: World) -> None:
     alice, boss = await world.member(), await world.tenant_admin()
     stranger, root = await world.tenant_admin("other"), await world.admin()
@@ -64,4 +75,4 @@ async def _export(someone: Someone, url: str) -> list[dict[str, Any]]:
     response = await someone.http.get(url)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/x-ndjson"
-    return [json.loads(line) for line in response.text.splitlines()]
+    return [json.loads(line) for line in response.text.removesuffix("\n").split("\n")]

@@ -61,7 +61,13 @@ FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
 AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 """
 # The hot routes' own; row level security holds in them as for their caller.
-OF_THE_CALLER = {"chat_session_of", "message_page", "append_message", "append_messages"}
+OF_THE_CALLER = {
+    "chat_session_of",
+    "message_page",
+    "append_message",
+    "append_messages",
+    "export_messages",
+}
 OWNED = "SELECT count(*) FROM pg_shdepend WHERE refobjid = $1::regrole AND deptype = 'o'"
 MIGHT = """
 SELECT rolname FROM pg_roles
