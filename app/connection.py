@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal
 from uuid import UUID
 
@@ -40,6 +41,7 @@ class TenantConnection(asyncpg.Connection):
     tenant_id: UUID | None = None
     database: DatabaseName = "user"
     echo: bool = False
+    is_pooled: bool = False  # by PgBouncer, which gives out a server for one transaction
     expires_at: float = math.inf  # on the monotonic clock; see direct.py
     since: float = 0.0  # likewise, while somebody holds it; see breaker.py
 
@@ -55,20 +57,23 @@ class TenantConnection(asyncpg.Connection):
         return await observed(self, query, exchange)
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
-        exchange = super().fetch(query, *args, **options)
-        rows = await observed(self, query, exchange)
+        async with self._one_server():
+            exchange = super().fetch(query, *args, **options)
+            rows = await observed(self, query, exchange)
         count_rows(len(rows))
         return rows
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        exchange = super().fetchrow(query, *args, **options)
-        row = await observed(self, query, exchange)
+        async with self._one_server():
+            exchange = super().fetchrow(query, *args, **options)
+            row = await observed(self, query, exchange)
         count_rows(row is not None)
         return row
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        exchange = super().fetchval(query, *args, **options)
-        value = await observed(self, query, exchange)
+        async with self._one_server():
+            exchange = super().fetchval(query, *args, **options)
+            value = await observed(self, query, exchange)
         count_rows(value is not None)
         return value
 
@@ -76,6 +81,12 @@ class TenantConnection(asyncpg.Connection):
         exchange = super().prepare(query, **options)
         statement = await observed(self, query, exchange)
         return ObservedStatement(statement, self, query)
+
+    def _one_server(self) -> AbstractAsyncContextManager[object]:
+        """Outside a transaction PgBouncer may have one prepare the statement and another run it."""
+        if self.is_pooled and not self.is_in_transaction():
+            return self.transaction()
+        return nullcontext()
 
     def give_up(self) -> None:
         """Whoever waits for an answer on it gets an error, and the pool makes another one."""
@@ -121,6 +132,17 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
     return connect
 
 
+def connect_args(settings: Settings, connect: Connect) -> dict[str, Any]:
+    """What SQLAlchemy's dialect opens and uses connections with."""
+    if settings.db_prepared_statements:
+        return {"async_creator_fn": connect}
+    return {  # by a name it would stay on a server that the next transaction may not get
+        "async_creator_fn": connect,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    }
+
+
 async def open_connection(
     settings: Settings, name: DatabaseName, *, owner: bool = False
 ) -> TenantConnection:
@@ -136,14 +158,15 @@ async def open_connection(
     )
     connection.database = name
     connection.echo = settings.db_echo
+    connection.is_pooled = not settings.db_prepared_statements
     return connection
 
 
 def _server_settings(settings: Settings) -> dict[str, str]:
+    tracked = {"application_name": "bicameral"}
     if not settings.db_prepared_statements:
-        return {}  # PgBouncer refuses parameters it does not track; set them on the role there
-    return {
-        "application_name": "bicameral",
+        return tracked  # PgBouncer refuses any other; the README has them set on the role
+    return tracked | {
         "jit": "off",  # compiling costs more than our short statements run
         "statement_timeout": _milliseconds(settings.db_statement_timeout_seconds),
         "lock_timeout": _milliseconds(settings.db_lock_timeout_seconds),

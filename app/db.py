@@ -34,9 +34,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from app.breaker import Breaker, asking
-from app.connection import Connect, DatabaseName, connector, set_tenant
+from app.connection import Connect, DatabaseName, connect_args, connector, set_tenant
 from app.direct import DirectPool, Statement
-from app.pool import ElasticPool, elastic_pool, refuse_closed, watch
+from app.pool import ElasticPool, elastic_pool, watch
 from app.settings import Settings
 from app.telemetry import log
 from app.telemetry.pools import Usage
@@ -107,6 +107,7 @@ class Database(Generic[S]):
     config: SQLAlchemyAsyncConfig
     maker: async_sessionmaker[S]
     direct: DirectPool
+    is_pooled: bool  # by PgBouncer
 
     @property
     def engine(self) -> AsyncEngine:
@@ -122,7 +123,8 @@ class Database(Generic[S]):
     @asynccontextmanager
     async def autocommit(self) -> AsyncGenerator[AsyncConnection]:
         """For one statement that needs no transaction: a single round trip, in no tenant."""
-        async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as one:
+        level = {} if self.is_pooled else {"isolation_level": "AUTOCOMMIT"}
+        async with self.engine.execution_options(**level).begin() as one:
             yield one
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Sequence[Record]:
@@ -199,11 +201,11 @@ def _database(settings: Settings, name: DatabaseName, session_class: type[S]) ->
     connect = breaker.guard(connector(settings, name))
     config = _config(settings, name, connect)
     pool = config.get_engine().sync_engine.pool
-    event.listen(pool, "checkout", refuse_closed)
     watch(pool, breaker)
     # expire_on_commit would make reading an attribute after COMMIT a lazy load.
     maker = async_sessionmaker(class_=session_class, expire_on_commit=False)
-    return Database(name, config, maker, DirectPool(connect, breaker, settings))
+    direct = DirectPool(connect, breaker, settings)
+    return Database(name, config, maker, direct, is_pooled=not settings.db_prepared_statements)
 
 
 def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
@@ -237,7 +239,7 @@ def _config(settings: Settings, name: DatabaseName, connect: Connect) -> SQLAlch
 
 def _engine_config(settings: Settings, connect: Connect) -> EngineConfig:
     return EngineConfig(
-        connect_args={"async_creator_fn": connect},
+        connect_args=connect_args(settings, connect),
         poolclass=elastic_pool(settings.db_pool_size),
         pool_size=settings.db_pool_size + settings.db_max_overflow,
         max_overflow=0,

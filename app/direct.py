@@ -56,7 +56,7 @@ class DirectPool:
         connection = await self._take()
         try:
             self._breaker.taken(connection)
-            rows = await self._run(connection, statement.sql, statement.in_order(values))
+            rows = await connection.fetch(statement.sql, *statement.in_order(values))
         except asyncpg.PostgresError:  # the server's own answer: the connection is as it was
             self._give_back(connection)
             raise
@@ -67,15 +67,6 @@ class DirectPool:
             self._breaker.given_back(connection)
         self._give_back(connection)
         return rows
-
-    async def _run(
-        self, connection: TenantConnection, sql: str, values: Sequence[Any]
-    ) -> Sequence[asyncpg.Record]:
-        if self._settings.db_prepared_statements:
-            return await connection.fetch(sql, *values)
-        # Behind PgBouncer preparing and running may reach two servers, but in a transaction.
-        async with connection.transaction():
-            return await connection.fetch(sql, *values)
 
     async def _take(self) -> TenantConnection:
         await (self._queue() if self._free.locked() else self._free.acquire())

@@ -73,7 +73,7 @@ def refuse_closed(adapted: Any, record: ConnectionPoolEntry, proxy: PoolProxiedC
 
 
 def watch(pool: Pool, breaker: Breaker) -> None:
-    """The breaker knows who holds a connection, and since when."""
+    """Nobody gets a closed connection; the breaker knows who holds one, and since when."""
 
     def taken(adapted: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
         breaker.taken(adapted.driver_connection)
@@ -82,6 +82,7 @@ def watch(pool: Pool, breaker: Breaker) -> None:
         if adapted is not None:  # it has been invalidated before
             breaker.given_back(adapted.driver_connection)
 
+    event.listen(pool, "checkout", refuse_closed)
     event.listen(pool, "checkout", taken)
     event.listen(pool, "checkin", given_back)
     event.listen(pool, "invalidate", given_back)

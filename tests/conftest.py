@@ -24,6 +24,7 @@ from app.embedded import servers as embedded_servers
 from app.migrate import upgrade
 from app.server import create_app
 from app.settings import Settings
+from tests import pgbouncer
 from tests.factories import World
 from tests.security import leaks
 
@@ -46,6 +47,7 @@ def settings_for(servers: Servers, database: str, **more: object) -> Settings:
             "database_url_general": servers.general.url(database, "bicameral_app"),
             "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
             "relay": False,  # tests of the relay say when it acts
+            **pgbouncer.settings(servers, database),
             **more,
         }
     )
@@ -57,6 +59,7 @@ def servers() -> Iterator[Servers]:
     with (
         TemporaryDirectory(prefix="bicameral-tests-") as folder,
         embedded_servers(Path(folder), durable=False, tcp=True, report=_silent) as pair,
+        pgbouncer.before_each(pair),
     ):
         yield Servers(*pair)
 

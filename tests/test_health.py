@@ -18,6 +18,7 @@ from app.embedded import Server
 from app.pool import refuse_closed
 from tests.conftest import Servers, run
 from tests.factories import Someone, World, a_session
+from tests.pgbouncer import ONLY_DIRECTLY
 
 Away = Callable[[Server], AbstractAsyncContextManager[None]]
 Name = Literal["user", "general"]
@@ -56,7 +57,7 @@ async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:
     assert ready.json()["migrations"] == {"user": "at head", "general": "at head"}
 
 
-@pytest.mark.parametrize("how", [stopped, frozen])
+@pytest.mark.parametrize("how", [pytest.param(stopped, marks=ONLY_DIRECTLY), frozen])
 @pytest.mark.parametrize("name", ["user", "general"])
 async def test_a_database_away_is_told_in_two_seconds(
     client: httpx.AsyncClient, servers: Servers, name: Name, how: Away
@@ -89,6 +90,7 @@ async def test_an_older_schema_is_not_ready(
     assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
 
 
+@ONLY_DIRECTLY
 @pytest.mark.parametrize("how", [stopped])
 async def test_without_the_general_database_accounts_go_on(
     world: World, servers: Servers, how: Away
@@ -117,6 +119,7 @@ async def test_after_a_restart_no_request_meets_a_stale_connection(
     assert set(await _volley(alice)) == {200}
 
 
+@ONLY_DIRECTLY
 async def test_that_it_is_the_guard_which_keeps_them_away(
     app: Litestar, world: World, servers: Servers
 ) -> None:

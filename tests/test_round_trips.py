@@ -15,6 +15,7 @@ from sqlalchemy import text
 from app.server import create_app
 from tests.conftest import Servers, alive, settings_for
 from tests.factories import Someone, World, a_session
+from tests.pgbouncer import ONLY_DIRECTLY
 
 CHUNK = 1 << 16
 MESSAGE = {"role": "user", "content": "Hello"}
@@ -97,6 +98,7 @@ async def asked(
     return after[0] - before[0], after[1] - before[1]
 
 
+@ONLY_DIRECTLY
 async def test_a_hot_route_asks_each_database_once(wired: Wired) -> None:
     alice = await wired.world.member()
     path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
@@ -108,6 +110,7 @@ async def test_a_hot_route_asks_each_database_once(wired: Wired) -> None:
     assert await asked(wired, alice, "GET", "/health/live") == (0, 0)
 
 
+@ONLY_DIRECTLY
 async def test_the_wire_counts_each_round_trip(wired: Wired) -> None:
     """BEGIN, a statement, COMMIT: what a session takes where nothing is spared."""
     general = wired.world.databases.general

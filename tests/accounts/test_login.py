@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from tests.accounts.doors import Wire, superuser, threads_of, try_login, world_on
 from tests.conftest import Servers, settings_for
 from tests.factories import PASSWORD, Someone, World
+from tests.pgbouncer import ONLY_DIRECTLY
 
 ALICE = "\\acme\\alice"
 NEW = "another quiet corner of it"
@@ -69,6 +70,7 @@ async def wired(servers: Servers, database: str) -> AsyncGenerator[tuple[World, 
             await world.databases.user.dispose()
 
 
+@ONLY_DIRECTLY
 async def test_nobody_learns_from_a_refusal_whether_a_user_is_there(
     wired: tuple[World, Wire], sql: Sql
 ) -> None:
@@ -91,6 +93,7 @@ async def test_nobody_learns_from_a_refusal_whether_a_user_is_there(
     assert seen[1:] == [seen[1]] * 4
 
 
+@ONLY_DIRECTLY
 async def test_a_token_is_looked_up_in_one_round_trip(wired: tuple[World, Wire]) -> None:
     world, wire = wired
     alice = await world.member()
@@ -199,6 +202,7 @@ async def test_a_login_waits_for_a_block_that_is_under_way(world: World, sql: Sq
     assert await sql.fetchval("SELECT count(*) FROM access_tokens") == 0
 
 
+@ONLY_DIRECTLY
 async def test_many_logins_that_wait_leave_everybody_else_alone(
     servers: Servers, database: str
 ) -> None:

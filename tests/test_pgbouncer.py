@@ -1,0 +1,128 @@
+"""Behind PgBouncer in transaction mode: servers change hands after every transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+from litestar import Litestar
+from sqlalchemy import text
+
+from app.connection import open_connection
+from app.db import Databases
+from app.direct import Statement
+from app.server import create_app
+from app.settings import Settings
+from tests import pgbouncer
+from tests.conftest import LOUD, Servers, alive, run, settings_for
+from tests.factories import Someone, World, a_message, a_session
+
+pytestmark = pytest.mark.skipif(
+    not pgbouncer.PROGRAM, reason=f"{LOUD}: pgbouncer is not installed (apt-get install pgbouncer)"
+)
+ROUNDS = 4
+SUM = Statement(text("SELECT CAST(:one AS int) + CAST(:two AS int)"))
+VALUES = {"one": 1, "two": 2}
+SESSION_PARAMETERS = "jit,statement_timeout,lock_timeout,idle_in_transaction_session_timeout"
+
+
+def behind(servers: Servers, database: str, ports: list[int], **more: object) -> Settings:
+    urls = [pgbouncer.url(port, database) for port in ports]
+    places = {"database_url_user": urls[0], "database_url_general": urls[1]}
+    return settings_for(servers, database, **places, **pgbouncer.UNPREPARED | more)
+
+
+@pytest.fixture
+def shared(servers: Servers, database: str) -> Iterator[Settings]:
+    """All of the service's connections share a single one to each server."""
+    with ExitStack() as stack:
+        ports = [stack.enter_context(pgbouncer.pgbouncer(one, pool_size=1)) for one in servers]
+        yield behind(servers, database, ports)
+
+
+@pytest.fixture
+async def app(shared: Settings) -> AsyncIterator[Litestar]:
+    service = create_app(shared)
+    async with alive(service):
+        yield service
+
+
+async def test_two_tenants_on_one_server_connection_never_meet(
+    world: World, shared: Settings
+) -> None:
+    members = [await world.someone("\\acme\\alice"), await world.someone("\\globex\\bob")]
+    await asyncio.gather(*(talk(one) for one in members for _ in range(ROUNDS)))
+    for one in members:
+        page = (await one.http.get("/v1/chat-sessions")).json()["items"]
+        assert [session["title"] for session in page] == [one.username] * ROUNDS
+    async with world.databases.user.session() as first, world.databases.user.session() as second:
+        # The second would wait for the first one's server, were it still within its transaction.
+        await first.execute(text("SELECT 1"))
+        await first.commit()
+        assert await second.scalar(text("SELECT current_setting('app.tenant_id', true)")) == ""
+    ready = await world.nobody.get("/health/ready")
+    assert ready.json()["status"] == "healthy", ready.text
+
+
+async def talk(one: Someone) -> None:
+    """Sessions and hot routes; every answer is this tenant's own."""
+    session = await a_session(one, one.username)
+    path = f"/v1/chat-sessions/{session['id']}"
+    await a_message(one, session["id"], one.username)
+    batch = {"messages": [{"role": "user", "content": one.username}] * 3}
+    assert (await one.http.post(f"{path}/messages/batch", json=batch)).status_code == 201
+    assert (await one.http.get(path)).json()["title"] == one.username
+    page = (await one.http.get(f"{path}/messages")).json()["items"]
+    assert [message["content"] for message in page] == [one.username] * 4
+    assert (await one.http.get("/v1/me")).json()["username"] == one.username
+
+
+async def test_the_role_carries_the_timeouts(
+    servers: Servers, database: str, shared: Settings
+) -> None:
+    """As the README says: what the service cannot send is set there."""
+    settings = "SET statement_timeout = '7s'"
+    await run(servers.user, f"ALTER ROLE bicameral_app IN DATABASE {database} {settings}")
+    connection = await open_connection(shared, "user")
+    try:
+        assert await connection.fetchval("SHOW statement_timeout") == "7s"
+        assert await connection.fetchval("SHOW application_name") == "bicameral"
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_a_statement_finds_the_server_it_was_prepared_on(
+    servers: Servers, database: str, prepared: bool
+) -> None:
+    """The control is the default setting: there it is prepared on one, and run on another."""
+    with pgbouncer.pgbouncer(
+        servers.general, pool_size=2, ignored=SESSION_PARAMETERS * prepared
+    ) as port:
+        ports = [servers.user.port, port]
+        settings = behind(servers, database, ports, db_prepared_statements=prepared)
+        databases = Databases.create(settings)
+        try:
+            await databases.general.fetch(SUM, VALUES)
+            async with databases.general.session() as other:  # takes that server
+                await other.execute(text("SELECT 2"))
+                again: Any = databases.general.fetch(SUM, VALUES)
+                if prepared:
+                    with pytest.raises(asyncpg.InvalidSQLStatementNameError):
+                        await again
+                else:
+                    assert [tuple(row) for row in await again] == [(3,)]
+        finally:
+            await databases.dispose()
+
+
+async def test_session_parameters_are_refused(servers: Servers, database: str) -> None:
+    with pgbouncer.pgbouncer(servers.general, pool_size=1) as port:
+        ports = [servers.user.port, port]
+        settings = behind(servers, database, ports, db_prepared_statements=True)
+        with pytest.raises(asyncpg.ProtocolViolationError, match="unsupported startup parameter"):
+            await open_connection(settings, "general")
