@@ -26,6 +26,5 @@ def create_app() -> Litestar:
         app = create(settings, plugins=[Commands(settings)])
     except SettingsError as error:
         raise stop(str(error)) from None
-    gc.collect()
     gc.freeze()  # what is there now stays: collections need not look at it again
     return app

@@ -29,6 +29,8 @@ FOR_DEVELOPERS = (
     "create_self_signed_cert",
 )
 
+WORKER_STARTS_SECONDS = 60
+
 
 def improve(command: click.Command, settings: Settings) -> None:
     """Litestar's command with its options, but another way to run.
@@ -73,9 +75,11 @@ def _shared_metrics(workers: int) -> Generator[None]:
 
 
 def _serve(settings: Settings, **options: Any) -> None:
+    is_alone = options["wc"] == 1
     uvicorn.run(
-        "app:create_app",
-        factory=True,
+        # Workers make their own; one that is alone need not be made twice.
+        click.get_current_context().obj.app if is_alone else "app:create_app",
+        factory=not is_alone,
         host=options["host"],
         port=options["port"],
         fd=options["fd"],
@@ -84,6 +88,8 @@ def _serve(settings: Settings, **options: Any) -> None:
         ssl_certfile=options["ssl_certfile"],
         ssl_keyfile=options["ssl_keyfile"],
         log_config=None,  # its lines are logged as ours are: see logs_plugin.py
+        # uvicorn kills a worker that is silent for so long: on a busy machine it may be importing.
+        timeout_worker_healthcheck=WORKER_STARTS_SECONDS,
         timeout_graceful_shutdown=settings.request_grace_seconds,
         **protocol.options(settings),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import string
 from functools import cache
 
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
-
 from app.errors import Invalid
 from app.security import normalized
 
@@ -38,6 +36,9 @@ def broken_rule(password: str, names: list[str]) -> str | None:
 
 @cache
 def _common() -> frozenset[str]:
+    # Not before it is needed: the package's lists take 15 MB, and a fifth of a second.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
