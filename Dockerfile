@@ -13,13 +13,16 @@ COPY migrations migrations
 COPY app app
 RUN uv sync --frozen --no-dev --extra otel \
     && python -m compileall -q --invalidation-mode unchecked-hash app migrations
+# What is in the image, by name, version and licence, for whoever must answer for it.
+RUN uvx --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml \
+        --output-reproducible --output-file sbom.cdx.json .venv
 
 FROM python:3.13-slim
 ENV PATH=/srv/bicameral/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Where it was built: the environment refers to this folder.
 WORKDIR /srv/bicameral
 COPY --from=build /srv/bicameral/.venv .venv
-COPY --from=build /srv/bicameral/alembic.ini ./
+COPY --from=build /srv/bicameral/alembic.ini /srv/bicameral/sbom.cdx.json ./
 COPY --from=build /srv/bicameral/migrations migrations
 COPY --from=build /srv/bicameral/app app
 USER 10001:10001
