@@ -1,8 +1,9 @@
 """The gate before the application: who comes in, how many at a time, and for how long.
 
 A request's body is read before it takes a place, so that a slow sender holds none. Places are
-counted apart for what needs the general database, for exports, and for the rest: a database that
-hangs fills one lane and not the others. Health and metrics go past the gate.
+counted apart for what needs the general database, for exports, for logins, and for the rest: a
+database that hangs, or a crowd that logs in, fills one lane and not the others. Health and metrics
+go past the gate.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 UNGATED = ("/health", "/metrics")
+LOGIN = "/v1/auth/login"
 # Who is refused at once comes back at once. Spaced, refusals leave the time to those who got in:
 # one is answered in milliseconds, the hundredth of a crowd that does not heed Retry-After later.
 REFUSAL_SPACING_SECONDS = 0.003
@@ -114,6 +116,7 @@ class Gate:
         places, queue = settings.request_concurrency, settings.request_queue
         self._user, self._general = Lane(places, queue), Lane(places, queue)
         self._exports = Lane(settings.request_exports, 0)
+        self._logins = Lane(settings.password_hash_threads + settings.password_hash_queue, 0)
 
     def stop(self) -> None:
         """From now on each answer asks its client to connect anew, elsewhere."""
@@ -180,6 +183,8 @@ class Gate:
     def _lane(self, path: str) -> Lane:
         if path.endswith("/export"):
             return self._exports
+        if path == LOGIN:
+            return self._logins
         return self._general if path.startswith("/v1/chat-sessions") else self._user
 
 
