@@ -6,13 +6,13 @@ import hashlib
 import ipaddress
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 from litestar.connection import ASGIConnection
-from sqlalchemy import delete, insert, literal, select, text, update
+from sqlalchemy import delete, func, insert, literal, select, text, update
 
 from app.accounts.models import AccessToken, User
 from app.db import Database, Databases, UserSession
@@ -146,9 +146,10 @@ class Authenticator:
 
     async def _store(self, session: UserSession, row: Any, token: str) -> datetime | None:
         """The last look at the user is the INSERT's own. It waits for whoever changes them."""
-        expires_at = datetime.now(UTC) + timedelta(seconds=self._settings.token_lifetime_seconds)
+        # By the clock that will judge it: this process's may be wrong, or the other replica's.
+        expires_at = func.now() + timedelta(seconds=self._settings.token_lifetime_seconds)
         user = (
-            select(literal(token_digest(token)), User.tenant_id, User.id, literal(expires_at))
+            select(literal(token_digest(token)), User.tenant_id, User.id, expires_at)
             .where(User.id == row.user_id, User.password_hash == row.password_hash)
             .where(User.is_active, ~User.is_blocked)
             .with_for_update(key_share=True)

@@ -7,10 +7,11 @@ and then does one thing to that connection. Each fault happens once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from random import Random
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 
@@ -98,8 +99,9 @@ class Link:
             fault = self._proxy.due(b"", len(data))
             if fault:
                 return
-            await asyncio.sleep(self._proxy.latency_seconds)
-            await self._client.write(data)
+            for piece in self._proxy.pieces(data):
+                await asyncio.sleep(self._proxy.delay())
+                await self._client.write(piece)
 
 
 @dataclass
@@ -127,11 +129,25 @@ class Proxy:
     server_port: int
     port: int = 0
     latency_seconds: float = 0
+    jitter_seconds: float = 0  # up to so much more, for each piece anew
+    slice_bytes: int = 0  # an answer comes in pieces of 1 to so many bytes; 0: as it is
     is_black_hole: bool = False  # takes connections, and carries nothing
     fault: Fault | None = None
     carried: int = 0
     age: int = 0  # how many black holes there have been
     answer: asyncio.Event = field(default_factory=asyncio.Event)
+    chance: Random = field(default_factory=lambda: Random(1))  # noqa: S311  not for secrets
+
+    def delay(self) -> float:
+        return self.latency_seconds + self.chance.random() * self.jitter_seconds
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while self.slice_bytes and data:
+            length = self.chance.randint(1, self.slice_bytes)
+            yield data[:length]
+            data = data[length:]
+        if data:
+            yield data
 
     def due(self, sent: bytes, received: int = 0) -> Fault | None:
         self.carried += len(sent) + received
