@@ -6,7 +6,7 @@ Tokens, throttles and keys go by the database's clock, the order of messages by 
 from __future__ import annotations
 
 import asyncio
-import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -20,15 +20,13 @@ from tests.conftest import LOUD
 from tests.factories import PASSWORD, World, a_message, a_session
 from tests.test_run import running
 
-PLACES = [
-    Path(os.environ.get("FAKETIME_LIBRARY", "")),
-    *Path("/usr/lib").glob("*/faketime/*MT.so.1"),
-]
-LIBRARY = next((place for place in PLACES if place.is_file()), None)
+FOLDERS = (Path(sys.prefix, "lib"), *Path("/usr/lib").glob("*/faketime"))
+FOUND = (folder / "libfaketimeMT.so.1" for folder in FOLDERS)
+LIBRARY = next((file for file in FOUND if file.is_file()), None)
 LIFETIME = timedelta(minutes=30)  # less than the clock is wrong by
 
 pytestmark = pytest.mark.skipif(
-    LIBRARY is None, reason=f"wrong clocks {LOUD}: install Debian's libfaketime"
+    LIBRARY is None, reason=f"wrong clocks {LOUD}: apt-get install libfaketime"
 )
 
 

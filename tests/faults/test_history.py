@@ -1,0 +1,93 @@
+"""Concurrent reads and writes, recorded while the general database and the lines to it break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from tests.conftest import Servers, run
+from tests.factories import a_session
+from tests.faults.history import NEVER, anomalies
+from tests.faults.proxy import Act, Proxy, proxied
+from tests.faults.recorder import Recorder, recording, stored
+from tests.faults.test_servers import kill, start
+from tests.faults.wire import Service, service
+from tests.security.test_cancellation import faults
+
+PATIENCE_SECONDS = 60
+LOSSES = (Act.CUT_BEFORE, Act.CUT_REPLY, Act.RESET_REPLY)
+
+
+@dataclass
+class Scene:
+    servers: Servers
+    service: Service
+    general: Proxy  # between the service and its database
+    line: Proxy  # between the clients and the service
+
+
+@pytest.fixture
+async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
+    # The run's servers may forget the last commits in a crash; this database may not.
+    await run(servers.general, f"ALTER DATABASE {database} SET synchronous_commit = on")
+    async with AsyncExitStack() as stack:
+        general = await stack.enter_async_context(proxied(servers.general.port))
+        url = f"postgresql://bicameral_app@127.0.0.1:{general.port}/{database}"
+        more = {"database_url_general": url, "db_silence_seconds": 0.5}
+        it = await stack.enter_async_context(service(servers, database, **more))
+        line = await stack.enter_async_context(proxied(it.port))
+        yield Scene(servers, it, general, line)
+
+
+async def cuts(scene: Scene, recorder: Recorder) -> None:
+    """After some bytes, so anywhere; and at a COMMIT, so where it is told last."""
+    for skip in (0, 400, 3000):
+        for act in LOSSES:
+            for proxy in (scene.general, scene.line):
+                await proxy.breaks(act, skip=skip).happened.wait()
+    for act in LOSSES:
+        await scene.general.breaks(act, b"COMMIT;").happened.wait()
+    scene.general.heals()
+    scene.line.heals()
+
+
+async def kills(scene: Scene, recorder: Recorder) -> None:
+    for _ in range(2):
+        await kill(scene.servers.general)
+        await start(scene.servers.general)
+        await recorder.gets_on()
+
+
+async def restarts(scene: Scene, recorder: Recorder) -> None:
+    for _ in range(3):
+        await asyncio.to_thread(scene.servers.general.stop)
+        await start(scene.servers.general)
+        await recorder.gets_on()
+
+
+@pytest.mark.parametrize("breaks", [cuts, kills, restarts])
+async def test_one_conversation_explains_what_all_saw(
+    scene: Scene, database: str, breaks: Callable[[Scene, Recorder], Awaitable[None]]
+) -> None:
+    alice = await scene.service.world.member()
+    session = await a_session(alice)
+    address, token = f"http://127.0.0.1:{scene.line.port}", alice.http.headers["Authorization"]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async with recording(address, token, session) as recorder:
+            await recorder.gets_on()
+            await breaks(scene, recorder)
+            await recorder.gets_on()
+        assert await faults(scene.service.world.databases.general) == []
+    general = await asyncpg.connect(scene.servers.general.url(database))
+    try:
+        found = anomalies(recorder.history, await stored(general, session["id"]))
+    finally:
+        await general.close()
+    assert found == []
+    assert set(recorder.answers) > {"200", "201"}, "the clients noticed"
+    assert any(one.ended == NEVER for one in recorder.history.appends)
