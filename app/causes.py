@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncpg import InterfaceError
+from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -26,10 +26,13 @@ def _constraint(error: BaseException) -> str | None:
 
 
 def is_connection_loss(error: BaseException) -> bool:
-    """No SQLSTATE: refused, reset, timed out, out of connections, or closed under us."""
+    """No SQLSTATE: refused, reset, timed out, out of connections, or closed under us.
+
+    InternalClientError is what asyncpg says of a connection it has seen fail but not yet closed.
+    """
     if any(isinstance(c, OSError | TimeoutError | PoolTimeoutError) for c in causes(error)):
         return True
-    return isinstance(error, DBAPIError | InterfaceError)
+    return isinstance(error, DBAPIError | InterfaceError | InternalClientError)
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from app.idempotency import HEADER
 from tests.conftest import Servers, run
 from tests.factories import a_session
 from tests.faults.history import NEVER, anomalies
@@ -52,6 +53,7 @@ async def cuts(scene: Scene, recorder: Recorder) -> None:
                 await proxy.breaks(act, skip=skip).happened.wait()
     for act in LOSSES:
         await scene.general.breaks(act, b"COMMIT;").happened.wait()
+        await scene.line.breaks(act, HEADER.encode()).happened.wait()
     scene.general.heals()
     scene.line.heals()
 
