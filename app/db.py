@@ -3,8 +3,7 @@
 The only file with a commit (a statement of direct.py commits by itself). A request's session is a
 dependency that commits when the handler has returned and before the response starts, so a 2xx is
 committed; an error on the way, COMMIT's own included, reaches the error handler. One request writes
-one database: with two generator dependencies in one request Litestar would lose the second one's
-error.
+one database: of two generator dependencies in a request, Litestar would lose the second's error.
 """
 
 from __future__ import annotations
