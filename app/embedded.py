@@ -7,7 +7,6 @@ No pid that a file remembers is trusted: a process is ours if its title bears th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -25,6 +24,7 @@ from app.embedded_host import (
     KILL_TIMEOUT_SECONDS,
     EmbeddedError,
     Programs,
+    acquire,
     free_port,
     kill_all,
     plainly,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import wi
     import psutil
 
 INITDB_TIMEOUT_SECONDS = 120.0
+LOCK_SECONDS = 1.0
 START_TIMEOUT_SECONDS = 60.0  # recovery after a crash is part of a start
 STOP_TIMEOUT_SECONDS = 10.0
 LOG_TAIL_LINES = 3
@@ -82,10 +83,9 @@ def _locked(data_dir: Path) -> Generator[Path]:
         data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         lock = (data_dir / "lock").open("a")
     with lock:  # the servers do not inherit it, and the kernel unlocks it however this run ends
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EmbeddedError(f"{data_dir} is in use by another run; end that first") from None
+        # For a moment the child of a run killed just now may not have let go of it.
+        if not within(LOCK_SECONDS, lambda: acquire(lock)):
+            raise EmbeddedError(f"{data_dir} is in use by another run; end that first")
         yield data_dir.resolve()
 
 

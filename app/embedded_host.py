@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import socket
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL
 from subprocess import DEVNULL, STDOUT, Popen
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import without
     import psutil
@@ -79,6 +80,15 @@ def within(seconds: float, is_done: Callable[[], bool]) -> bool:
     while not (done := is_done()) and time.monotonic() < deadline:
         time.sleep(POLL_INTERVAL_SECONDS)
     return done
+
+
+def acquire(lock: IO[str]) -> bool:
+    """Whether the file is locked now, until it is closed."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def free_port() -> int:
