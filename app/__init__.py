@@ -17,7 +17,13 @@ def create_app() -> Litestar:
     Reads the environment. A setting that is missing or wrong ends the process with one line,
     never a traceback: that line is what an operator sees in the logs of a failed start.
     """
-    from app.cli import Commands
+    from app.cli import Commands, is_listing
+
+    if is_listing():
+        from litestar import Litestar
+
+        return Litestar(plugins=[Commands()])
+
     from app.server import create_app as create
     from app.settings import SettingsError, load_settings, stop
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from advanced_alchemy.base import CommonTableAttributes, metadata_registry
-from advanced_alchemy.extensions.litestar import (
+from advanced_alchemy.config import (
     AlembicAsyncConfig,
     AsyncSessionConfig,
     EngineConfig,
@@ -218,12 +218,6 @@ def _config(settings: Settings, name: DatabaseName, connect: Connect) -> SQLAlch
     return SQLAlchemyAsyncConfig(
         connection_string="postgresql+asyncpg://",
         bind_key=name,
-        session_dependency_key=f"{name}_db_session",
-        session_scope_key=f"_bicameral_{name}_session",
-        session_maker_app_state_key=f"{name}_session_maker",
-        engine_dependency_key=f"{name}_db_engine",
-        engine_app_state_key=f"{name}_db_engine",
-        set_default_exception_handler=False,
         session_config=AsyncSessionConfig(expire_on_commit=False),
         engine_config=_engine_config(settings, connect),
         alembic_config=AlembicAsyncConfig(

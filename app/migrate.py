@@ -57,9 +57,11 @@ def alembic_config(name: DatabaseName) -> Config:
     return Config(ROOT / "alembic.ini", ini_section=name)
 
 
-@group(name="database", aliases=["db"])
-def database_group(ctx: click.Context, env: LitestarEnv) -> None:
+@group(name="database")
+@click.pass_context
+def database_group(ctx: click.Context) -> None:
     """Migrate the two databases."""
+    env: LitestarEnv = ctx.obj
     databases: Databases = env.app.state.databases
     configs = [databases.user.config, databases.general.config]
     ctx.obj = {"app": env, "configs": configs}

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import msgspec
-from advanced_alchemy.extensions.litestar import SQLAlchemyInitPlugin
 from litestar import Litestar, Request, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -126,11 +125,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "authenticate": authenticate,
             }
         ),
-        plugins=[
-            logs_plugin(),
-            SQLAlchemyInitPlugin([databases.user.config, databases.general.config]),
-            *plugins,
-        ],
+        plugins=[logs_plugin(), *plugins],
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,

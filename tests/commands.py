@@ -35,9 +35,13 @@ def urls(servers: Servers, database: str, login: str = "bicameral_app") -> dict[
 
 
 async def litestar(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
+    return await python("-m", "litestar", *words, env=env, stdin=stdin)
+
+
+async def python(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", *words),
+        *(sys.executable, *words),
         cwd=ROOT,
         env=inherited | env,
         stdin=asyncio.subprocess.PIPE,

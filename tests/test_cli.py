@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
-from tests.commands import Ended, litestar, urls
+from app.cli import COMMANDS, Deferred
+from tests.commands import Ended, litestar, python, urls
 from tests.conftest import Servers
 from tests.factories import PASSWORD, World
 
@@ -77,3 +79,28 @@ async def test_a_failure_is_one_plain_line(servers: Servers, database: str, worl
     )
     away = env | {"DATABASE_URL_USER": "postgresql://bicameral_app@127.0.0.1:1/user"}
     assert "is away" in await _fail(away, "tenants", "list")
+
+
+@pytest.mark.parametrize("command", [Deferred(*one) for one in COMMANDS], ids=lambda one: one.name)
+def test_what_is_listed_is_what_the_command_says_of_itself(command: Deferred) -> None:
+    real = command.command()
+    assert (command.name, command.help) == (real.name, (real.help or "").partition("\n\n")[0])
+
+
+async def test_help_lists_our_commands_and_imports_none_of_them() -> None:
+    """A bad setting is none of its business either."""
+    ended = await python("-X", "importtime", "-m", "litestar", "--help", env={"DB_POOL": "no"})
+    assert ended.code == 0, ended
+    for name, place, _ in COMMANDS:
+        assert f" {name} " in ended.out
+        assert place.partition(":")[0] not in ended.err
+    assert "app.server" not in ended.err
+    assert "app.cli" in ended.err  # else it would tell nothing
+
+
+async def test_a_worker_imports_nothing_that_only_commands_need() -> None:
+    program = "import app, sys; app.create_app(); print(*sys.modules)"
+    ended = await python("-c", program, env={})
+    modules = ended.out.split()
+    assert "app.server" in modules, ended
+    assert not {"alembic", "app.dev", "app.embedded", "app.migrate"}.intersection(modules)

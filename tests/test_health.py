@@ -11,10 +11,14 @@ from typing import Any, Literal
 
 import httpx
 import pytest
+from alembic.script import ScriptDirectory
 from litestar import Litestar
 from sqlalchemy import event
 
+from app.connection import DATABASES, DatabaseName
 from app.embedded import Server
+from app.health import before_head
+from app.migrate import alembic_config, head
 from app.pool import refuse_closed
 from tests.conftest import Servers, run
 from tests.factories import Someone, World, a_session
@@ -88,6 +92,12 @@ async def test_an_older_schema_is_not_ready(
     await run(servers.user, statement.format("from_the_future"), database)
     response = await client.get("/health/ready")
     assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_file_names_tell_the_revisions_as_alembic_does(name: DatabaseName) -> None:
+    revisions = ScriptDirectory.from_config(alembic_config(name)).walk_revisions()
+    assert before_head(name) == {"", *(one.revision for one in revisions)} - {head(name)}
 
 
 @ONLY_DIRECTLY

@@ -21,7 +21,7 @@ from app.settings import Settings, SettingsError, load_settings, stop
 
 @click.command()
 def relay() -> None:
-    """Erase what deleted users said, until stopped; as every `litestar run` does beside serving."""
+    """Erase what deleted users said, until stopped; `litestar run` does so beside serving."""
     run(_relay(load_settings()))
 
 

@@ -46,8 +46,10 @@ class Contestant:
         return inherited | own | self.environment
 
 
-def litestar_run(port: int, workers: int = 1) -> tuple[str, ...]:
-    command = (sys.executable, "-m", "litestar", "run", "--port", str(port))
+def litestar_run(
+    port: int, workers: int = 1, python: Path = Path(sys.executable)
+) -> tuple[str, ...]:
+    command = (str(python), "-m", "litestar", "run", "--port", str(port))
     return (*command, "--web-concurrency", str(workers))
 
 
