@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import headers
+from app.cork import CorkedTransport
 from app.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
 from app.problems import PROBLEM_JSON, problem_details
 from app.settings import Settings
@@ -63,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # Receiving: a head must end in time, and within its size.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:

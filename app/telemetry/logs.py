@@ -63,6 +63,11 @@ log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
 ).bind()
 
 
+def write(line: msgspec.Struct) -> None:
+    """One that is complete as it is."""
+    StandardError().msg(_encode(line).decode())
+
+
 class LibraryHandler(logging.Handler):
     """What libraries log through `logging`, as lines of ours."""
 

@@ -28,7 +28,7 @@ WHERE datname = current_database() AND application_name = 'bicameral' AND wait_e
 
 
 @asynccontextmanager
-async def serving(app: Litestar, settings: Settings) -> AsyncGenerator[int]:
+async def serving(app: Any, settings: Settings) -> AsyncGenerator[int]:
     """The port. The socket listens before the server runs, so there is nothing to wait for."""
     listening = socket.create_server(("127.0.0.1", 0))
     options = protocol.options(settings)

@@ -234,5 +234,5 @@ async def test_libraries_lines_are_json_too(
 def test_the_table_of_events_is_complete() -> None:
     app = Path(telemetry.__file__).parents[1]
     sources = "".join(path.read_text() for path in app.rglob("*.py"))
-    logged = re.findall(r"log\.(?:info|warning|error)\(\s*\"(\w+)\"", sources)
+    logged = re.findall(r"(?:log\.(?:info|warning|error)\(\s*|event: str = )\"(\w+)\"", sources)
     assert set(re.findall(r"(?m)^\| `(\w+)` *\|", telemetry.__doc__ or "")) == set(logged)
