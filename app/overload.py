@@ -9,6 +9,7 @@ go past the gate.
 from __future__ import annotations
 
 import asyncio
+import time
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
 UNGATED = ("/health", "/metrics")
 LOGIN = "/v1/auth/login"
-# Who is refused at once comes back at once. Spaced, refusals leave the time to those who got in:
-# one is answered in milliseconds, the hundredth of a crowd that does not heed Retry-After later.
-REFUSAL_SPACING_SECONDS = 0.003
-LONGEST_REFUSAL_SECONDS = 1.0
+# A refusal is answered at once, and who does not heed its Retry-After would come back at once. So
+# many a second are listened to again, for the time of the others belongs to those who got in.
+RETURNS_PER_SECOND = 2500
+LONGEST_PAUSE_SECONDS = 0.25
+PAUSE = "pause_seconds"  # in the scope's state: for protocol.py, which does not read for so long
 TOO_LONG = "The request took too long and was given up; try again."
 STOPPING = "The service stops, and this request took too long for it; try again."
 LONGEST_LENGTH = 18  # digits
@@ -103,12 +105,25 @@ class Answer:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+class Returns:
+    """When those who were refused are listened to again: one after the other."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def pause_seconds(self) -> float:
+        now = time.monotonic()
+        self._last = max(self._last, now) + 1 / RETURNS_PER_SECOND
+        self._last = min(self._last, now + LONGEST_PAUSE_SECONDS)
+        return self._last - now
+
+
 class Gate:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.is_stopping = False
-        self._refusals = 0
+        self._returns = Returns()
         self.working = Waits(settings.request_timeout_seconds)
         self._app = app
         self._memory = BodyMemory(settings)
@@ -130,22 +145,14 @@ class Gate:
         try:
             await self._admit(scope, receive, answer)
         except SaturatedError as problem:
-            await self._space_refusals()
             await answer.refuse(problem)
+            scope.setdefault("state", {})[PAUSE] = self._returns.pause_seconds()
         except Problem as problem:
             await answer.refuse(problem)
         except asyncio.CancelledError:
             if not self.is_stopping or answer.has_begun:
                 raise
             await answer.refuse(Unavailable(STOPPING))
-
-    async def _space_refusals(self) -> None:
-        self._refusals += 1
-        try:
-            seconds = self._refusals * REFUSAL_SPACING_SECONDS
-            await asyncio.sleep(min(seconds, LONGEST_REFUSAL_SECONDS))
-        finally:
-            self._refusals -= 1
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         head = _head(scope["headers"])

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app import headers
 from app.cork import CorkedTransport
 from app.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
+from app.overload import PAUSE
 from app.problems import PROBLEM_JSON, problem_details
 from app.settings import Settings
 
@@ -148,6 +149,13 @@ class BoundedProtocol(HttpToolsProtocol):
         finally:
             if self._work is work:  # the next one of a pipeline may have begun
                 self._work = None
+            if seconds := scope["state"].get(PAUSE):
+                self.flow.pause_reading()
+                self.loop.call_later(seconds, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

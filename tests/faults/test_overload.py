@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
+import pytest
 
 from app.limits import REMEMBERED, TokenLimits
+from app.overload import LONGEST_PAUSE_SECONDS, PAUSE, RETURNS_PER_SECOND, Returns
+from app.settings import Settings
 from tests.conftest import Servers
 from tests.factories import Someone, a_message, a_session
-from tests.faults.wire import PATIENCE_SECONDS, Wire, locked, service, wired
+from tests.faults.wire import PATIENCE_SECONDS, Wire, locked, service, serving, wired
 from tests.security.test_cancellation import faults
 
 HELD = b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b" " * 1000
+
+
+REFUSED = b"GET /refused HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def append(someone: Someone, session: dict[str, Any]) -> asyncio.Task[httpx.Response]:
@@ -109,6 +116,43 @@ async def test_a_token_has_its_limit(servers: Servers, database: str) -> None:
         assert (await bob.http.get("/v1/me")).status_code == 200
         assert (await it.world.nobody.get("/v1/me")).status_code == 401
         assert (await alice.http.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("pause", [0.001, 600])
+async def test_who_was_refused_is_not_listened_to_for_a_moment(
+    settings: Settings, pause: float
+) -> None:
+    """Others are, meanwhile. Of 600 seconds none is waited for."""
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/refused":
+            scope["state"][PAUSE] = pause
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with serving(answer, settings) as port, wired(port) as one, wired(port) as other:
+        await one.send(REFUSED)
+        assert await one.status() == 204
+        await one.send(REFUSED)
+        again = asyncio.create_task(one.status())
+        for _ in range(20):
+            await other.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await other.status() == 204
+        if pause < 1:
+            assert await again == 204
+        else:
+            assert not again.done()
+            again.cancel()
+
+
+def test_a_crowd_comes_back_one_after_the_other() -> None:
+    returns = Returns()
+    began = time.monotonic()
+    pauses = [returns.pause_seconds() for _ in range(RETURNS_PER_SECOND // 10)]
+    elapsed = time.monotonic() - began
+    assert min(pauses) == pauses[0] > 0
+    assert pauses[-1] >= len(pauses) / RETURNS_PER_SECOND - elapsed
+    for _ in range(RETURNS_PER_SECOND):
+        assert 0 < returns.pause_seconds() <= LONGEST_PAUSE_SECONDS
 
 
 def test_limits_hold_no_more_tokens_than_they_may() -> None:
