@@ -123,6 +123,7 @@ async def test_who_was_refused_is_not_listened_to_for_a_moment(
     settings: Settings, pause: float
 ) -> None:
     """Others are, meanwhile. Of 600 seconds none is waited for."""
+
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/refused":
             scope["state"][PAUSE] = pause
