@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from app.again import attempt
 from app.bodies import Body, BodyMemory
 from app.errors import BadRequest, Problem, TooManyRequests, Unavailable
 from app.limits import TokenLimits
@@ -23,7 +24,7 @@ from app.settings import Settings
 from app.waits import Wait, Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -158,12 +159,12 @@ class Gate:
         head = _head(scope["headers"])
         self._check_rate(head.authorization)
         if head.body_bytes is None:
-            await self._pass(scope, receive, answer)
+            await self._pass(scope, receive, answer, _nothing)
             return
         body = Body(self._memory, receive)
         try:
             await body.read(head.body_bytes)
-            await self._pass(scope, body.receive, answer)
+            await self._pass(scope, body.receive, answer, body.rewind)
         finally:
             body.forget()
 
@@ -176,12 +177,14 @@ class Gate:
                 retry_after_seconds=ceil(wait),
             )
 
-    async def _pass(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+    async def _pass(
+        self, scope: Scope, receive: Receive, answer: Answer, rewind: Callable[[], None]
+    ) -> None:
         """The deadline cancels the work; its session then gives a clean connection back."""
         try:
             with answer.wait:
                 async with self._lane(scope["path"]):
-                    await self._app(scope, receive, answer.send)
+                    await attempt(self._app, scope, receive, answer.send, rewind)
         except TimeoutError:
             if answer.has_begun:
                 raise
@@ -193,6 +196,10 @@ class Gate:
         if path == LOGIN:
             return self._logins
         return self._general if path.startswith("/v1/chat-sessions") else self._user
+
+
+def _nothing() -> None:
+    """There is no body to rewind."""
 
 
 def _limits(settings: Settings) -> TokenLimits | None:

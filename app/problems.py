@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from litestar import Request
 
 PROBLEM_JSON = "application/problem+json"
+GIVEN_UP = ("40001", "40P01")
+IS_GIVEN_UP = "is_given_up"  # in the scope's state: for again.py
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,6 +89,8 @@ CONSTRAINTS: dict[str, Problem] = {
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
     """The service's only exception handler."""
     problem = to_problem(error)
+    if isinstance(problem, Unavailable) and sqlstate(error)[0] in GIVEN_UP:
+        request.scope["state"][IS_GIVEN_UP] = True
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", status=problem.status, **describe(error))
     return Response(
