@@ -40,6 +40,7 @@ from app.pool import ElasticPool, elastic_pool, watch
 from app.settings import Settings
 from app.telemetry import log
 from app.telemetry.pools import Usage
+from app.turns import Turns
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,6 +108,7 @@ class Database(Generic[S]):
     config: SQLAlchemyAsyncConfig
     maker: async_sessionmaker[S]
     direct: DirectPool
+    turns: Turns
     is_pooled: bool  # by PgBouncer
 
     @property
@@ -205,7 +207,9 @@ def _database(settings: Settings, name: DatabaseName, session_class: type[S]) ->
     # expire_on_commit would make reading an attribute after COMMIT a lazy load.
     maker = async_sessionmaker(class_=session_class, expire_on_commit=False)
     direct = DirectPool(connect, breaker, settings)
-    return Database(name, config, maker, direct, is_pooled=not settings.db_prepared_statements)
+    turns = Turns(settings.db_lock_timeout_seconds)
+    is_pooled = not settings.db_prepared_statements
+    return Database(name, config, maker, direct, turns, is_pooled=is_pooled)
 
 
 def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:

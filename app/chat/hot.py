@@ -93,9 +93,14 @@ class Conversations:
     async def append(
         self, owner: Principal, session_id: UUID, texts: Sequence[tuple[MessageRole, str]]
     ) -> list[Appended]:
-        """All or none, in the order given, at the session's next positions."""
+        """All or none, in the order given, at the session's next positions.
+
+        One conversation's appends wait for each other here: in the database, for its row's lock,
+        each would hold a connection, and a handful would keep everybody else from having one.
+        """
         new = new_messages(owner, session_id, texts)
-        return new.appended(await self._general.fetch(new.statement, new.values))
+        async with self._general.turns.of((owner.user_id, session_id)):
+            return new.appended(await self._general.fetch(new.statement, new.values))
 
     async def page(
         self,
