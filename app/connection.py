@@ -34,6 +34,7 @@ FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
 class TenantConnection(asyncpg.Connection):
     """Sends the tenant along with BEGIN: no round trip of its own, gone with the transaction.
 
+    And its limits, where PgBouncer would refuse them of a connection that opens.
     All that is sent passes here, by SQLAlchemy (`prepare`, `execute`) or directly, and is counted.
     What asyncpg adds by itself when it first meets a statement or a type is not.
     """
@@ -42,6 +43,7 @@ class TenantConnection(asyncpg.Connection):
     database: DatabaseName = "user"
     echo: bool = False
     is_pooled: bool = False  # by PgBouncer, which gives out a server for one transaction
+    limits: str = ""  # statements; see _locally
     expires_at: float = math.inf  # on the monotonic clock; see direct.py
     since: float = 0.0  # likewise, while somebody holds it; see breaker.py
 
@@ -51,8 +53,9 @@ class TenantConnection(asyncpg.Connection):
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> str:
-        if self.tenant_id is not None and query.startswith("BEGIN"):
-            query = f"{query} {set_tenant(self.tenant_id)};"
+        if query.startswith("BEGIN"):
+            tenant = "" if self.tenant_id is None else f" {set_tenant(self.tenant_id)};"
+            query = f"{query}{self.limits}{tenant}"
         exchange = super().execute(query, *args, timeout=timeout)
         return await observed(self, query, exchange)
 
@@ -146,34 +149,35 @@ def connect_args(settings: Settings, connect: Connect) -> dict[str, Any]:
 async def open_connection(
     settings: Settings, name: DatabaseName, *, owner: bool = False
 ) -> TenantConnection:
-    url = settings.url(name, owner=owner)
-    statement_seconds = settings.db_statement_timeout_seconds
+    url, limits = settings.url(name, owner=owner), _limits(settings)
+    is_pooled = not settings.db_prepared_statements
     connection: TenantConnection = await asyncpg.connect(
         url.dsn,
         connection_class=TenantConnection,
         timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
-        command_timeout=statement_seconds + GRACE_SECONDS,
-        statement_cache_size=100 if settings.db_prepared_statements else 0,
-        server_settings=_server_settings(settings),
+        command_timeout=settings.db_statement_timeout_seconds + GRACE_SECONDS,
+        statement_cache_size=0 if is_pooled else 100,
+        server_settings={"application_name": "bicameral", **({} if is_pooled else limits)},
     )
     connection.database = name
     connection.echo = settings.db_echo
-    connection.is_pooled = not settings.db_prepared_statements
+    connection.is_pooled = is_pooled
+    connection.limits = _locally(limits) if is_pooled else ""
     return connection
 
 
-def _server_settings(settings: Settings) -> dict[str, str]:
-    tracked = {"application_name": "bicameral"}
-    if not settings.db_prepared_statements:
-        return tracked  # PgBouncer refuses any other; the README has them set on the role
-    return tracked | {
+def _limits(settings: Settings) -> dict[str, str]:
+    idle_seconds = settings.db_idle_in_transaction_seconds
+    return {
         "jit": "off",  # compiling costs more than our short statements run
         "statement_timeout": _milliseconds(settings.db_statement_timeout_seconds),
         "lock_timeout": _milliseconds(settings.db_lock_timeout_seconds),
-        "idle_in_transaction_session_timeout": _milliseconds(
-            settings.db_idle_in_transaction_seconds
-        ),
+        "idle_in_transaction_session_timeout": _milliseconds(idle_seconds),
     }
+
+
+def _locally(limits: dict[str, str]) -> str:
+    return "".join(f" SET LOCAL {name} = '{value}';" for name, value in limits.items())
 
 
 def _milliseconds(seconds: float) -> str:

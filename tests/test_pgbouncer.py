@@ -18,7 +18,7 @@ from app.direct import Statement
 from app.server import create_app
 from app.settings import Settings
 from tests import pgbouncer
-from tests.conftest import LOUD, Servers, alive, run, settings_for
+from tests.conftest import LOUD, Servers, alive, settings_for
 from tests.factories import Someone, World, a_message, a_session
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 ROUNDS = 4
 SUM = Statement(text("SELECT CAST(:one AS int) + CAST(:two AS int)"))
 VALUES = {"one": 1, "two": 2}
-SESSION_PARAMETERS = "jit,statement_timeout,lock_timeout,idle_in_transaction_session_timeout"
+LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
 
 
 def behind(servers: Servers, database: str, ports: list[int], **more: object) -> Settings:
@@ -81,18 +81,17 @@ async def talk(one: Someone) -> None:
     assert (await one.http.get("/v1/me")).json()["username"] == one.username
 
 
-async def test_the_role_carries_the_timeouts(
-    servers: Servers, database: str, shared: Settings
-) -> None:
-    """As the README says: what the service cannot send is set there."""
-    settings = "SET statement_timeout = '7s'"
-    await run(servers.user, f"ALTER ROLE bicameral_app IN DATABASE {database} {settings}")
-    connection = await open_connection(shared, "user")
-    try:
-        assert await connection.fetchval("SHOW statement_timeout") == "7s"
-        assert await connection.fetchval("SHOW application_name") == "bicameral"
-    finally:
+async def test_each_transaction_brings_its_limits(shared: Settings) -> None:
+    """Its own connection's, whoever had the server before; it leaves none behind."""
+    hasty = shared.model_copy(update={"db_statement_timeout_seconds": 7})
+    for settings, seconds in ((hasty, 7), (shared, 15)):
+        connection = await open_connection(settings, "user")
+        shown = [await connection.fetchval(f"SHOW {name}") for name in LIMITS]
+        assert shown == [f"{seconds}s", "5s", "30s", "off"]
         await connection.close()
+    stranger = await asyncpg.connect(shared.url("user").dsn, statement_cache_size=0)
+    assert await stranger.fetchval("SHOW statement_timeout") == "0"
+    await stranger.close()
 
 
 @pytest.mark.parametrize("prepared", [False, True])
@@ -101,7 +100,7 @@ async def test_a_statement_finds_the_server_it_was_prepared_on(
 ) -> None:
     """The control is the default setting: there it is prepared on one, and run on another."""
     with pgbouncer.pgbouncer(
-        servers.general, pool_size=2, ignored=SESSION_PARAMETERS * prepared
+        servers.general, pool_size=2, ignored=",".join(LIMITS) * prepared
     ) as port:
         ports = [servers.user.port, port]
         settings = behind(servers, database, ports, db_prepared_statements=prepared)
