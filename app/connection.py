@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from asyncio import Future
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,6 +25,7 @@ DATABASES: tuple[DatabaseName, ...] = ("user", "general")
 OLDEST_SERVER = 150_000
 # A frozen server says nothing; this long after its own deadline we stop waiting for it.
 GRACE_SECONDS = 2.0
+GONE_AFTER = "1s"
 
 # Also what it could become by SET ROLE.
 LOGIN = """
@@ -88,8 +95,33 @@ class TenantConnection(asyncpg.Connection):
     def _one_server(self) -> AbstractAsyncContextManager[object]:
         """Outside a transaction PgBouncer may have one prepare the statement and another run it."""
         if self.is_pooled and not self.is_in_transaction():
-            return self.transaction()
+            return self._transaction()
         return nullcontext()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.transaction())
+            try:
+                yield
+            except asyncpg.PostgresError:  # the server's own answer
+                raise
+            except BaseException:
+                stack.pop_all()  # it ends with the connection
+                self.terminate()
+                raise
+
+    def _cancel_current_command(self, waiter: Future[None], *more: Any) -> None:
+        """The driver asks the server to stop what was given up. PgBouncer 1.18 to 1.20 may die of
+        that request (its issues 801 and 822), so there we go: it then leaves the server as well,
+        which looks for that once in GONE_AFTER and stops.
+        """
+        if self.is_pooled:
+            waiter.set_result(None)
+            self._loop.call_soon(self.terminate)  # the driver is not through with it yet
+        else:
+            driver: Any = super()  # its types leave this out
+            driver._cancel_current_command(waiter, *more)
 
     def give_up(self) -> None:
         """Whoever waits for an answer on it gets an error, and the pool makes another one."""
@@ -177,7 +209,8 @@ def _limits(settings: Settings) -> dict[str, str]:
 
 
 def _locally(limits: dict[str, str]) -> str:
-    return "".join(f" SET LOCAL {name} = '{value}';" for name, value in limits.items())
+    more = {**limits, "client_connection_check_interval": GONE_AFTER}
+    return "".join(f" SET LOCAL {name} = '{value}';" for name, value in more.items())
 
 
 def _milliseconds(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,20 +13,25 @@ from litestar import Litestar
 from sqlalchemy import text
 
 from app.connection import open_connection
-from app.db import Databases
+from app.db import Database, Databases, UserSession
 from app.direct import Statement
 from app.server import create_app
 from app.settings import Settings
 from tests import pgbouncer
+from tests.accounts.doors import superuser
 from tests.conftest import LOUD, Servers, alive, settings_for
 from tests.factories import Someone, World, a_message, a_session
+from tests.test_health import frozen
 
 pytestmark = pytest.mark.skipif(
     not pgbouncer.PROGRAM, reason=f"{LOUD}: pgbouncer is not installed (apt-get install pgbouncer)"
 )
+Sleep = Callable[[Database[UserSession]], Coroutine[Any, Any, None]]
 ROUNDS = 4
 SUM = Statement(text("SELECT CAST(:one AS int) + CAST(:two AS int)"))
 VALUES = {"one": 1, "two": 2}
+SLEEP = Statement(text("SELECT pg_sleep(CAST(:one AS float) * CAST(:two AS float))"))
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
 
 
@@ -117,6 +122,38 @@ async def test_a_statement_finds_the_server_it_was_prepared_on(
                     assert [tuple(row) for row in await again] == [(3,)]
         finally:
             await databases.dispose()
+
+
+async def directly(user: Database[UserSession]) -> None:
+    await user.fetch(SLEEP, {"one": 600, "two": 1})
+
+
+async def in_a_session(user: Database[UserSession]) -> None:
+    async with user.session() as session:
+        await session.execute(SLEEP.clause, {"one": 600, "two": 1})
+
+
+@pytest.mark.parametrize("sleep", [directly, in_a_session])
+async def test_what_is_given_up_is_stopped_and_pgbouncer_lives(
+    servers: Servers, database: str, sleep: Sleep
+) -> None:
+    """The server is frozen meanwhile: a request to cancel would be there when it wakes up."""
+    with pgbouncer.pgbouncer(servers.user, pool_size=5) as port:
+        ports = [port, servers.general.port]
+        settings = behind(servers, database, ports, db_statement_timeout_seconds=600)
+        user = Databases.create(settings).user
+        async with superuser(servers.user.url(database)) as witness, asyncio.timeout(20):
+            given_up = asyncio.create_task(sleep(user))
+            while not await witness.fetchval(SLEEPING):
+                pass  # each question is a round trip, so this is no busy loop
+            async with frozen(servers.user):
+                given_up.cancel()
+                await asyncio.wait({given_up})
+                await user.dispose()
+            while await witness.fetchval(SLEEPING):
+                pass
+            assert [tuple(row) for row in await user.fetch(SUM, VALUES)] == [(3,)]
+        await user.dispose()
 
 
 async def test_session_parameters_are_refused(servers: Servers, database: str) -> None:
