@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import pgbouncer
 from tests.conftest import Servers
 
 ROOT = Path(__file__).parents[1]
@@ -27,10 +28,11 @@ class Ended(NamedTuple):
         return lines[0]
 
 
-def urls(servers: Servers, database: str, login: str = "bicameral_app") -> dict[str, str]:
+def urls(servers: Servers, database: str) -> dict[str, str]:
     return {
-        "DATABASE_URL_USER": servers.user.url(database, login),
-        "DATABASE_URL_GENERAL": servers.general.url(database, login),
+        "DATABASE_URL_USER": pgbouncer.url(servers.user, database),
+        "DATABASE_URL_GENERAL": pgbouncer.url(servers.general, database),
+        **pgbouncer.ENVIRONMENT,
     }
 
 

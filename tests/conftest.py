@@ -42,12 +42,12 @@ def settings_for(servers: Servers, database: str, **more: object) -> Settings:
     """As an operator would set them: the service's login, and the owner's for migrations."""
     return Settings.model_validate(
         {
-            "database_url_user": servers.user.url(database, "bicameral_app"),
+            "database_url_user": pgbouncer.url(servers.user, database),
             "database_url_user_owner": servers.user.url(database, "bicameral_owner"),
-            "database_url_general": servers.general.url(database, "bicameral_app"),
+            "database_url_general": pgbouncer.url(servers.general, database),
             "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
             "relay": False,  # tests of the relay say when it acts
-            **pgbouncer.settings(servers, database),
+            **pgbouncer.SETTINGS,
             **more,
         }
     )

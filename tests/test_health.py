@@ -22,23 +22,24 @@ from app.migrate import alembic_config, head
 from app.pool import refuse_closed
 from tests.conftest import Servers, run
 from tests.factories import Someone, World, a_session
-from tests.pgbouncer import ONLY_DIRECTLY
+from tests.pgbouncer import only_directly, reached
 
-Away = Callable[[Server], AbstractAsyncContextManager[None]]
+Away = Callable[[Server, str], AbstractAsyncContextManager[None]]
 Name = Literal["user", "general"]
 
 
 @asynccontextmanager
-async def stopped(server: Server) -> AsyncGenerator[None]:
+async def stopped(server: Server, database: str) -> AsyncGenerator[None]:
     await asyncio.to_thread(server.stop)
     try:
         yield
     finally:
         await asyncio.to_thread(server.start)
+        await reached(server, database)
 
 
 @asynccontextmanager
-async def frozen(server: Server) -> AsyncGenerator[None]:
+async def frozen(server: Server, _: str) -> AsyncGenerator[None]:
     """It accepts connections, since the kernel does, and says nothing."""
     processes = server.processes()
     for process in processes:
@@ -61,13 +62,13 @@ async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:
     assert ready.json()["migrations"] == {"user": "at head", "general": "at head"}
 
 
-@pytest.mark.parametrize("how", [pytest.param(stopped, marks=ONLY_DIRECTLY), frozen])
+@pytest.mark.parametrize("how", [stopped, frozen])
 @pytest.mark.parametrize("name", ["user", "general"])
 async def test_a_database_away_is_told_in_two_seconds(
-    client: httpx.AsyncClient, servers: Servers, name: Name, how: Away
+    client: httpx.AsyncClient, servers: Servers, database: str, name: Name, how: Away
 ) -> None:
     other = "general" if name == "user" else "user"
-    async with how(getattr(servers, name)):
+    async with how(getattr(servers, name), database):
         for path in ("/health", "/health/ready"):
             response, seconds = await _timed(client, path)
             assert seconds < 2
@@ -100,14 +101,12 @@ def test_file_names_tell_the_revisions_as_alembic_does(name: DatabaseName) -> No
     assert before_head(name) == {"", *(one.revision for one in revisions)} - {head(name)}
 
 
-@ONLY_DIRECTLY
-@pytest.mark.parametrize("how", [stopped])
 async def test_without_the_general_database_accounts_go_on(
-    world: World, servers: Servers, how: Away
+    world: World, servers: Servers, database: str
 ) -> None:
     alice, boss = await world.member(), await world.tenant_admin()
     session = await a_session(alice)
-    async with how(servers.general):
+    async with stopped(servers.general, database):
         assert (await alice.http.get("/v1/me")).status_code == 200
         assert (await boss.http.get("/v1/users")).status_code == 200
         await world.log_in(alice.username)
@@ -119,26 +118,26 @@ async def test_without_the_general_database_accounts_go_on(
 
 
 async def test_after_a_restart_no_request_meets_a_stale_connection(
-    world: World, servers: Servers
+    world: World, servers: Servers, database: str
 ) -> None:
     alice = await world.member()
     assert set(await _volley(alice)) == {200}  # fills both pools
     for server in servers:
-        async with stopped(server):
+        async with stopped(server, database):
             pass
     assert set(await _volley(alice)) == {200}
 
 
-@ONLY_DIRECTLY
+@only_directly("the connections end at PgBouncer, and stay when the server goes")
 async def test_that_it_is_the_guard_which_keeps_them_away(
-    app: Litestar, world: World, servers: Servers
+    app: Litestar, world: World, servers: Servers, database: str
 ) -> None:
     """The negative control of the test above."""
     alice = await world.member()
     await _volley(alice)
     pool = app.state.databases.general.engine.sync_engine.pool
     event.remove(pool, "checkout", refuse_closed)
-    async with stopped(servers.general):
+    async with stopped(servers.general, database):
         pass
     assert 503 in await _volley(alice)
 

@@ -36,7 +36,7 @@ LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_time
 
 
 def behind(servers: Servers, database: str, ports: list[int], **more: object) -> Settings:
-    urls = [pgbouncer.url(port, database) for port in ports]
+    urls = [pgbouncer.url_at(port, database) for port in ports]
     places = {"database_url_user": urls[0], "database_url_general": urls[1]}
     return settings_for(servers, database, **places, **pgbouncer.UNPREPARED | more)
 
@@ -146,7 +146,7 @@ async def test_what_is_given_up_is_stopped_and_pgbouncer_lives(
             given_up = asyncio.create_task(sleep(user))
             while not await witness.fetchval(SLEEPING):
                 pass  # each question is a round trip, so this is no busy loop
-            async with frozen(servers.user):
+            async with frozen(servers.user, database):
                 given_up.cancel()
                 await asyncio.wait({given_up})
                 await user.dispose()

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from app.settings import Settings
+from tests import pgbouncer
 from tests.conftest import LOUD
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The settings that differ from the defaults, as an operator would export them."""
     urls = {name: value for name, value in settings if name.startswith("database_url") and value}
     exported = {name.upper(): url.get_secret_value() for name, url in urls.items()}
-    return {"PATH": os.environ["PATH"], "RELAY": "off", **exported}
+    return {"PATH": os.environ["PATH"], "RELAY": "off", **exported, **pgbouncer.ENVIRONMENT}
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ from tests.erasure.scenes import Scene, Subject
 from tests.erasure.test_reconcile import erased, reconciler
 
 Name = Literal["user", "general"]
+END_ALL = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = '{}'"
 
 
 async def test_a_general_database_restored_to_before_erasures(scene: Scene) -> None:
@@ -133,10 +134,10 @@ async def restore(scene: Scene, name: Name) -> None:
 
 
 async def _alone(scene: Scene, name: Name, *statements: str) -> None:
-    """With nobody connected."""
+    """With nobody connected, PgBouncer neither."""
     server = getattr(scene.servers, name)
     await getattr(scene, name).close()
     await getattr(scene.databases, name).dispose()
-    for statement in statements:
+    for statement in (END_ALL.format(scene.database), *statements):
         await run(server, statement)
     setattr(scene, name, await asyncpg.connect(server.url(scene.database)))

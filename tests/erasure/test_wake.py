@@ -16,9 +16,13 @@ import pytest
 
 from app.erasure.wake import Bell
 from app.server import create_app
+from tests.commands import urls
 from tests.conftest import Servers, alive, settings_for
 from tests.erasure.scenes import Scene, Subject
 from tests.factories import World, a_session
+from tests.pgbouncer import only_directly
+
+deaf_behind_it = only_directly("through PgBouncer a relay hears no notification")
 
 
 async def until_done(scene: Scene, subject: Subject, **settings: Any) -> timedelta:
@@ -46,6 +50,7 @@ async def until_done(scene: Scene, subject: Subject, **settings: Any) -> timedel
     return took
 
 
+@deaf_behind_it
 async def test_a_notification_wakes_it(scene: Scene, record_testsuite_property: Any) -> None:
     alice = await scene.a_user(sessions=1)
     took = await until_done(scene, alice, relay_listen=True, relay_poll_seconds=3600)
@@ -57,6 +62,7 @@ async def test_without_notifications_it_finds_out(scene: Scene) -> None:
     await until_done(scene, alice, relay_listen=False, relay_poll_seconds=0.01)
 
 
+@deaf_behind_it
 async def test_it_listens_again_after_its_connection_is_lost(scene: Scene) -> None:
     """And looks at once, for what was deleted while it was deaf."""
     relay = scene.relay(relay_away_max_seconds=0.001)
@@ -118,12 +124,8 @@ async def test_the_command_erases_until_it_is_told_to_stop(scene: Scene) -> None
 
 
 def environment(scene: Scene) -> dict[str, str]:
-    urls = {
-        "DATABASE_URL_USER": scene.servers.user.url(scene.database, "bicameral_app"),
-        "DATABASE_URL_GENERAL": scene.servers.general.url(scene.database, "bicameral_app"),
-    }
     kept = {key: value for key, value in os.environ.items() if not key.startswith("DATABASE_")}
-    return kept | urls
+    return kept | urls(scene.servers, scene.database)
 
 
 @pytest.mark.parametrize("turns", range(4))

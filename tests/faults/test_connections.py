@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.erasure.relay import AwayError
+from tests import pgbouncer
 from tests.conftest import Servers
 from tests.erasure.scenes import Scene, Subject, open_scene
 from tests.faults.proxy import Act, Proxy, proxied
@@ -20,13 +21,13 @@ SPARE_BYTES = 200  # one erasure's answers may be a little shorter than another'
 
 @pytest.fixture
 async def general(servers: Servers) -> AsyncIterator[Proxy]:
-    async with proxied(servers.general.port) as proxy:
+    async with proxied(pgbouncer.port(servers.general)) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def user(servers: Servers) -> AsyncIterator[Proxy]:
-    async with proxied(servers.user.port) as proxy:
+    async with proxied(pgbouncer.port(servers.user)) as proxy:
         yield proxy
 
 
@@ -34,12 +35,9 @@ async def user(servers: Servers) -> AsyncIterator[Proxy]:
 async def scene(
     servers: Servers, database: str, user: Proxy, general: Proxy
 ) -> AsyncIterator[Scene]:
-    def through(proxy: Proxy) -> str:
-        return f"postgresql://bicameral_app@127.0.0.1:{proxy.port}/{database}"
-
     more = {
-        "database_url_user": through(user),
-        "database_url_general": through(general),
+        "database_url_user": pgbouncer.url_at(user.port, database),
+        "database_url_general": pgbouncer.url_at(general.port, database),
         "relay_batch_rows": 4,
         "db_statement_timeout_seconds": 0.2,  # a silent server is given up on 2 seconds later
         "db_connect_timeout_seconds": 0.5,

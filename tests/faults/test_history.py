@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from app.idempotency import HEADER
+from tests import pgbouncer
 from tests.conftest import Servers, run
 from tests.factories import a_session
 from tests.faults.history import NEVER, anomalies
@@ -37,8 +38,8 @@ async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
     # The run's servers may forget the last commits in a crash; this database may not.
     await run(servers.general, f"ALTER DATABASE {database} SET synchronous_commit = on")
     async with AsyncExitStack() as stack:
-        general = await stack.enter_async_context(proxied(servers.general.port))
-        url = f"postgresql://bicameral_app@127.0.0.1:{general.port}/{database}"
+        general = await stack.enter_async_context(proxied(pgbouncer.port(servers.general)))
+        url = pgbouncer.url_at(general.port, database)
         more = {"database_url_general": url, "db_silence_seconds": 0.5}
         it = await stack.enter_async_context(service(servers, database, **more))
         line = await stack.enter_async_context(proxied(it.port))

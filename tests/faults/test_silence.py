@@ -13,6 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from tests import pgbouncer
 from tests.conftest import Servers
 from tests.factories import Someone, a_message, a_session
 from tests.faults.proxy import Proxy, proxied
@@ -33,7 +34,7 @@ MANY = 30  # more than the pool has connections
 
 @pytest.fixture
 async def proxy(servers: Servers) -> AsyncIterator[Proxy]:
-    async with proxied(servers.general.port) as proxy:
+    async with proxied(pgbouncer.port(servers.general)) as proxy:
         yield proxy
 
 
@@ -53,7 +54,7 @@ async def silenced(how: str, servers: Servers, proxy: Proxy) -> AsyncGenerator[N
 
 @pytest.fixture
 async def it(servers: Servers, database: str, proxy: Proxy) -> AsyncIterator[Service]:
-    url = f"postgresql://bicameral_app@127.0.0.1:{proxy.port}/{database}"
+    url = pgbouncer.url_at(proxy.port, database)
     more = {**HASTY, **PATIENT, "database_url_general": url}
     async with service(servers, database, **more) as it, asyncio.timeout(PATIENCE_SECONDS):
         yield it

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests import pgbouncer
 from tests.conftest import Servers
 from tests.factories import a_session
 from tests.faults.proxy import Proxy, proxied
@@ -18,14 +19,14 @@ TEXTS = [f"{number}: äöü 漢字 🎉 {'x' * number}" for number in range(12)]
 
 @pytest.fixture(params=["user", "general"])
 async def proxy(servers: Servers, request: pytest.FixtureRequest) -> AsyncIterator[Proxy]:
-    async with proxied(getattr(servers, request.param).port) as proxy:
+    async with proxied(pgbouncer.port(getattr(servers, request.param))) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def it(servers: Servers, database: str, proxy: Proxy) -> AsyncIterator[Service]:
-    side = "user" if proxy.server_port == servers.user.port else "general"
-    url = f"postgresql://bicameral_app@127.0.0.1:{proxy.port}/{database}"
+    side = "user" if proxy.server_port == pgbouncer.port(servers.user) else "general"
+    url = pgbouncer.url_at(proxy.port, database)
     async with service(servers, database, **{f"database_url_{side}": url}) as it:
         yield it
 

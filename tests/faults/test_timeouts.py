@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.db import Databases
 from app.problems import to_problem
+from tests import pgbouncer
 from tests.conftest import Servers, settings_for
 from tests.faults.proxy import proxied
 from tests.faults.wire import PATIENCE_SECONDS
@@ -96,9 +97,9 @@ async def test_the_pool(servers: Servers, database: str) -> None:
 
 
 async def test_a_connection(servers: Servers, database: str) -> None:
-    async with proxied(servers.general.port) as proxy:
+    async with proxied(pgbouncer.port(servers.general)) as proxy:
         proxy.is_black_hole = True
-        url = f"postgresql://bicameral_app@127.0.0.1:{proxy.port}/{database}"
+        url = pgbouncer.url_at(proxy.port, database)
         both = databases(
             servers, database, database_url_general=url, db_connect_timeout_seconds=0.2
         )

@@ -173,7 +173,7 @@ async def test_a_setting_for_the_connection_would_be_seen(
     await database.dispose()
     async with database.engine.connect() as one:
         raw: Any = (await one.get_raw_connection()).driver_connection
-    await raw.execute("BEGIN")
+    await raw.execute("BEGIN;")
     assert "a transaction is open" in await faults(database)
     await database.dispose()
     assert await faults(database) == []
