@@ -62,7 +62,7 @@ async def test_one_too_many_is_refused_and_the_others_are_served(
 
 async def test_a_request_that_takes_too_long_is_given_up(servers: Servers, database: str) -> None:
     slow = {"db_lock_timeout_seconds": 600, "db_statement_timeout_seconds": 600}
-    async with service(servers, database, request_timeout_seconds=0.3, **slow) as it:
+    async with service(servers, database, request_timeout_seconds=2, **slow) as it:
         alice = await it.world.member()
         session = await a_session(alice)
         async with (

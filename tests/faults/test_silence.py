@@ -21,7 +21,7 @@ from tests.faults.test_servers import freeze, thaw
 from tests.faults.wire import PATIENCE_SECONDS, Service, service
 from tests.security.test_cancellation import faults
 
-HASTY = {"db_silence_seconds": 0.2, "health_timeout_seconds": 0.3}
+HASTY = {"db_silence_seconds": 0.2, "health_timeout_seconds": 1}
 PATIENT = {
     "db_statement_timeout_seconds": 600,
     "db_lock_timeout_seconds": 600,
