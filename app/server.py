@@ -30,6 +30,7 @@ from app.accounts.api import TenantController, UserController
 from app.accounts.auth import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
 from app.chat.api import ChatSessionController
+from app.cors import explain_refusals
 from app.db import Databases
 from app.erasure.api import ErasureController
 from app.erasure.relay import running
@@ -147,6 +148,7 @@ def _put_gate(app: Litestar, settings: Settings) -> Gate:
     if isinstance(outer, AbstractMiddleware):
         gate = Gate(outer.app, settings)
         outer.app = gate
+        app.asgi_handler = explain_refusals(outer)
     else:
         gate = Gate(outer, settings)
         app.asgi_handler = gate

@@ -70,6 +70,26 @@ async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
         assert all(ALWAYS.items() <= one.headers.items() for one in answers)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Origin": "https://elsewhere.example.org"},
+        {"Access-Control-Request-Method": "BREW"},
+        {"Access-Control-Request-Headers": "x-something-else"},
+    ],
+)
+async def test_a_refused_preflight_is_a_problem(settings: Settings, wrong: dict[str, str]) -> None:
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+    app = create_app(settings.model_copy(update={"cors_allowed_origins": PAGE}))
+    async with client_of(app) as client:
+        assert (await client.options("/v1/users", headers=asked)).status_code == 204
+        answer = await client.options("/v1/users", headers=asked | wrong)
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "access-control-allow-origin" not in answer.headers
+    assert ALWAYS.items() <= answer.headers.items()
+
+
 def test_settings_show_no_secret() -> None:
     url = f"postgresql://bicameral_app:{SECRET}@db.example/x"
     secret = Settings.model_validate({"database_url_user": url, "database_url_user_owner": url})
