@@ -7,11 +7,13 @@ import json
 import socket
 
 import asyncpg
+import pytest
 
 from tests.conftest import Servers
 from tests.factories import Someone, a_message, a_session
 from tests.faults.wire import PATIENCE_SECONDS, Wire, locked, service, wired
 from tests.security.test_cancellation import faults
+from tests.telemetry.lines import events
 
 PATIENT = {
     "db_lock_timeout_seconds": 600,
@@ -35,7 +37,9 @@ def request(someone: Someone, method: str, path: str, body: object = None) -> by
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def test_who_has_gone_is_worked_for_no_longer(servers: Servers, database: str) -> None:
+async def test_who_has_gone_is_worked_for_no_longer(
+    servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with service(servers, database, **PATIENT) as it:
         alice = await it.world.member()
         session = await a_session(alice)
@@ -48,6 +52,9 @@ async def test_who_has_gone_is_worked_for_no_longer(servers: Servers, database: 
         for one in (it.world.databases.user, it.world.databases.general):
             assert await faults(one) == []
         assert (await a_message(alice, session["id"], "Here"))["position"] == 1
+    written = capsys.readouterr().err
+    assert [line["status"] for line in events(written, "request")].count(499) == 1
+    assert '"level":"error"' not in written
 
 
 async def test_an_export_ends_with_its_reader(servers: Servers, database: str) -> None:

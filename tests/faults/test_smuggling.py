@@ -52,6 +52,7 @@ PROBES = {
     "chunks in HTTP/1.0": CHUNKED.replace(b"1.1", b"1.0") + ENDED,
     "no host": b"GET /health/live HTTP/1.1\r\n\r\n",
     "two hosts": b"GET /health/live HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "two hosts in HTTP/1.0": b"GET /health/live HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n",
     "HTTP/0.9": b"GET /health/live\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01",
@@ -60,7 +61,6 @@ PROBES = {
 TOO_LARGE = {
     "too many headers": GOOD[:-2] + b"A: b\r\n" * 200 + b"\r\n",
     "a header too long": GOOD[:-2] + b"A: " + b"b" * 40_000 + b"\r\n\r\n",
-    "a header that never ends": GOOD[:-2] + b"A: " + b"b" * 40_000,
 }
 
 
@@ -81,6 +81,21 @@ async def test_probes_are_refused(settings: Settings) -> None:
             tried = [answers(port, probe + GOOD) for probe in probes.values()]
             found = dict(zip(probes, await asyncio.gather(*tried), strict=True))
             assert found == {name: [status] for name in probes}
+
+
+async def test_a_head_that_never_ends_is_refused(settings: Settings) -> None:
+    async with serving(create_app(settings), settings) as port:
+        assert await answers(port, GOOD[:-2] + b"A: " + b"b" * 40_000) == [431]
+
+
+async def test_each_head_is_measured_by_itself(settings: Settings) -> None:
+    """Of requests that come in parts: with each part a head ends and the next begins."""
+    short = settings.model_copy(update={"request_max_head_bytes": 1024})
+    async with serving(create_app(short), short) as port, wired(port) as wire:
+        await wire.send(GOOD[:-2])
+        for _ in range(2 * 1024 // len(GOOD)):
+            await wire.send(GOOD[-2:] + GOOD[:-2])
+            assert await wire.status() == 200
 
 
 async def answers(port: int, data: bytes) -> list[int]:
@@ -105,15 +120,27 @@ async def test_plain_requests_are_not(settings: Settings) -> None:
         assert await wire.status() == 415
 
 
-async def test_what_came_before_is_answered_first(settings: Settings) -> None:
+async def last_answer(port: int, data: bytes) -> bytes:
+    """The only one, which says itself that it is the last."""
+    async with wired(port) as wire:
+        await wire.send(data)
+        read = await wire.until_closed()
+    assert read.count(b"HTTP/1.1") == 1
+    assert b"\r\nconnection: close\r\n" in read
+    return read.split()[1]
+
+
+async def test_what_came_before_is_answered_first_or_nobody_is(settings: Settings) -> None:
     async with serving(create_app(settings), settings) as port:
-        assert await answers(port, GOOD + PROBES["NUL"]) == [200]
+        assert await last_answer(port, GOOD + PROBES["NUL"]) == b"200"
+        # The second one began well, and waits for the first.
+        assert await answers(port, GOOD + PROBES["no chunk size"]) == []
 
 
 async def test_an_offer_to_upgrade_is_passed_over(settings: Settings) -> None:
     offer = GOOD[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     async with serving(create_app(settings), settings) as port:
-        assert await answers(port, offer + GOOD) == [200]
+        assert await last_answer(port, offer + GOOD) == b"200"
 
 
 async def test_a_head_must_arrive_in_time(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,15 @@ WHERE datname = current_database() AND application_name = 'bicameral' AND wait_e
 
 
 @asynccontextmanager
-async def serving(app: Any, settings: Settings) -> AsyncGenerator[int]:
+async def serving(
+    app: Any,
+    settings: Settings,
+    *socket_options: tuple[int, int | bytes],
+) -> AsyncGenerator[int]:
     """The port. The socket listens before the server runs, so there is nothing to wait for."""
     listening = socket.create_server(("127.0.0.1", 0))
+    for name, value in socket_options:  # inherited by its connections
+        listening.setsockopt(socket.SOL_SOCKET, name, value)
     options = protocol.options(settings)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, **options))
     running = asyncio.create_task(server.serve(sockets=[listening]))
