@@ -18,17 +18,17 @@ from sqlalchemy.pool import (
     Pool,
     PoolProxiedConnection,
 )
+from sqlalchemy.pool.base import _ConnectionRecord  # pyright: ignore[reportPrivateUsage]  # see below
 
 from app.breaker import Breaker
 from app.connection import TenantConnection
-
-CALM_SECONDS = 5.0
 
 
 class ElasticPool(AsyncAdaptedQueuePool):
     """Opens up to `pool_size`, and goes back to `kept` when that many have sufficed for a while."""
 
     kept: int
+    calm_seconds = 5.0
     waiting = 0
     _last_rush = 0.0
 
@@ -44,8 +44,14 @@ class ElasticPool(AsyncAdaptedQueuePool):
             self._last_rush = time.monotonic()
         return super()._do_get()
 
+    def _create_connection(self) -> ConnectionPoolEntry:
+        """To be opened by whoever gets it. If that fails it comes back, and whoever waits is woken:
+        QueuePool's own leaves them waiting for a connection that nobody is opening any more.
+        """
+        return _ConnectionRecord(self, connect=False)
+
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        is_calm = time.monotonic() - self._last_rush > CALM_SECONDS
+        is_calm = time.monotonic() - self._last_rush > self.calm_seconds
         if is_calm and self.checkedin() >= self.kept:
             try:
                 record.close()

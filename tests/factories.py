@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -74,6 +74,11 @@ class World:
         transport = httpx.ASGITransport(app=asgi)
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.AsyncClient(transport=transport, base_url="http://bicameral", headers=headers)
+
+    def same(self, someone: Someone) -> Someone:
+        """They, as a client of this service, who logged in to another on the same databases."""
+        token = someone.http.headers["authorization"].removeprefix("Bearer ")
+        return replace(someone, http=self.with_token(token))
 
     async def member(self) -> Someone:
         return await self.someone(f"\\acme\\member-{next(numbers)}")

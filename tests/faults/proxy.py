@@ -134,6 +134,7 @@ class Proxy:
     is_black_hole: bool = False  # takes connections, and carries nothing
     fault: Fault | None = None
     carried: int = 0
+    taken: int = 0  # connections, for whatever came of them
     age: int = 0  # how many black holes there have been
     answer: asyncio.Event = field(default_factory=asyncio.Event)
     chance: Random = field(default_factory=lambda: Random(1))  # noqa: S311  not for secrets
@@ -167,6 +168,7 @@ class Proxy:
         self.fault, self.is_black_hole = None, False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.taken += 1
         try:
             if self.is_black_hole:
                 await reader.read(-1)

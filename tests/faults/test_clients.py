@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from tests.conftest import Servers
-from tests.factories import Someone, a_message, a_session
-from tests.faults.wire import PATIENCE_SECONDS, Wire, locked, service, wired
+from tests.factories import Someone, World, a_message, a_session
+from tests.faults.wire import PATIENCE_SECONDS, ROW, Wire, bounded, locked, service, wired
 from tests.security.test_cancellation import faults
 from tests.telemetry.lines import events
 
@@ -20,6 +20,7 @@ PATIENT = {
     "db_statement_timeout_seconds": 600,
     "request_timeout_seconds": 600,
 }
+MESSAGES = "LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"
 LARGE = """
 WITH one AS (SELECT tenant_id, id FROM chat_sessions),
 counted AS (UPDATE chat_sessions SET message_count = 100)
@@ -44,7 +45,7 @@ async def test_who_has_gone_is_worked_for_no_longer(
         alice = await it.world.member()
         session = await a_session(alice)
         path = f"/v1/chat-sessions/{session['id']}/messages"
-        async with locked(servers, database, session["id"]) as row:
+        async with locked(servers, database, ROW, session["id"]) as row:
             async with wired(it.port) as wire:
                 await wire.send(request(alice, "POST", path, {"role": "user", "content": "Gone"}))
                 await row.has_waiting(1)
@@ -57,12 +58,14 @@ async def test_who_has_gone_is_worked_for_no_longer(
     assert '"level":"error"' not in written
 
 
-async def test_an_export_ends_with_its_reader(servers: Servers, database: str) -> None:
+async def test_an_export_ends_with_its_reader(
+    servers: Servers, database: str, world: World
+) -> None:
     """There is one place for exports: who stops reading loses it, who goes on keeps it."""
+    alice = await world.member()
+    await a_session(alice)
     hasty = {"request_exports": 1, "request_timeout_seconds": 0.5}
     async with service(servers, database, **hasty) as it, asyncio.timeout(PATIENCE_SECONDS):
-        alice = await it.world.member()
-        await a_session(alice)
         connection = await asyncpg.connect(servers.general.url(database))
         await connection.execute(LARGE)
         await connection.close()
@@ -79,6 +82,25 @@ async def test_an_export_ends_with_its_reader(servers: Servers, database: str) -
                     pass
         for one in (it.world.databases.user, it.world.databases.general):
             assert await faults(one) == []
+
+
+@bounded
+async def test_an_export_may_take_longer_than_a_request(
+    servers: Servers, database: str, world: World
+) -> None:
+    """One that came later and waits for the same is given up first."""
+    alice = await world.member()
+    session = await a_session(alice)
+    await a_message(alice, session["id"], "the last word")
+    path = f"/v1/chat-sessions/{session['id']}/messages"
+    async with service(servers, database, **PATIENT | {"request_timeout_seconds": 0.5}) as it:
+        here = it.world.same(alice)
+        async with locked(servers, database, MESSAGES) as table:
+            export = asyncio.ensure_future(here.http.get("/v1/me/export"))
+            await table.has_waiting(1)
+            body = {"role": "user", "content": "too late"}
+            assert (await here.http.post(path, json=body)).status_code == 503
+        assert "the last word" in (await export).text
 
 
 async def status_of(wire: Wire, data: bytes) -> int:

@@ -14,10 +14,11 @@ import httpx
 import psutil
 import pytest
 
+from app.overload import STOPPING
 from app.settings import Settings
 from tests.conftest import Servers
 from tests.factories import Someone, World, a_session
-from tests.faults.wire import locked
+from tests.faults.wire import ROW, locked
 from tests.test_run import STOP_SECONDS, running
 
 UNDER_WAY = 4  # no more than one worker has connections for
@@ -64,7 +65,7 @@ async def test_nobody_is_cut_off(
         async with asyncio.timeout(STOP_SECONDS):
             others = [await connected(clients, alice, address) for _ in range(3)]
             busy = [await connected(clients, alice, address) for _ in range(UNDER_WAY)]
-            async with locked(servers, database, session["id"]) as row:
+            async with locked(servers, database, ROW, session["id"]) as row:
                 under_way = [append(client, session) for client in busy]
                 await row.has_waiting(UNDER_WAY)
                 asking = [asyncio.create_task(told_to_leave(client)) for client in others]
@@ -89,16 +90,36 @@ async def test_what_is_not_done_in_time_is_told_so(
     alice = await world.member()
     session = await a_session(alice)
     hurry = {"REQUEST_DRAIN_SECONDS": "0", "REQUEST_GRACE_SECONDS": "1"}
-    with running(settings, 1, DB_LOCK_TIMEOUT_SECONDS="600", **hurry) as (process, address):
-        async with asyncio.timeout(STOP_SECONDS), locked(servers, database, session["id"]) as row:
+    # Nothing else could end it.
+    hurry |= dict.fromkeys(("DB_LOCK_TIMEOUT_SECONDS", "DB_STATEMENT_TIMEOUT_SECONDS"), "600")
+    hurry |= {"REQUEST_TIMEOUT_SECONDS": "600"}
+    with running(settings, 1, **hurry) as (process, address):
+        async with (
+            asyncio.timeout(STOP_SECONDS),
+            locked(servers, database, ROW, session["id"]) as row,
+        ):
             client = await connected(clients, alice, address)
             under_way = append(client, session)
             await row.has_waiting(1)
             process.send_signal(signal.SIGTERM)
             answer = await under_way
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.json()["detail"] == STOPPING
             await row.has_waiting(0)
             await asyncio.to_thread(process.wait)
+
+
+async def test_told_twice_it_waits_no_longer_for_others_to_notice(
+    settings: Settings, clients: AsyncExitStack
+) -> None:
+    with running(settings, 1, REQUEST_DRAIN_SECONDS="600") as (process, address):
+        client = await clients.enter_async_context(httpx.AsyncClient(base_url=address))
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_SECONDS):
+            while (await client.get("/health/ready")).status_code != 503:
+                pass
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, STOP_SECONDS)
 
 
 async def test_a_kill_loses_nothing_that_was_acknowledged(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import asyncpg
 import httpx
@@ -20,11 +21,24 @@ from app.settings import Settings
 from tests.conftest import Servers, alive, settings_for
 from tests.factories import World
 
+P = ParamSpec("P")
 PATIENCE_SECONDS = 20
+ROW = "SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE"  # whoever appends waits
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'bicameral' AND wait_event_type = 'Lock'
 """
+
+
+def bounded(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """What hangs ends as TimeoutError. A fixture could not see to it: it is another task."""
+
+    @wraps(test)
+    async def within(*args: P.args, **named: P.kwargs) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await test(*args, **named)
+
+    return within
 
 
 @asynccontextmanager
@@ -104,22 +118,22 @@ async def service(servers: Servers, database: str, **more: object) -> AsyncGener
 
 
 @asynccontextmanager
-async def locked(servers: Servers, database: str, session_id: str) -> AsyncGenerator[RowLock]:
-    """Somebody holds the conversation's row: whoever appends to it waits."""
+async def locked(servers: Servers, database: str, lock: str, *values: str) -> AsyncGenerator[Lock]:
+    """Somebody holds it in the general database: whoever needs it waits."""
     holder = await asyncpg.connect(servers.general.url(database))
     # Within a transaction PostgreSQL would show the same picture of its sessions again and again.
     witness = await asyncpg.connect(servers.general.url(database))
     try:
         await holder.execute("BEGIN")
-        await holder.execute("SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE", session_id)
-        yield RowLock(witness)
+        await holder.execute(lock, *values)
+        yield Lock(witness)
     finally:
         await holder.close()
         await witness.close()
 
 
 @dataclass
-class RowLock:
+class Lock:
     witness: asyncpg.Connection
 
     async def has_waiting(self, number: int) -> None:
