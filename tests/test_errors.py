@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
 from litestar import Litestar
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.problems import problem_response, to_problem
 from tests.factories import World, a_session
@@ -96,6 +99,29 @@ async def test_another_role_is_403(world: World) -> None:
     _is_problem(await alice.http.get("/v1/users"), 403)
     boss = await world.tenant_admin()
     _is_problem(await boss.http.get("/v1/tenants"), 403)
+
+
+@pytest.mark.parametrize(
+    ("status", "errors"),
+    [
+        (409, [asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError]),
+        (422, [asyncpg.CheckViolationError, asyncpg.StringDataRightTruncationError]),
+        (503, [asyncpg.SerializationError, asyncpg.DeadlockDetectedError]),
+        (503, [asyncpg.TooManyConnectionsError, asyncpg.DiskFullError, asyncpg.PostgresIOError]),
+        (503, [asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError]),
+        (503, [asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError]),
+        (503, [asyncpg.InterfaceError, asyncpg.InternalClientError, PoolTimeoutError]),
+        (503, [ConnectionRefusedError, ConnectionResetError, TimeoutError]),
+        (500, [asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError, ValueError]),
+    ],
+)
+def test_an_error_of_the_database_by_its_kind(status: int, errors: list[type[Exception]]) -> None:
+    """As the driver raises it on the hot routes, without SQLAlchemy around it."""
+    assert [to_problem(error("secret")).status for error in errors] == [status] * len(errors)
+
+
+def test_what_the_dialect_raises_by_itself_is_a_lost_connection() -> None:
+    assert to_problem(DBAPIError("SELECT", {}, Exception("secret"))).status == 503
 
 
 async def test_a_fault_of_ours_is_500_and_says_nothing(

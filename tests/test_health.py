@@ -83,6 +83,27 @@ async def test_a_database_away_is_told_in_two_seconds(
     assert (await client.get("/health/ready")).status_code == 200
 
 
+async def test_both_away_are_told_in_two_seconds(
+    client: httpx.AsyncClient, servers: Servers
+) -> None:
+    """They are looked at together."""
+    async with frozen(servers.user), frozen(servers.general):
+        response, seconds = await _timed(client, "/health")
+    assert seconds < 2
+    assert response.json()["databases"] == {"user": "disconnected", "general": "disconnected"}
+
+
+async def test_a_database_never_migrated_is_not_ready(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    for statement in ("DELETE FROM alembic_version", "DROP TABLE alembic_version"):
+        await run(servers.general, statement, database)
+        response = await client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["migrations"] == {"user": "at head", "general": "behind"}
+        assert (await client.get("/health")).status_code == 200
+
+
 async def test_an_older_schema_is_not_ready(
     client: httpx.AsyncClient, servers: Servers, database: str
 ) -> None:

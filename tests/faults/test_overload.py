@@ -14,7 +14,16 @@ from app.overload import LONGEST_PAUSE_SECONDS, PAUSE, RETURNS_PER_SECOND, Retur
 from app.settings import Settings
 from tests.conftest import Servers
 from tests.factories import Someone, World, a_message, a_session
-from tests.faults.wire import ROW, Wire, bounded, locked, service, serving, wired
+from tests.faults.wire import (
+    PATIENCE_SECONDS,
+    ROW,
+    Wire,
+    bounded,
+    locked,
+    service,
+    serving,
+    wired,
+)
 from tests.security.test_cancellation import faults
 
 HELD = b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b" " * 1000

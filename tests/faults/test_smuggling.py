@@ -106,6 +106,7 @@ async def answers(port: int, data: bytes) -> list[int]:
     statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", read)]
     problems = read.count(b"content-type: application/problem+json")
     assert problems == sum(status >= 400 for status in statuses)
+    assert read.count(b"x-content-type-options: nosniff") == len(statuses)
     return statuses
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.causes import sqlstate
 from app.db import Databases
 from app.problems import to_problem
 from tests import pgbouncer
 from tests.conftest import Servers, settings_for
 from tests.faults.proxy import proxied
-from tests.faults.wire import PATIENCE_SECONDS
+from tests.faults.wire import bounded
 from tests.security.test_cancellation import faults
 
 FAR = {
@@ -29,30 +29,28 @@ FAR = {
 LOCK = text("SELECT pg_advisory_xact_lock(1)")
 
 
-@pytest.fixture(autouse=True)
-async def bounded() -> AsyncIterator[None]:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        yield
-
-
 def databases(servers: Servers, database: str, **near: object) -> Databases:
     return Databases.create(settings_for(servers, database, **FAR | near))
 
 
-async def is_unavailable(databases: Databases, statement: str) -> None:
+async def is_unavailable(databases: Databases, statement: str) -> BaseException:
     with pytest.raises(Exception) as caught:  # noqa: PT011  whatever it is, this is its answer
         async with databases.general.session() as session:
             await session.execute(text(statement))
     assert to_problem(caught.value).status == 503
     assert await faults(databases.general) == []
+    return caught.value
 
 
+@bounded
 async def test_a_statement(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_statement_timeout_seconds=0.2)
-    await is_unavailable(both, "SELECT pg_sleep(600)")
+    error = await is_unavailable(both, "SELECT pg_sleep(600)")
+    assert sqlstate(error)[0] == "57014", "the server has ended it"
     await both.general.dispose()
 
 
+@bounded
 async def test_a_lock(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_lock_timeout_seconds=0.2)
     async with both.general.session() as holder:
@@ -65,6 +63,7 @@ async def test_a_lock(servers: Servers, database: str) -> None:
     await both.general.dispose()
 
 
+@bounded
 async def test_a_transaction_nobody_goes_on_with(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_idle_in_transaction_seconds=0.2)
     ended = asyncio.Event()
@@ -83,6 +82,7 @@ async def test_a_transaction_nobody_goes_on_with(servers: Servers, database: str
     await both.general.dispose()
 
 
+@bounded
 async def test_the_pool(servers: Servers, database: str) -> None:
     near = {"db_pool_timeout": 0.2, "db_pool_size": 1, "db_max_overflow": 0}
     both = databases(servers, database, **near)
@@ -96,13 +96,16 @@ async def test_the_pool(servers: Servers, database: str) -> None:
     await both.general.dispose()
 
 
-async def test_a_connection(servers: Servers, database: str) -> None:
+@pytest.mark.parametrize("by_url", [False, True])
+@bounded
+async def test_a_connection(servers: Servers, database: str, by_url: bool) -> None:
     async with proxied(pgbouncer.port(servers.general)) as proxy:
         proxy.is_black_hole = True
         url = pgbouncer.url_at(proxy.port, database)
-        both = databases(
-            servers, database, database_url_general=url, db_connect_timeout_seconds=0.2
-        )
+        near: dict[str, object] = {"database_url_general": url, "db_connect_timeout_seconds": 0.2}
+        if by_url:
+            near = {"database_url_general": f"{url}?connect_timeout=1"}
+        both = databases(servers, database, **near)
         with pytest.raises(TimeoutError) as caught:
             async with both.general.session() as session:
                 await session.execute(text("SELECT 1"))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from app.db import Databases
+from app.embedded import Server
+from app.server import create_app
 from app.settings import SettingsError
 from tests.commands import litestar, urls
-from tests.conftest import Servers, run, settings_for
+from tests.conftest import Servers, alive, run, settings_for
+from tests.faults.wire import PATIENCE_SECONDS
+from tests.security.scene import client_of
+from tests.telemetry.lines import events
 
 ROLES = {
     "unsafe_bypass": ("BYPASSRLS", "the login is BYPASSRLS"),
@@ -17,6 +24,12 @@ ROLES = {
     "unsafe_heir": ("IN ROLE unsafe_bypass", "the login is BYPASSRLS"),
     "unsafe_owner": ("IN ROLE bicameral_owner", "the login owns the tables"),
 }
+
+
+OURS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'bicameral' AND usename = $1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +70,32 @@ async def test_an_unsafe_login_is_refused(
     known = {"bicameral_owner": ROLES["unsafe_owner"], "postgres": ROLES["unsafe_super"]}
     _, reason = (ROLES | known)[role]
     assert str(refused.value).startswith(f"{variable.upper()}: {reason}")
+    await _gone(getattr(servers, name), database, role)
     for one in (databases.user, databases.general):
         await one.dispose()
     await _revoke(servers, database)
+
+
+async def _gone(server: Server, database: str, role: str) -> None:
+    """Its connection. The server may take a moment to notice that it was closed."""
+    connection = await asyncpg.connect(server.url(database))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await connection.fetchval(OURS, role):
+            pass  # each question is a round trip, so this is no busy loop
+    await connection.close()
+
+
+async def test_a_database_away_does_not_keep_it_from_starting(
+    servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = "postgresql://bicameral_app@127.0.0.1:1/nowhere"
+    app = create_app(settings_for(servers, database, database_url_general=nowhere))
+    async with alive(app), client_of(app, None) as http:
+        health = (await http.get("/health")).json()["databases"]
+        assert health == {"user": "connected", "general": "disconnected"}
+        assert (await http.get("/v1/me")).status_code == 401
+    [line] = events(capsys.readouterr().err, "database_away")
+    assert line["database"] == "general"
 
 
 async def test_a_safe_login_is_accepted(servers: Servers, database: str) -> None:

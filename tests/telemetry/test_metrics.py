@@ -22,7 +22,7 @@ from app.erasure.scrape import listen
 from app.pool import ElasticPool
 from app.server import create_app
 from app.settings import SettingsError
-from tests.conftest import Servers, alive, settings_for
+from tests.conftest import Servers, alive, run, settings_for
 from tests.factories import World, a_message, a_session
 from tests.security.scene import client_of
 from tests.test_run import ROOT, environment, free_port
@@ -192,8 +192,14 @@ def _worker(folder: Path) -> list[Sample]:
     return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
 
 
-async def test_a_relay_alone_serves_them_too(servers: Servers, database: str) -> None:
-    """Among them what it found when it compared the databases, as its schedule has it."""
+# Past the triggers, as a restore does it: nobody knows these users any more.
+LOST = "SET session_replication_role = replica; DELETE FROM subject_ledger"
+
+
+async def test_a_relay_alone_serves_them_too(servers: Servers, database: str, world: World) -> None:
+    """Among them what it finds when it compares the databases, as its schedule has it."""
+    await a_session(await world.member())
+    await run(servers.user, LOST, database)
     port = free_port()
     more = {"METRICS_PORT": str(port), "RELAY_RECONCILE_SECONDS": "0.05"}
     environ = environment(settings_for(servers, database)) | more
@@ -204,11 +210,13 @@ async def test_a_relay_alone_serves_them_too(servers: Servers, database: str) ->
             assert process.stdout
             assert await process.stdout.readline() == b"The relay is running.\n"
             async with httpx.AsyncClient() as http:
-                samples = await scrape(http, f"http://127.0.0.1:{port}/metrics")
+                samples: list[Sample] = []
+                while not value(samples, "bicameral_reconcile_differences"):
+                    samples = await scrape(http, f"http://127.0.0.1:{port}/metrics")
         finally:
             process.terminate()
             ended = await process.wait()
     assert ended == 0
     assert "relay" in {one.labels.get("pool") for one in samples}
     names = {one.name for one in samples}
-    assert {"bicameral_reconcile_differences", "bicameral_erasure_pending"} <= names
+    assert "bicameral_erasure_pending" in names
