@@ -121,3 +121,10 @@ async def test_run_stops_with_one_line(servers: Servers, database: str) -> None:
         assert ended.line.startswith(f"bicameral: {start}"), ended.err
         assert user not in ended.err
         assert general not in ended.err
+
+
+async def test_a_relay_stops_with_one_line(servers: Servers, database: str) -> None:
+    env = urls(servers, database) | {"DATABASE_URL_USER": servers.user.url(database)}
+    ended = await litestar("relay", env=env)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.line.startswith("bicameral: DATABASE_URL_USER: the login is a superuser")

@@ -132,6 +132,7 @@ async def _counted() -> AsyncGenerator[RequestContext]:
         f"00-{TRACE}-{'0' * 16}-01",
         f"00-{TRACE.upper()}-{PARENT}-01",
         f"00-{TRACE}-{PARENT}-01-more",
+        f"00-{TRACE}-{PARENT}-01more",
         f"00-{TRACE[1:]}-{PARENT}-01",
         f"00-{TRACE}-{PARENT}",
         "x" * 10_000,
