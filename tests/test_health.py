@@ -84,10 +84,10 @@ async def test_a_database_away_is_told_in_two_seconds(
 
 
 async def test_both_away_are_told_in_two_seconds(
-    client: httpx.AsyncClient, servers: Servers
+    client: httpx.AsyncClient, servers: Servers, database: str
 ) -> None:
     """They are looked at together."""
-    async with frozen(servers.user), frozen(servers.general):
+    async with frozen(servers.user, database), frozen(servers.general, database):
         response, seconds = await _timed(client, "/health")
     assert seconds < 2
     assert response.json()["databases"] == {"user": "disconnected", "general": "disconnected"}

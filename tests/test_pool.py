@@ -12,12 +12,12 @@ from app.db import Database, Databases, GeneralSession
 from app.pool import ElasticPool
 from tests.conftest import Servers, settings_for
 from tests.faults.wire import bounded
-from tests.pgbouncer import ONLY_DIRECTLY
+from tests.pgbouncer import only_directly
 
 KEPT, MOST = 1, 3
 General = Database[GeneralSession]
 
-pytestmark = ONLY_DIRECTLY  # PgBouncer's servers are not our connections
+pytestmark = only_directly("PgBouncer's connections to the servers are not the service's")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from app.turns import Turns
 from tests.conftest import Servers
 from tests.factories import a_message, a_session
-from tests.faults.wire import PATIENCE_SECONDS, locked, service
+from tests.faults.wire import PATIENCE_SECONDS, ROW, locked, service
 
 APPENDS = 5
 FEW = {
@@ -25,7 +25,7 @@ async def test_a_locked_conversation_holds_one_connection(servers: Servers, data
         alice, bob = await it.world.member(), await it.world.member()
         hers, his = await a_session(alice), await a_session(bob)
         async with (
-            locked(servers, database, hers["id"]) as row,
+            locked(servers, database, ROW, hers["id"]) as row,
             asyncio.timeout(PATIENCE_SECONDS),
         ):
             appends = [a_message(alice, hers["id"]) for _ in range(APPENDS)]

@@ -15,7 +15,7 @@ from app.problems import to_problem
 from tests.conftest import Servers, run, settings_for
 from tests.faults.proxy import Proxy, proxied
 from tests.faults.wire import bounded, locked
-from tests.pgbouncer import ONLY_DIRECTLY
+from tests.pgbouncer import only_directly
 
 # A single value would not come as a tuple, which a statement's values must.
 WHO = Statement(text("SELECT pg_backend_pid() AS pid, CAST(:a AS text), CAST(:b AS text)"))
@@ -26,7 +26,7 @@ LOCK = "SELECT pg_advisory_lock(1)"
 FAR = {"db_statement_timeout_seconds": 600, "db_lock_timeout_seconds": 600, "db_pool_size": 1}
 General = Database[GeneralSession]
 
-pytestmark = ONLY_DIRECTLY  # PgBouncer's servers are not our connections
+pytestmark = only_directly("PgBouncer's connections to the servers are not the service's")
 
 
 @pytest.fixture

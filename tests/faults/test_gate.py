@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from app.limits import TokenLimits
-from app.overload import REFUSAL_SPACING_SECONDS, TOO_LONG, Gate
+from app.overload import TOO_LONG, Gate
 from app.settings import Settings
 from tests.faults.wire import bounded, serving, wired
 
-CROWD = 20
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -63,18 +62,6 @@ async def client(streams: Streams) -> AsyncIterator[httpx.AsyncClient]:
 async def test_who_queues_in_vain_is_told(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert (answer.status_code, answer.json()["detail"]) == (503, TOO_LONG)
-
-
-@bounded
-async def test_a_crowd_is_refused_one_after_the_other(client: httpx.AsyncClient) -> None:
-    """No sooner than that; how much later is the machine's affair."""
-    waiting = asyncio.ensure_future(client.get("/"))
-    await asyncio.sleep(0)  # it is the one that may queue
-    began = time.monotonic()
-    crowd = await asyncio.gather(*(client.get("/") for _ in range(CROWD)))
-    assert [one.status_code for one in crowd] == [503] * CROWD
-    assert time.monotonic() - began >= CROWD * REFUSAL_SPACING_SECONDS
-    await waiting
 
 
 @bounded
