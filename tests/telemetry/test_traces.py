@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from app.erasure.relay import Relay
 from app.settings import SettingsError
 from app.telemetry import traces
+from app.telemetry.requests import observe_requests
 from app.telemetry.spans import Spans, statement_name
 from tests.conftest import Servers, run
 from tests.factories import World, a_message, a_session
@@ -102,13 +104,28 @@ async def test_no_span_holds_a_value(
     failed = [span for span in spans if span.status.status_code is StatusCode.ERROR]
     assert {span.kind for span in failed} == {SpanKind.SERVER, SpanKind.CLIENT}
     for span in spans:
-        assert not span.events
+        assert (len(span.events), span.status.description) == (0, None)
         shown = dict(span.attributes or {})
         shown.pop("bicameral.request_id", None)
-        text = f"{span.name} {span.status.description} {shown}"
+        text = f"{span.name} {shown}"
         assert not ID.search(text), text
         assert "distinctive" not in text
         assert alice.username not in text
+
+
+async def test_nor_does_one_whose_request_failed_past_all_handlers(
+    exported: InMemorySpanExporter,
+) -> None:
+    async def app(*_: Any) -> None:
+        raise RuntimeError("a distinctive message text")
+
+    scope: Any = {"type": "http", "method": "GET", "headers": []}
+    nothing: Any = None
+    with pytest.raises(RuntimeError):
+        await observe_requests(app)(scope, nothing, nothing)
+    [span] = exported.get_finished_spans()
+    assert (len(span.events), span.status.description) == (0, None)
+    assert span.status.status_code is StatusCode.ERROR
 
 
 @pytest.mark.parametrize(
