@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import httpx
@@ -22,6 +22,12 @@ PAUSE_SECONDS = 0.02  # after a refusal: clients that are refused at once would 
 UNSURE = (409, 503)  # 409: the first request with this key is still running
 PAGE = 20
 numbers = count(1)
+
+
+class Asks(Protocol):
+    """A client of httpx, or whoever asks through several."""
+
+    def request(self, *args: Any, **what: Any) -> Awaitable[httpx.Response]: ...
 
 
 @dataclass
@@ -48,14 +54,11 @@ class Recorder:
             self._acknowledged.clear()
             await self._acknowledged.wait()
 
-    async def append(self, http: httpx.AsyncClient, texts: list[str], key: str | None) -> None:
+    async def append(self, http: Asks, texts: list[str], key: str | None) -> None:
         """With a key again and again, until the answer is known."""
         append = Append(began=self.now(), texts=texts)
         self.history.appends.append(append)
-        items = [{"role": "user", "content": text} for text in texts]
-        path, body = f"{self.path}/messages/batch", {"messages": items}
-        if len(texts) == 1:
-            path, body = f"{self.path}/messages", items[0]
+        path, body = new_messages(self, texts)
         headers = {HEADER: key} if key else {}
         answer = await self._send(http, "POST", path, json=body, headers=headers)
         while answer is None and key:
@@ -65,19 +68,19 @@ class Recorder:
             append.ended = self.now()
             self._acknowledged.set()
 
-    async def rename(self, http: httpx.AsyncClient) -> None:
+    async def rename(self, http: Asks) -> None:
         rename = Rename(began=self.now(), title=f"title {next(numbers)}")
         self.history.renames.append(rename)
         if await self._send(http, "PATCH", self.path, json={"title": rename.title}):
             rename.ended = self.now()
 
-    async def read(self, http: httpx.AsyncClient) -> None:
+    async def read(self, http: Asks) -> None:
         began = self.now()
         if seen := await self._send(http, "GET", self.path):
             read = Read(began=began, newest=seen["message_count"], title=seen["title"])
             self._showed(read)
 
-    async def read_pages(self, http: httpx.AsyncClient) -> None:
+    async def read_pages(self, http: Asks) -> None:
         """The newest two, which must fit together whatever is written meanwhile."""
         read, after = Read(began=self.now()), dict[str, str]()
         for _ in range(2):
@@ -96,9 +99,7 @@ class Recorder:
         read.ended = self.now()
         self.history.reads.append(read)
 
-    async def _send(
-        self, http: httpx.AsyncClient, method: str, path: str, **what: Any
-    ) -> dict[str, Any] | None:
+    async def _send(self, http: Asks, method: str, path: str, **what: Any) -> dict[str, Any] | None:
         """None: nobody knows whether it was done."""
         began = time.perf_counter()
         try:
@@ -139,6 +140,14 @@ class Recorder:
 
     def end(self) -> None:
         self._is_over.set()
+
+
+def new_messages(one: Recorder, texts: list[str]) -> tuple[str, dict[str, Any]]:
+    """Where they go, and the body."""
+    items = [{"role": "user", "content": text} for text in texts]
+    if len(items) == 1:
+        return f"{one.path}/messages", items[0]
+    return f"{one.path}/messages/batch", {"messages": items}
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""A mixed load over real HTTP, what breaks meanwhile, and what must be true in the end."""
