@@ -32,6 +32,7 @@ from tests.faults.proxy import Proxy, proxied
 
 TENANTS = ("north", "south", "east")
 PEOPLE = 10  # at a time
+ENDS_SECONDS = 300.0  # until what was broken last is mended, and everybody is through
 SAMPLES = 300  # about so many over the whole run
 ADMINISTRATOR = "\\platform\\admin"
 SETTINGS = {"REQUEST_TIMEOUT_SECONDS": "10"}  # so that what runs into it does so within a short run
@@ -102,7 +103,7 @@ class Soak:
         """People at work for so long; then each is through with what they were at."""
         over = asyncio.Event()
         calm_seconds = min(max(seconds / 40, 2.0), 8.0)
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(seconds + ENDS_SECONDS), asyncio.TaskGroup() as group:
             for number in range(PEOPLE):
                 group.create_task(self._generations(f"{name}/{number}", over))
             group.create_task(self._slow_readers(name, over))
