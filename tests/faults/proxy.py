@@ -58,11 +58,12 @@ class Link:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # First, and nothing awaited before: the proxy's own end may interrupt what waits here.
+            for stream in (self._client, self._server):
+                stream.writer.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for stream in (self._client, self._server):
-                stream.writer.close()
 
     async def _up(self) -> None:
         while data := await self._client.read():
