@@ -63,7 +63,7 @@ async def test_all_that_was_acknowledged_and_nothing_else(
     report = figures.figures(soak, breakage, seconds)
     report["erasures"] = await figures.erasures(servers, database)
     report["sockets"] = figures.sockets(before, after)
-    report["log"] = dict(figures.events(one.log for one in soak.replicas).most_common())
+    report["log"] = figures.events((one.log for one in soak.replicas), soak.tally)
     async with seen(servers, database) as sight:
         found = findings(soak.book, await sight.state())
     report["reckoning"] = figures.reckoning(soak.book, found)
@@ -74,7 +74,7 @@ async def test_all_that_was_acknowledged_and_nothing_else(
     assert soak.tally.surprises == []
     assert (agree.code, agree.out) == (0, "The databases agree.\n")
     assert {status for _, status in soak.tally.answers if status >= 500} <= {503}
-    assert [line for line in report["log"] if line.startswith("text")] == []
+    assert [line for line in report["log"]["all"] if line.startswith("text")] == []
     assert [leaks(one.log.read_text()) for one in soak.replicas] == [[], []]
     assert set(codes + breakage.exit_codes) <= {0, -signal.SIGTERM}
     check_sockets(soak, before, after)

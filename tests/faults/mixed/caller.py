@@ -93,6 +93,8 @@ class Caller:
         self.tally.answered(route, status, began)
         if status in self.gone:
             raise Gone
+        if status == 503:
+            self.tally.refused(answer.headers.get("x-request-id", ""), began)
         if status in AGAIN and int(answer.headers.get("retry-after", 0)) < 1:
             self.tally.surprised(f"{route}: {status} without Retry-After")
         if status not in (*DONE, *AGAIN) and not is_running(answer):

@@ -166,20 +166,25 @@ def sockets(before: dict[str, Held], after: dict[str, Held]) -> dict[str, Any]:
     }
 
 
-def events(logs: Iterable[Path]) -> Counter[str]:
+def events(logs: Iterable[Path], tally: Tally) -> dict[str, Any]:
     """Of the services' own logs, with what tells them apart. Lines that are no JSON are `text`."""
-    found = Counter[str]()
+    found, in_calm = Counter[str](), defaultdict[str, list[float]](list)
     for log in logs:
         with log.open("rb") as lines:
             for line in lines:
-                found[_event(line)] += 1
-    return found
+                name, request_id = _event(line)
+                found[name] += 1
+                if "request_failed" in name and request_id in tally.refused_in_calm:
+                    in_calm[name].append(tally.refused_in_calm[request_id])
+    return {"all": dict(found.most_common()), "refused_in_calm_seconds_after": in_calm}
 
 
-def _event(line: bytes) -> str:
+def _event(line: bytes) -> tuple[str, str]:
+    """What tells it apart, and which request it is of."""
     try:
         event: dict[str, Any] = msgspec.json.decode(line)
     except msgspec.DecodeError:
-        return f"text {line[:100]!r}"
+        return f"text {line[:100]!r}", ""
     named = (event.get(name) for name in ("level", "event", "status", "error", "sqlstate"))
-    return " ".join(str(one) for one in named if one is not None)
+    text = " ".join(str(one) for one in named if one is not None)
+    return text, event.get("request_id", "")

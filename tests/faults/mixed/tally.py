@@ -24,10 +24,11 @@ class Weather:
 
     fault: str = CALM
     changes: int = 0
+    changed: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     def becomes(self, fault: str) -> None:
-        self.fault, self.changes = fault, self.changes + 1
+        self.fault, self.changes, self.changed = fault, self.changes + 1, self.now().at
 
     def now(self) -> Moment:
         return Moment(time.monotonic() - self.began, self.fault, self.changes)
@@ -49,6 +50,7 @@ class Tally:
     timings: defaultdict[str, list[Timing]] = field(
         default_factory=lambda: defaultdict[str, list[Timing]](list)
     )
+    refused_in_calm: dict[str, float] = field(default_factory=dict[str, float])
     acts: Counter[str] = field(default_factory=Counter[str])
     surprises: list[str] = field(default_factory=list[str])
 
@@ -57,6 +59,12 @@ class Tally:
         if self.weather.was_calm(since) and status < 400:
             seconds = self.weather.now().at - since.at
             self.timings[route].append(Timing(since.at, seconds))
+
+    def refused(self, request_id: str, since: Moment) -> None:
+        """Unavailable though nothing is broken: how long after something was, and which request."""
+        if self.weather.was_calm(since):
+            seconds = self.weather.now().at - self.weather.changed
+            self.refused_in_calm[request_id] = round(seconds, 2)
 
     def missed(self, kind: str, since: Moment) -> None:
         """There was no answer, or none that ended."""
