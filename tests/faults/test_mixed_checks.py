@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -13,12 +14,14 @@ import pytest
 from tests.conftest import Servers
 from tests.faults.mixed.book import Book, Conversation, Fate, Person
 from tests.faults.mixed.boss import Boss, log_in
-from tests.faults.mixed.caller import Caller
-from tests.faults.mixed.checks import CHECKS, findings
+from tests.faults.mixed.caller import Caller, SurpriseError
+from tests.faults.mixed.checks import CHECKS, findings, left_open
+from tests.faults.mixed.figures import MEGABYTE, drift, memory
 from tests.faults.mixed.life import Life
-from tests.faults.mixed.replicas import until
+from tests.faults.mixed.replicas import Held, until
+from tests.faults.mixed.soak import Sample
 from tests.faults.mixed.state import Sight, seen
-from tests.faults.mixed.tally import Tally
+from tests.faults.mixed.tally import Tally, Timing
 from tests.faults.wire import PATIENCE_SECONDS, service
 
 SECOND = "session_id = '$talk' AND position = 2"
@@ -167,6 +170,50 @@ async def test_what_was_acknowledged_and_is_nowhere_is_found_out(scene: Scene) -
     scene.book.people.append(Person("\\north\\never", "00000000-0000-0000-0000-000000000000"))
     found = findings(scene.book, await scene.sight.state())
     assert [one.kind for one in found] == ["user_lost"]
+
+
+ANSWERS = [
+    (b"500 X\r\nRetry-After: 1", 1),
+    (b"503 X", 1),
+    (b"404 X", 1),
+    (b"409 X", 1),
+    (b"503 X\r\nRetry-After: 1", 0),
+    (b"201 X", 0),
+]
+
+
+@pytest.mark.parametrize(("head", "surprises"), ANSWERS)
+async def test_an_answer_that_nothing_explains_is_found_out(head: bytes, surprises: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    tally = Tally()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port: int = server.sockets[0].getsockname()[1]
+        caller = Caller([f"http://127.0.0.1:{port}"], tally, Random(1))  # noqa: S311  not for secrets
+        caller.leaves = 0.0
+        with suppress(SurpriseError):
+            await caller.once("GET", "/")
+        await caller.close()
+    assert len(tally.surprises) == surprises
+
+
+@pytest.mark.parametrize("more", [{"from_clients": 1}, {"to_databases": 99}, {"descriptors": 31}])
+def test_what_is_left_open_is_found_out(more: dict[str, int]) -> None:
+    before = Held(rss_bytes=1, descriptors=30, from_clients=0, to_databases=20)
+    assert left_open({"steady": before}, {"steady": before}) == []
+    after = before._replace(**more)
+    assert len(left_open({"steady": before}, {"steady": after})) == 1
+
+
+def test_growth_and_drift_are_told() -> None:
+    hours = [number / 10 for number in range(100)]
+    samples = [Sample(3600 * at, int((100 + 2 * at) * MEGABYTE), 30, 1) for at in hours]
+    assert memory(samples)["slope_mb_per_hour"] == pytest.approx(2, abs=0.01)
+    timings = [Timing(at, 0.1 if at < 50 else 0.3) for at in range(100)]
+    assert (drift(timings)["first"], drift(timings)["last"]) == (100.0, 300.0)
 
 
 def test_each_check_has_a_tampering_that_it_finds_out() -> None:

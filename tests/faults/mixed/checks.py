@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 from tests.faults.history import Anomaly, Stored, anomalies
 from tests.faults.mixed.book import Book, Conversation, Fate, Person
+from tests.faults.mixed.replicas import Held
 from tests.faults.mixed.state import State
+
+# Of a replica to each database: the sessions' with their overflow, which stays for as long as
+# nobody asks for less, the hot routes', the relay's workers', ear and sweeper, the breaker's.
+MOST_CONNECTIONS = 2 * (5 + 10 + 5 + 4 + 2 + 1)
 
 
 def findings(book: Book, state: State) -> list[Anomaly]:
@@ -133,6 +138,19 @@ def _stays(person: Person, conversation: Conversation) -> bool:
 
 def _id(conversation: Conversation) -> str:
     return conversation.recorder.session_id if conversation.recorder else ""
+
+
+def left_open(before: dict[str, Held], after: dict[str, Held]) -> list[str]:
+    """What replicas hold when everybody has gone, and did not before anything broke."""
+    found: list[str] = []
+    for name, held in after.items():
+        if held.from_clients:
+            found.append(f"{name}: {held.from_clients} connections of clients")
+        if held.to_databases > MOST_CONNECTIONS:
+            found.append(f"{name}: {held.to_databases} connections to databases")
+        if held.others > before[name].others:
+            found.append(f"{name}: {held.others} other descriptors, from {before[name].others}")
+    return found
 
 
 CHECKS = (

@@ -21,7 +21,7 @@ from tests.faults.mixed.tally import CALM, Tally, Timing
 
 MEGABYTE = 1024 * 1024
 WARM = 0.2  # of the samples are before it has settled
-LONGEST = 500  # characters of a finding
+LONGEST = 200  # characters of a finding
 FEWEST = 20  # timings that a percentile is taken of
 LAGS = """
 SELECT extract(epoch FROM completed_at - changed_at)::float8 FROM subject_ledger
