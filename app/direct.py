@@ -68,6 +68,11 @@ class DirectPool:
         self._give_back(connection)
         return rows
 
+    @property
+    def is_silent(self) -> bool:
+        """The database is given up on until it answers: whoever needs it is refused."""
+        return self._breaker.is_open
+
     async def _take(self) -> TenantConnection:
         await (self._queue() if self._free.locked() else self._free.acquire())
         self._in_use += 1

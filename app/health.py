@@ -10,6 +10,7 @@ from typing import Any, Literal
 import asyncpg
 import msgspec
 from litestar import Controller, Request, Response, get
+from litestar.datastructures import State
 from litestar.openapi import ResponseSpec
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
@@ -60,7 +61,7 @@ class HealthController(Controller):
     )
     async def get_health(self, request: Request[Any, Any, Any]) -> Response[Health]:
         """Are both databases there?"""
-        revisions = await _look_at_both(request.app.state.settings)
+        revisions = await _look_at_both(request.app.state)
         health = Health(**_summary(revisions))
         return Response(health, status_code=200 if health.status == "healthy" else 503)
 
@@ -71,7 +72,7 @@ class HealthController(Controller):
     )
     async def get_ready(self, request: Request[Any, Any, Any]) -> Response[Ready]:
         """Are both databases there, and migrated as far as this code expects?"""
-        revisions = await _look_at_both(request.app.state.settings)
+        revisions = await _look_at_both(request.app.state)
         migrations: dict[DatabaseName, AtHead] = {
             name: _compare(name, found) for name, found in revisions.items()
         }
@@ -83,10 +84,17 @@ class HealthController(Controller):
         return Response(ready, status_code=200 if good else 503)
 
 
-async def _look_at_both(settings: Settings) -> dict[DatabaseName, str | None]:
-    """Each database's revision ('' when it has none), or None when it is away."""
-    found = await asyncio.gather(*(_revision(settings, name) for name in DATABASES))
-    return dict(zip(DATABASES, found, strict=True))
+async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:
+    """Each database's revision ('' when it has none), or None when it is away.
+
+    One that fell silent is away for as long as its requests are refused for that, see breaker.py.
+    """
+    found = await asyncio.gather(*(_revision(state.settings, name) for name in DATABASES))
+    looked = dict(zip(DATABASES, found, strict=True))
+    silent = {
+        one.name for one in (state.databases.user, state.databases.general) if one.direct.is_silent
+    }
+    return {name: None if name in silent else revision for name, revision in looked.items()}
 
 
 async def _revision(settings: Settings, name: DatabaseName) -> str | None:

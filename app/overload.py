@@ -17,10 +17,12 @@ import msgspec
 
 from app.again import attempt
 from app.bodies import Body, BodyMemory
+from app.causes import describe
 from app.errors import BadRequest, Problem, TooManyRequests, Unavailable
 from app.limits import TokenLimits
 from app.problems import PROBLEM_JSON, problem_details
 from app.settings import Settings
+from app.telemetry import log
 from app.waits import Wait, Waits
 
 if TYPE_CHECKING:
@@ -154,6 +156,9 @@ class Gate:
             if not self.is_stopping or answer.has_begun:
                 raise
             await answer.refuse(Unavailable(STOPPING))
+        except Exception as error:  # an answer that had begun: all that can be done is to break off
+            log.error("answer_broken_off", **describe(error))
+            raise
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         head = _head(scope["headers"])

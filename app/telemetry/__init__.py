@@ -8,6 +8,7 @@ Events of the log, one line of JSON each:
 |                    | round_trips, round_trips_user,            | refusals are those of 401, 403  |
 |                    | round_trips_general, user_id, tenant_id   |                                 |
 | `request_failed`   | status, error, sqlstate, where            | an answer of 500 or more        |
+| `answer_broken_off`| error, sqlstate, where                    | it had begun, as an export's    |
 | `statement`        | database, query, duration_ms              | with DB_ECHO; never its values  |
 | `database_away`    | database, error                           | at start, and going on anyway   |
 | `database_silent`  | database, waiting                         | 503 at once until it answers    |

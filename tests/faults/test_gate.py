@@ -15,6 +15,7 @@ from app.limits import TokenLimits
 from app.overload import TOO_LONG, Gate
 from app.settings import Settings
 from tests.faults.wire import bounded, serving, wired
+from tests.telemetry.lines import events
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
@@ -62,6 +63,24 @@ async def client(streams: Streams) -> AsyncIterator[httpx.AsyncClient]:
 async def test_who_queues_in_vain_is_told(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert (answer.status_code, answer.json()["detail"]) == (503, TOO_LONG)
+
+
+@bounded
+async def test_an_answer_that_breaks_off_is_logged_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def breaks(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("what was said")
+
+    app: Any = breaks
+    settings = Settings.model_validate({})
+    async with serving(Gate(app, settings), settings) as port, wired(port) as wire:
+        await wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await wire.until_closed()
+    logged = capsys.readouterr().err
+    [line] = events(logged, "answer_broken_off")
+    assert (line["error"], "what was said" in logged) == ("ValueError", False)
 
 
 @bounded

@@ -95,6 +95,19 @@ async def test_a_silent_database_is_refused_until_it_answers(
     assert [logged.count(f'"database_{event}"') for event in ("silent", "answers")] == [1, 1]
 
 
+@bounded
+async def test_health_says_so_for_as_long_as_requests_are_refused(
+    it: Service, servers: Servers, proxy: Proxy
+) -> None:
+    alice = await it.world.member()
+    await volley(alice, "/v1/chat-sessions")  # the pool is full of connections
+    async with silenced("black hole", servers, proxy):
+        assert await statuses(alice, "/v1/chat-sessions") == {503}
+    while (await it.world.nobody.get("/health/ready")).status_code != 200:
+        pass
+    assert (await alice.http.get("/v1/chat-sessions")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/chat-sessions", "/v1/chat-sessions/{}"])
 @bounded
 async def test_what_nobody_held_is_given_up_too(
