@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -19,12 +20,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.erasure.scrape import listen
-from app.pool import ElasticPool
 from app.server import create_app
 from app.settings import SettingsError
 from tests.conftest import Servers, alive, run, settings_for
 from tests.factories import World, a_message, a_session
+from tests.faults.wire import bounded
 from tests.security.scene import client_of
+from tests.test_health import frozen
 from tests.test_run import ROOT, environment, free_port
 
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")
@@ -107,32 +109,16 @@ async def test_statements_and_refusals_are_counted(world: World) -> None:
     assert value(after, refused, **why) - value(before, refused, **why) == 1
 
 
-async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, database: str) -> None:
-    settings = settings_for(servers, database, db_pool_size=1, db_max_overflow=0)
-    service = create_app(settings)
-    engine = service.state.databases.general.engine
-    pool = engine.pool
-    assert isinstance(pool, ElasticPool)
-    async with alive(service), client_of(service, None) as http:
-        assert await _pool(http) == (0, 1, 0)
-        async with engine.connect():
-            waiting = asyncio.create_task(engine.connect().start())
-            async with asyncio.timeout(30):
-                while not pool.waiting:  # noqa: ASYNC110  it has no event for it
-                    await asyncio.sleep(0)
-            assert await _pool(http) == (1, 0, 1)
-        async with asyncio.timeout(30):
-            await (await waiting).close()
-        assert await _pool(http) == (0, 1, 0)
-
-
-async def _pool(http: httpx.AsyncClient) -> tuple[float, float, float]:
-    samples, which = await scrape(http), {"pool": "service", "database": "general"}
-    held = [
-        value(samples, "bicameral_pool_connections", state=state, **which)
-        for state in ("in_use", "idle")
-    ]
-    return held[0], held[1], value(samples, "bicameral_pool_waiting", **which)
+@bounded
+async def test_they_are_there_while_the_user_database_says_nothing(
+    servers: Servers, database: str
+) -> None:
+    far = {"db_statement_timeout_seconds": 600, "db_silence_seconds": 600}
+    async with _service(servers, database, **far, health_timeout_seconds=0.3) as http:
+        async with frozen(servers.user):
+            samples = await scrape(http)
+        assert math.isnan(value(samples, "bicameral_erasure_pending"))
+        assert value(await scrape(http), "bicameral_erasure_pending") == 0
 
 
 async def test_operators_can_turn_them_off(servers: Servers, database: str) -> None:

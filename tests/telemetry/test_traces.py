@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -210,6 +211,19 @@ async def test_they_reach_a_collector(
         "bicameral",
         "GET /health/live",
     )
+
+
+def test_a_collector_that_is_away_does_not_hold_up_the_end() -> None:
+    """OpenTelemetry itself would wait for it."""
+    may_end = threading.Event()
+
+    class Patient(SpanProcessor):
+        def shutdown(self) -> None:
+            may_end.wait()
+
+    Spans([Patient()]).close()
+    assert not may_end.is_set()
+    may_end.set()
 
 
 @asynccontextmanager

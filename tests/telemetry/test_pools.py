@@ -1,0 +1,64 @@
+"""What Prometheus is shown of the pools: what they hold, and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.pool import ElasticPool
+from app.server import create_app
+from app.telemetry.metrics import render
+from app.telemetry.pools import Usage, watching
+from tests.conftest import Servers, alive, settings_for
+from tests.faults.wire import bounded
+from tests.security.scene import client_of
+from tests.telemetry.test_metrics import Sample, scrape, value
+
+
+async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, database: str) -> None:
+    settings = settings_for(servers, database, db_pool_size=1, db_max_overflow=0)
+    service = create_app(settings)
+    engine = service.state.databases.general.engine
+    pool = engine.pool
+    assert isinstance(pool, ElasticPool)
+    async with alive(service), client_of(service, None) as http:
+        assert await _pool(http) == (0, 1, 0)
+        async with engine.connect():
+            waiting = asyncio.create_task(engine.connect().start())
+            async with asyncio.timeout(30):
+                while not pool.waiting:  # noqa: ASYNC110  it has no event for it
+                    await asyncio.sleep(0)
+            assert await _pool(http) == (1, 0, 1)
+        async with asyncio.timeout(30):
+            await (await waiting).close()
+        assert await _pool(http) == (0, 1, 0)
+
+
+async def _pool(http: httpx.AsyncClient) -> tuple[float, float, float]:
+    samples, which = await scrape(http), {"pool": "service", "database": "general"}
+    held = [
+        value(samples, "bicameral_pool_connections", state=state, **which)
+        for state in ("in_use", "idle")
+    ]
+    return held[0], held[1], value(samples, "bicameral_pool_waiting", **which)
+
+
+@bounded
+async def test_the_pools_are_looked_at_though_nobody_asks() -> None:
+    """Of several workers one is asked, and answers for all."""
+    looks, again = 0, asyncio.Event()
+
+    def usage() -> Usage:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            again.set()
+        return Usage(looks, 0, 0)
+
+    async with watching("nobody", {"user": usage}):
+        await again.wait()
+    families = text_string_to_metric_families(render().decode())
+    shown = [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
+    assert value(shown, "bicameral_pool_connections", pool="nobody", state="in_use") == looks
