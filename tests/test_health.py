@@ -131,6 +131,7 @@ async def test_without_the_general_database_accounts_go_on(
         assert (await alice.http.get("/v1/me")).status_code == 200
         assert (await boss.http.get("/v1/users")).status_code == 200
         await world.log_in(alice.username)
+        assert (await alice.http.get("/v1/me/export")).status_code == 503
         away = await alice.http.get(f"/v1/chat-sessions/{session['id']}")
         assert away.status_code == 503
         assert int(away.headers["retry-after"]) >= 1

@@ -182,6 +182,15 @@ async def test_successes_never_count(strict: Settings) -> None:
         assert await guess(world, ALICE, times=FREE + 2) == [401] * (FREE + 1) + [429]
 
 
+async def test_nor_do_confirmations_that_are_right(strict: Settings) -> None:
+    async with world_on(strict) as world:
+        alice = await world.someone(ALICE)
+        for number in range(FREE * 4):
+            old, new = (PASSWORD + "x" * (n % 2) for n in (number, number + 1))
+            body = {"current_password": old, "new_password": new}
+            assert (await alice.http.put("/v1/me/password", json=body)).status_code == 204
+
+
 ATTEMPT = "SELECT FROM login_attempt('x', $1, $2, $3, 100000, interval '1 second')"
 SUCCEEDED = "SELECT login_succeeded($1, $2, $3, 100000)"
 

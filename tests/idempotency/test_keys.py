@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,10 +11,14 @@ from sqlalchemy import event
 
 from app.idempotency import HEADER
 from app.problems import PROBLEM_JSON
+from tests.accounts.doors import world_on
+from tests.conftest import Servers, settings_for
 from tests.factories import World, a_session
 from tests.idempotency.scenes import MESSAGE, ROUTES, Rows, a_request
 
 BAD = [b"", b" ", b"x" * 256, "schlüssel".encode(), b"\xff", b"a\tb", b"a\x00b", b"a\n"]
+
+LEFT = "SELECT expires_at - now() FROM general_idempotency_keys WHERE user_id = $1"
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -176,6 +181,16 @@ async def test_an_error_stores_nothing(world: World, rows: Rows) -> None:
     assert (await alice.http.post(path, json=MESSAGE, headers=nowhere)).status_code == 201
     assert (await taken.send("k")).status_code == 201
     assert await rows.keys(alice) == await rows.keys(root) == 1
+
+
+async def test_a_key_is_kept_for_as_long_as_the_setting_says(
+    servers: Servers, database: str, rows: Rows
+) -> None:
+    async with world_on(settings_for(servers, database, idempotency_kept_seconds=600)) as world:
+        request = await a_request(world, "session")
+        await request.send("k")
+    left = await rows.general.fetchval(LEFT, request.by.id)
+    assert timedelta() < left <= timedelta(seconds=600)
 
 
 async def test_an_expired_key_is_as_if_it_had_never_been(world: World, rows: Rows) -> None:

@@ -16,8 +16,10 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
 }
 PAGE = "https://app.example.org"
+READABLE = "Location, Retry-After, X-Request-Id"
 SECRET = "correct-horse-battery-staple"
 
 
@@ -67,6 +69,8 @@ async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
         is_allowed = app.cors_config is not None and origin == PAGE
         found = {one.headers.get("access-control-allow-origin") for one in answers}
         assert found == {PAGE if is_allowed else None}
+        readable = {one.headers.get("access-control-expose-headers") for one in answers[1:]}
+        assert readable == {READABLE if app.cors_config else None}
         assert all(ALWAYS.items() <= one.headers.items() for one in answers)
 
 

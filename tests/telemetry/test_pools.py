@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,11 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.pool import ElasticPool
 from app.server import create_app
 from app.telemetry.metrics import render
-from app.telemetry.pools import Usage, watching
+from app.telemetry.pools import SAMPLE_SECONDS, Usage, sample, watching
 from tests.conftest import Servers, alive, settings_for
 from tests.faults.wire import bounded
 from tests.security.scene import client_of
 from tests.telemetry.test_metrics import Sample, scrape, value
+
+LATE_SECONDS = 0.2
 
 
 async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, database: str) -> None:
@@ -58,7 +61,13 @@ async def test_the_pools_are_looked_at_though_nobody_asks() -> None:
         return Usage(looks, 0, 0)
 
     async with watching("nobody", {"user": usage}):
+        await asyncio.sleep(0)
+        time.sleep(SAMPLE_SECONDS + LATE_SECONDS)  # noqa: ASYNC251  the loop can do nothing meanwhile
         await again.wait()
     families = text_string_to_metric_families(render().decode())
     shown = [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
     assert value(shown, "bicameral_pool_connections", pool="nobody", state="in_use") == looks
+    assert value(shown, "bicameral_event_loop_lag_seconds") >= LATE_SECONDS / 2
+    before = looks
+    sample()
+    assert looks == before, "they are no more"

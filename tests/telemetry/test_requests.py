@@ -234,6 +234,12 @@ async def test_libraries_lines_are_json_too(
     assert "secret" not in written
 
 
+def test_of_an_object_a_line_says_only_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.log.info("request", what=RuntimeError("a secret"))
+    [line] = events(capsys.readouterr().err, "request")
+    assert line["what"] == "RuntimeError"
+
+
 def test_the_table_of_events_is_complete() -> None:
     app = Path(telemetry.__file__).parents[1]
     sources = "".join(path.read_text() for path in app.rglob("*.py"))
