@@ -100,6 +100,8 @@ def test_settings_show_no_secret() -> None:
     for shown in (repr(secret), str(secret), repr(secret.url("user")), str(secret.url("user"))):
         assert SECRET not in shown
     assert SECRET in secret.url("user").dsn
-    with pytest.raises(ValueError, match="database_url_user") as caught:
-        Settings.model_validate({"database_url_user": f"mysql://root:{SECRET}@db.example/x"})
-    assert SECRET not in str(caught.value)
+    wrong = {"database_url_user": f"mysql://root:{SECRET}@db.example/x", "db_pool_size": SECRET}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=name) as caught:
+            Settings.model_validate({name: value})
+        assert SECRET not in str(caught.value)
