@@ -35,7 +35,6 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "http": partial(BoundedProtocol, **limits),
         "ws": "none",
-        "access_log": False,  # telemetry.requests writes a line for each request
         "server_header": False,
     }
 
@@ -50,6 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        # uvicorn asks the loggers, which a worker's application has set up anew since.
+        self.access_log = False  # telemetry.requests writes a line for each request
         self._receive_seconds = receive_seconds
         self._stalled_seconds = stalled_seconds
         self._max_head_bytes = max_head_bytes

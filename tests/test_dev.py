@@ -47,7 +47,8 @@ def running(data_dir: Path, *more: str) -> Generator[Dev]:
             address = next(line for line in lines if line.startswith("Service:")).split()[1]
             yield Dev(process, address, next(line for line in lines if line.startswith("curl ")))
         finally:
-            process.kill()
+            process.send_signal(SIGTERM)  # killed, it would leave its servers behind
+            process.wait(STOP_SECONDS)
 
 
 @pytest.mark.parametrize("signal", [SIGINT, SIGTERM])

@@ -71,6 +71,17 @@ def test_two_workers_serve_and_stop(settings: Settings) -> None:
         assert not alive
 
 
+def test_workers_log_routes_and_no_paths(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """uvicorn's own log of accesses would hold them; each worker sets logging up anew."""
+    with running(settings, 2) as (_, address):
+        assert httpx.get(f"{address}/v1/users/somebody").status_code == 404
+    logged = capfd.readouterr().err
+    assert '"status":404' in logged
+    assert "somebody" not in logged
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason=f"{LOUD}: only Linux deals out connections")
 def test_connections_are_dealt_out_to_both_workers(settings: Settings) -> None:
     """Also to one that is busy just then: on a socket they share, the other would take them all.

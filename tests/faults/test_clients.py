@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Servers
 from tests.factories import Someone, World, a_message, a_session
-from tests.faults.wire import PATIENCE_SECONDS, ROW, Wire, bounded, locked, service, wired
+from tests.faults.wire import MESSAGES, PATIENCE_SECONDS, ROW, Wire, bounded, locked, service, wired
 from tests.security.test_cancellation import faults
 from tests.telemetry.lines import events
 
@@ -20,7 +20,6 @@ PATIENT = {
     "db_statement_timeout_seconds": 600,
     "request_timeout_seconds": 600,
 }
-MESSAGES = "LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"
 LARGE = """
 WITH one AS (SELECT tenant_id, id FROM chat_sessions),
 counted AS (UPDATE chat_sessions SET message_count = 100)

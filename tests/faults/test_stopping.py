@@ -18,7 +18,7 @@ from app.overload import STOPPING
 from app.settings import Settings
 from tests.conftest import Servers
 from tests.factories import Someone, World, a_session
-from tests.faults.wire import ROW, locked
+from tests.faults.wire import MESSAGES, ROW, locked
 from tests.test_run import STOP_SECONDS, running
 
 UNDER_WAY = 4  # no more than one worker has connections for
@@ -58,16 +58,16 @@ async def test_nobody_is_cut_off(
     world: World, settings: Settings, servers: Servers, database: str, clients: AsyncExitStack
 ) -> None:
     alice = await world.member()
-    session = await a_session(alice)
+    sessions = [await a_session(alice) for _ in range(UNDER_WAY)]
     # Longer than it takes here to see that it is unready: the lock is let go after that.
     patient = {"REQUEST_DRAIN_SECONDS": "2", "DB_LOCK_TIMEOUT_SECONDS": "600"}
     with running(settings, 2, **patient) as (process, address):
         async with asyncio.timeout(STOP_SECONDS):
             others = [await connected(clients, alice, address) for _ in range(3)]
             busy = [await connected(clients, alice, address) for _ in range(UNDER_WAY)]
-            async with locked(servers, database, ROW, session["id"]) as row:
-                under_way = [append(client, session) for client in busy]
-                await row.has_waiting(UNDER_WAY)
+            async with locked(servers, database, MESSAGES) as table:
+                under_way = [append(*one) for one in zip(busy, sessions, strict=True)]
+                await table.has_waiting(UNDER_WAY)
                 asking = [asyncio.create_task(told_to_leave(client)) for client in others]
                 process.send_signal(signal.SIGTERM)
                 statuses = await asyncio.gather(*asking)

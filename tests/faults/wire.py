@@ -23,7 +23,8 @@ from tests.factories import World
 
 P = ParamSpec("P")
 PATIENCE_SECONDS = 20
-ROW = "SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE"  # whoever appends waits
+ROW = "SELECT FROM chat_sessions WHERE id = $1 FOR UPDATE"  # whoever appends to it waits in line
+MESSAGES = "LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"  # each waits in the database
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'bicameral' AND wait_event_type = 'Lock'
