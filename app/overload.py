@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,13 +35,14 @@ UNGATED = ("/health", "/metrics")
 LOGIN = "/v1/auth/login"
 # A refusal is answered at once, and who does not heed its Retry-After would come back at once. So
 # many a second are listened to again, for the time of the others belongs to those who got in.
-RETURNS_PER_SECOND = 2500
+RETURNS_PER_SECOND = 1000
 LONGEST_PAUSE_SECONDS = 0.25
 PAUSE = "pause_seconds"  # in the scope's state: for protocol.py, which does not read for so long
 TOO_LONG = "The request took too long and was given up; try again."
 STOPPING = "The service stops, and this request took too long for it; try again."
 LONGEST_LENGTH = 18  # digits
 CLOSE = (b"connection", b"close")
+Written = tuple[list[tuple[bytes, bytes]], bytes]  # headers and body
 
 
 class SaturatedError(Unavailable):
@@ -55,10 +57,13 @@ class Lane:
         self._queue = queue
         self._queued = 0
 
-    async def __aenter__(self) -> None:
-        """Raises Unavailable when the queue is full."""
+    def check(self) -> None:
+        """Raises SaturatedError when the queue is full."""
         if self._places.locked() and self._queued >= self._queue:
             raise SaturatedError
+
+    async def __aenter__(self) -> None:
+        self.check()
         self._queued += 1
         try:
             await self._places.acquire()
@@ -96,15 +101,8 @@ class Answer:
         await self._send(message)
 
     async def refuse(self, problem: Problem) -> None:
-        body = msgspec.json.encode(problem_details(problem))
-        headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))}
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": problem.status,
-                "headers": _encoded(headers | problem.headers),
-            }
-        )
+        status, (headers, body) = problem.status, _written(problem)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
@@ -161,6 +159,7 @@ class Gate:
             raise
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        self._lane(scope["path"]).check()  # a body need not be read for that
         head = _head(scope["headers"])
         self._check_rate(head.authorization)
         if head.body_bytes is None:
@@ -233,5 +232,15 @@ def _length(value: bytes) -> int:
     return int(value)
 
 
-def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+def _written(problem: Problem) -> Written:
+    if type(problem) is SaturatedError:
+        return _saturated()
+    body = msgspec.json.encode(problem_details(problem))
+    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))} | problem.headers
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
+
+
+@cache
+def _saturated() -> Written:
+    """Made once, for there may be thousands a second."""
+    return _written(Unavailable(str(SaturatedError())))

@@ -140,16 +140,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # Working: for as long as the client is there.
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """uvicorn's own, but for keeping the task. Asking for it within costs a system call."""
+        self._work = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
-        self._work = work = asyncio.current_task()
         try:
             await self._service(scope, receive, send)
         except asyncio.CancelledError:
             if not self.transport.is_closing():
                 raise
         finally:
-            if self._work is work:  # the next one of a pipeline may have begun
-                self._work = None
             if seconds := scope["state"].get(PAUSE):
                 self.flow.pause_reading()
                 self.loop.call_later(seconds, self._listen_again)

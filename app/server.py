@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from http import HTTPStatus
 from importlib.metadata import version
@@ -17,13 +17,7 @@ from litestar.di import Provide
 from litestar.middleware import AbstractMiddleware
 from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
-from litestar.types import (
-    BeforeMessageSendHookHandler,
-    HTTPResponseStartEvent,
-    Message,
-    Method,
-    Scope,
-)
+from litestar.types import HTTPResponseStartEvent, Method, Scope
 
 from app import headers
 from app.accounts.api import TenantController, UserController
@@ -74,19 +68,17 @@ async def refuse_other_media(request: Request[Any, Any, Any]) -> None:
             raise UnsupportedMediaType
 
 
-def set_headers(settings: Settings) -> BeforeMessageSendHookHandler:
+def set_headers(settings: Settings) -> Callable[[HTTPResponseStartEvent, Scope], None]:
     service = headers.of_service(settings)
 
-    async def hook(message: Message, scope: Scope) -> None:
-        if message["type"] != "http.response.start":
-            return
+    def finish(message: HTTPResponseStartEvent, scope: Scope) -> None:
         own = headers.for_path(scope["path"], service, list(message["headers"]))
         if _lists_methods(message, scope):
             own = [(name, value) for name, value in own if name != b"allow"]
             own.append((b"allow", _methods(scope)))
         message["headers"] = own
 
-    return hook
+    return finish
 
 
 def _lists_methods(message: HTTPResponseStartEvent, scope: Scope) -> bool:
@@ -130,7 +122,6 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
-        before_send=[set_headers(settings)],
         cors_config=_cors(settings),
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
@@ -138,7 +129,8 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     )
     complete(app.openapi_schema)
     app.state.gate = _put_gate(app, settings)
-    app.asgi_handler = observe_requests(app.asgi_handler)
+    # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
+    app.asgi_handler = observe_requests(app.asgi_handler, set_headers(settings))
     return app
 
 

@@ -19,7 +19,11 @@ from app.telemetry.logs import write
 from app.telemetry.metrics import observe_request
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Callable
+
+    from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+
+    Finish = Callable[[HTTPResponseStartEvent, Scope], None]
 
 # As nginx has it: nobody is there any more to read an answer.
 CLIENT_CLOSED_REQUEST = 499
@@ -56,8 +60,11 @@ def requests_in_flight() -> int:
     return _under_way
 
 
-def observe_requests(app: ASGIApp) -> ASGIApp:
-    """Around the whole application: what is refused before it reaches a route is seen too."""
+def observe_requests(app: ASGIApp, finish: Finish) -> ASGIApp:
+    """Around the whole application: what is refused before it reaches a route is seen too.
+
+    `finish` has the last word on each answer's headers but our own.
+    """
 
     async def observed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,10 +73,10 @@ def observe_requests(app: ASGIApp) -> ASGIApp:
         request = RequestContext(uuid_utils.uuid7().hex)
         read_traceparent(request, scope["headers"])
         if traces.spans is None:
-            await _answer(app, request, scope, receive, send)
+            await _answer(app, request, scope, receive, send, finish)
             return
         with traces.spans.of_request(request, scope):
-            await _answer(app, request, scope, receive, send)
+            await _answer(app, request, scope, receive, send, finish)
 
     return observed
 
@@ -88,7 +95,12 @@ def read_traceparent(request: RequestContext, headers: Iterable[tuple[bytes, byt
 
 
 async def _answer(
-    app: ASGIApp, request: RequestContext, scope: Scope, receive: Receive, send: Send
+    app: ASGIApp,
+    request: RequestContext,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    finish: Finish,
 ) -> None:
     global _under_way
     started = time.perf_counter()
@@ -98,6 +110,7 @@ async def _answer(
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             request.status = message["status"]
+            finish(message, scope)
             message["headers"] = [*message["headers"], *_identity(request)]
         await send(message)
 
@@ -146,5 +159,6 @@ def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
             round_trips_general=request.round_trips_general,
             user_id=None if who is None else who.user_id,
             tenant_id=None if who is None else who.tenant_id,
-        )
+        ),
+        at_once=_under_way == 1,
     )

@@ -10,3 +10,7 @@ def events(written: str, name: str) -> list[dict[str, Any]]:
     """In order. Whatever is not JSON fails."""
     lines = [json.loads(line) for line in written.splitlines()]
     return [line for line in lines if line["event"] == name]
+
+
+def as_it_is(message: object, scope: object) -> None:
+    """Of an answer's headers, where nothing finishes them."""

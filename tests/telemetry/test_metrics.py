@@ -115,7 +115,7 @@ async def test_they_are_there_while_the_user_database_says_nothing(
 ) -> None:
     far = {"db_statement_timeout_seconds": 600, "db_silence_seconds": 600}
     async with _service(servers, database, **far, health_timeout_seconds=0.3) as http:
-        async with frozen(servers.user):
+        async with frozen(servers.user, database):
             samples = await scrape(http)
         assert math.isnan(value(samples, "bicameral_erasure_pending"))
         assert value(await scrape(http), "bicameral_erasure_pending") == 0

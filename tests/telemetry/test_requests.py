@@ -26,7 +26,7 @@ from app.telemetry.requests import observe_requests, requests_in_flight
 from tests.conftest import Servers, settings_for
 from tests.factories import World, a_message, a_session
 from tests.pgbouncer import PREPARING, ROUND_TRIPS
-from tests.telemetry.lines import events
+from tests.telemetry.lines import as_it_is, events
 
 FIELDS = [
     *("timestamp", "level", "event", "request_id", "trace_id", "method", "route", "status"),
@@ -202,7 +202,7 @@ async def test_a_request_without_an_answer_is_seen(
     scope: Any = {"type": "http", "method": "GET", "headers": []}
     nothing: Any = None
     with pytest.raises((asyncio.CancelledError, RuntimeError)):
-        await observe_requests(app)(scope, nothing, nothing)
+        await observe_requests(app, as_it_is)(scope, nothing, nothing)
     [line] = events(capfd.readouterr().err, "request")
     assert (line["status"], requests_in_flight()) == (status, under_way)
     assert current_request.get() is None

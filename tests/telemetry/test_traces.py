@@ -25,7 +25,7 @@ from app.telemetry.requests import observe_requests
 from app.telemetry.spans import Spans, statement_name
 from tests.conftest import Servers, run
 from tests.factories import World, a_message, a_session
-from tests.telemetry.lines import events
+from tests.telemetry.lines import as_it_is, events
 from tests.telemetry.test_metrics import ID
 from tests.telemetry.test_requests import PARENT, TRACE, TRACEPARENT
 
@@ -123,7 +123,7 @@ async def test_nor_does_one_whose_request_failed_past_all_handlers(
     scope: Any = {"type": "http", "method": "GET", "headers": []}
     nothing: Any = None
     with pytest.raises(RuntimeError):
-        await observe_requests(app)(scope, nothing, nothing)
+        await observe_requests(app, as_it_is)(scope, nothing, nothing)
     [span] = exported.get_finished_spans()
     assert (len(span.events), span.status.description) == (0, None)
     assert span.status.status_code is StatusCode.ERROR
