@@ -24,8 +24,8 @@ def create_app() -> Litestar:
 
         return Litestar(plugins=[Commands()])
 
+    from app.config.settings import SettingsError, load_settings, stop
     from app.server import create_app as create
-    from app.settings import SettingsError, load_settings, stop
 
     try:
         settings = load_settings()

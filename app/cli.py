@@ -12,29 +12,29 @@ import click
 from litestar.plugins import CLIPlugin
 
 if TYPE_CHECKING:
-    from app.settings import Settings
+    from app.config.settings import Settings
 
-# Name, where it is, what it does: as its own --help says (tests/test_cli.py holds them together).
+# Name, place and text of each, as its own --help says; tests/commands/test_cli.py compares them.
 COMMANDS = (
-    ("database", "app.migrate:database_group", "Migrate the two databases."),
+    ("database", "app.commands.migrate:database_group", "Migrate the two databases."),
     (
         "dev",
-        "app.dev:dev",
+        "app.commands.dev:dev",
         "Run everything here: two PostgreSQL servers, their migrations, the service.",
     ),
-    ("receipts", "app.erasure.commands:receipts", "Export and verify the receipts of erasures."),
+    ("receipts", "app.commands.erasure:receipts", "Export and verify the receipts of erasures."),
     (
         "reconcile",
-        "app.erasure.reconcile_command:reconcile",
+        "app.commands.reconcile:reconcile",
         "Compare the two databases. Exits 0 when they agree, 1 when they do not.",
     ),
     (
         "relay",
-        "app.erasure.commands:relay",
+        "app.commands.erasure:relay",
         "Erase what deleted users said, until stopped; `litestar run` does so beside serving.",
     ),
-    ("tenants", "app.accounts.commands:tenants", "Manage tenants."),
-    ("users", "app.accounts.commands:users", "Manage users."),
+    ("tenants", "app.commands.accounts:tenants", "Manage tenants."),
+    ("users", "app.commands.accounts:users", "Manage users."),
 )
 ALIASES = {"database": "db"}
 
@@ -76,9 +76,9 @@ class Commands(CLIPlugin):
             if alias := ALIASES.get(name):
                 cli.add_command(Deferred(alias, place, text, hidden=True))
         if self._settings:
-            from app.run import improve
+            from app.commands.run import replace_run
 
-            improve(cli.commands["run"], self._settings)
+            replace_run(cli.commands["run"], self._settings)
 
 
 def is_listing() -> bool:

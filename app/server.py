@@ -19,26 +19,26 @@ from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
 from litestar.types import HTTPResponseStartEvent, Method, Scope
 
-from app import headers
 from app.accounts.api import TenantController, UserController
-from app.accounts.auth import Authenticator, authenticate
+from app.accounts.login import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
+from app.bridge.erasure.api import ErasureController
+from app.bridge.erasure.relay import running
+from app.bridge.export import ExportController
 from app.chat.api import ChatSessionController
-from app.cors import explain_refusals
-from app.db import Databases
-from app.erasure.api import ErasureController
-from app.erasure.relay import running
-from app.erasure.scrape import on_the_services_port, on_their_own_port
-from app.errors import UnsupportedMediaType
-from app.export import ExportController
-from app.health import HealthController
-from app.logs_plugin import logs_plugin
-from app.openapi import complete, openapi_config
-from app.overload import Gate
-from app.problems import problem_response
-from app.security import Passwords
-from app.settings import Settings
-from app.stopping import drained
+from app.config.settings import Settings
+from app.databases.sessions import Databases
+from app.edge.draining import delayed_stop
+from app.edge.gate import Gate
+from app.http import headers
+from app.http.cors import explain_refusals
+from app.http.errors import UnsupportedMediaType
+from app.http.logs_plugin import logs_plugin
+from app.http.openapi import complete, openapi_config
+from app.http.problems import problem_response
+from app.http.security import Passwords
+from app.operations.health import HealthController
+from app.operations.metrics import on_the_services_port, on_their_own_port
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
@@ -185,7 +185,7 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         await databases.check()
         try:
-            with drained(app.state.gate.stop, settings.request_drain_seconds):
+            with delayed_stop(app.state.gate.stop, settings.request_drain_seconds):
                 async with (
                     watching("service", databases.usages),
                     on_their_own_port(settings, databases),

@@ -26,9 +26,9 @@ from sqlalchemy.pool import NullPool
 
 from app.accounts.models import User
 from app.chat.models import Message
-from app.connection import DATABASES, GRACE_SECONDS, DatabaseName
-from app.database_url import DatabaseUrl
-from app.settings import Settings, SettingsError, load_settings
+from app.config.database_url import DatabaseUrl
+from app.config.settings import Settings, SettingsError, load_settings
+from app.databases.connection import DATABASES, GRACE_SECONDS, DatabaseName
 from migrations import lock, privileges
 
 METADATA = {"user": User.metadata, "general": Message.metadata}

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.connection import DatabaseName
-from app.database_url import DatabaseUrl
-from app.settings import Settings
+from app.config.database_url import DatabaseUrl
+from app.config.settings import Settings
+from app.databases.connection import DatabaseName
 
 Login = Literal["service", "relay"]
 

@@ -5,52 +5,22 @@ Nothing is patched: the application under test is `create_app` on the clones' UR
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager
-from itertools import count
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-import asyncpg
 import httpx
 import pytest
 from litestar import Litestar
 
-from app.dev import create_database
-from app.embedded import Server
-from app.embedded import servers as embedded_servers
-from app.migrate import upgrade
+from app.commands.dev import create_database
+from app.commands.embedded.cluster import servers as embedded_servers
+from app.commands.migrate import upgrade
+from app.config.settings import Settings
 from app.server import create_app
-from app.settings import Settings
-from tests import pgbouncer
-from tests.factories import World
-from tests.security import leaks
-
-TEMPLATE = "template_bicameral"
-LOUD = "UNTESTED"
-numbers = count(1)
-
-
-class Servers(NamedTuple):
-    user: Server
-    general: Server
-
-
-def settings_for(servers: Servers, database: str, **more: object) -> Settings:
-    """As an operator would set them: the service's login, and the owner's for migrations."""
-    return Settings.model_validate(
-        {
-            "database_url_user": pgbouncer.url(servers.user, database),
-            "database_url_user_owner": servers.user.url(database, "bicameral_owner"),
-            "database_url_general": pgbouncer.url(servers.general, database),
-            "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
-            "relay": False,  # tests of the relay say when it acts
-            **pgbouncer.SETTINGS,
-            **more,
-        }
-    )
+from tests.support import leaks, pgbouncer
+from tests.support.factories import World
+from tests.support.servers import LOUD, TEMPLATE, Servers, alive, numbers, on_both, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -111,37 +81,6 @@ async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 async def world(app: Litestar, client: httpx.AsyncClient) -> World:
     """Makes tenants and users, and clients that are logged in as them."""
     return World(app, client)
-
-
-@asynccontextmanager
-async def alive(service: Litestar) -> AsyncGenerator[None]:
-    """Its lifespan, in a task of its own: a fixture's two halves run in two different ones."""
-    started, ended = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        async with service.lifespan():
-            started.set()
-            await ended.wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(live())
-        await started.wait()
-        try:
-            yield
-        finally:
-            ended.set()
-
-
-async def on_both(servers: Servers, statement: str) -> None:
-    await asyncio.gather(*(run(server, statement) for server in servers))
-
-
-async def run(server: Server, statement: str, database: str = "postgres") -> None:
-    connection = await asyncpg.connect(server.url(database))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @pytest.hookimpl(wrapper=True)

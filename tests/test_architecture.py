@@ -12,9 +12,9 @@ from statistics import median
 import asyncpg
 import pytest
 
-from app.db import GeneralBase, UserBase
-from app.settings import Settings
-from tests.conftest import Servers
+from app.config.settings import Settings
+from app.databases.sessions import GeneralBase, UserBase
+from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -45,7 +45,7 @@ def test_one_file_commits() -> None:
     commits = {
         name(path): calls(path, "commit") for path in sources("app") if calls(path, "commit")
     }
-    assert commits == {"app/db.py": ["session.commit"]}
+    assert commits == {"app/databases/sessions.py": ["session.commit"]}
 
 
 def calls(path: Path, method: str) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from compose_spec import PyCompose
 
-from app.dev import create_database
-from app.settings import Settings, load_settings
-from tests.conftest import Servers, run
+from app.commands.dev import create_database
+from app.config.settings import Settings, load_settings
+from tests.support.servers import Servers, run
 
 ROOT = Path(__file__).parents[1]
 ENTRY = re.compile(r"(?m)^(\w+)=(.*)$")

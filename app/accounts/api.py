@@ -10,16 +10,16 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, UnsetType, convert
 
-from app.accounts import shapes
+from app.accounts import schemas
 from app.accounts.models import SubjectLedger
 from app.accounts.passwords import check_password
-from app.accounts.service import UserService, users
 from app.accounts.tenants import TenantService, tenants
-from app.db import UserSession
-from app.idempotency import Key, Once
-from app.openapi import problems
-from app.paging import After, Limit, cursor_of, cut, uuid_after
-from app.security import Passwords, Principal, Role, administrators, platform
+from app.accounts.users import UserService, users
+from app.databases.sessions import UserSession
+from app.http.idempotency import Key, Once
+from app.http.openapi import problems
+from app.http.paging import After, Limit, cursor_of, cut, uuid_after
+from app.http.security import Passwords, Principal, Role, administrators, platform
 
 T = TypeVar("T")
 Call = Request[Principal, Any, Any]
@@ -35,41 +35,41 @@ class TenantController(Controller):
     async def create_tenant(
         self,
         request: Call,
-        data: JSONBody[shapes.NewTenant],
+        data: JSONBody[schemas.NewTenant],
         tenants: NamedDependency[TenantService],
         user_session: NamedDependency[UserSession],
         idempotency_key: Key = None,
-    ) -> Response[shapes.Tenant]:
+    ) -> Response[schemas.Tenant]:
         """Create a tenant."""
         once = Once(request, user_session, idempotency_key)
         if stored := await once.stored():
             return stored
-        return await once.keep(to(shapes.Tenant, await tenants.add(data.name)))
+        return await once.keep(to(schemas.Tenant, await tenants.add(data.name)))
 
     @get("/", responses=problems(403))
     async def list_tenants(
         self, tenants: NamedDependency[TenantService], limit: Limit = 50, after: After = None
-    ) -> shapes.TenantPage:
+    ) -> schemas.TenantPage:
         """List tenants, oldest first."""
         page, more = cut(await tenants.page(limit=limit, after=uuid_after(after)), limit)
-        items = to(list[shapes.Tenant], page)
-        return shapes.TenantPage(items, cursor_of(items[-1].id) if more else None)
+        items = to(list[schemas.Tenant], page)
+        return schemas.TenantPage(items, cursor_of(items[-1].id) if more else None)
 
     @get("/{tenant_id:uuid}", responses=problems(403, 404))
     async def get_tenant(
         self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
-    ) -> shapes.Tenant:
+    ) -> schemas.Tenant:
         """Read a tenant."""
-        return to(shapes.Tenant, await tenants.enter(tenant_id))
+        return to(schemas.Tenant, await tenants.enter(tenant_id))
 
     @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
     async def delete_tenant(
         self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
-    ) -> Response[shapes.TenantErasure]:
+    ) -> Response[schemas.TenantErasure]:
         """Delete a tenant and all its users; their conversations are erased next."""
         removed = await tenants.remove(tenant_id)
         location = {"Location": f"/v1/erasures?tenant_id={tenant_id}"}
-        return Response(shapes.TenantErasure(tenant_id, "pending", removed), headers=location)
+        return Response(schemas.TenantErasure(tenant_id, "pending", removed), headers=location)
 
 
 class UserController(Controller):
@@ -82,12 +82,12 @@ class UserController(Controller):
     async def create_user(
         self,
         request: Call,
-        data: JSONBody[shapes.NewUser],
+        data: JSONBody[schemas.NewUser],
         users: NamedDependency[UserService],
         passwords: NamedDependency[Passwords],
         user_session: NamedDependency[UserSession],
         idempotency_key: Key = None,
-    ) -> Response[shapes.User]:
+    ) -> Response[schemas.User]:
         """Create a user in your tenant, or, for a platform administrator, in any."""
         home = (
             data.username if "\\" in data.username else f"{request.user.username}\\{data.username}"
@@ -107,7 +107,7 @@ class UserController(Controller):
             password_hash=password_hash,
             roles=data.roles or [Role.MEMBER],
         )
-        return await once.keep(to(shapes.User, user), about=user.id)
+        return await once.keep(to(schemas.User, user), about=user.id)
 
     @get("/", responses=problems(403))
     async def list_users(
@@ -116,28 +116,28 @@ class UserController(Controller):
         users: NamedDependency[UserService],
         limit: Limit = 50,
         after: After = None,
-    ) -> shapes.UserPage:
+    ) -> schemas.UserPage:
         """List your tenant's users, or, for a platform administrator, all; oldest first."""
         rows = await users.page(request.user, limit=limit, after=uuid_after(after))
         page, more = cut(rows, limit)
-        items = to(list[shapes.User], page)
-        return shapes.UserPage(items, cursor_of(items[-1].id) if more else None)
+        items = to(list[schemas.User], page)
+        return schemas.UserPage(items, cursor_of(items[-1].id) if more else None)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))
     async def get_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
-    ) -> shapes.User:
+    ) -> schemas.User:
         """Read a user."""
-        return to(shapes.User, await users.one(request.user, user_id))
+        return to(schemas.User, await users.one(request.user, user_id))
 
     @patch("/{user_id:uuid}", responses=problems(403, 404, 409))
     async def change_user(
         self,
         request: Call,
         user_id: FromPath[UUID],
-        data: JSONBody[shapes.UserChange],
+        data: JSONBody[schemas.UserChange],
         users: NamedDependency[UserService],
-    ) -> shapes.User:
+    ) -> schemas.User:
         """Change a user's e-mail address, roles or activity; a user made inactive is logged out."""
         changed = await users.change(
             request.user,
@@ -146,12 +146,12 @@ class UserController(Controller):
             roles=given(data.roles),
             is_active=given(data.is_active),
         )
-        return to(shapes.User, changed)
+        return to(schemas.User, changed)
 
     @delete("/{user_id:uuid}", status_code=202, responses=problems(403, 404, 409))
     async def delete_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
-    ) -> Response[shapes.Erasure]:
+    ) -> Response[schemas.Erasure]:
         """Delete a user. Their tokens end now; their conversations are erased next."""
         return accepted(await users.remove(request.user, user_id))
 
@@ -161,18 +161,18 @@ class UserController(Controller):
         request: Call,
         user_id: FromPath[UUID],
         users: NamedDependency[UserService],
-        data: JSONBody[shapes.Block | None] = None,
-    ) -> shapes.User:
+        data: JSONBody[schemas.Block | None] = None,
+    ) -> schemas.User:
         """Block a user: from this answer on, every token of theirs is refused."""
         reason = data.reason if data else None
-        return to(shapes.User, await users.block(request.user, user_id, reason))
+        return to(schemas.User, await users.block(request.user, user_id, reason))
 
     @post("/{user_id:uuid}/unblock", status_code=200, responses=problems(403, 404))
     async def unblock_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
-    ) -> shapes.User:
+    ) -> schemas.User:
         """Unblock a user, who may then log in again."""
-        return to(shapes.User, await users.unblock(request.user, user_id))
+        return to(schemas.User, await users.unblock(request.user, user_id))
 
 
 def to(shape: type[T], row: object) -> T:
@@ -188,8 +188,8 @@ def own_names(username: str, email: str) -> list[str]:
     return [*username.strip("\\").split("\\"), *email.split("@")]
 
 
-def erasure(entry: SubjectLedger) -> shapes.Erasure:
-    return shapes.Erasure(
+def erasure(entry: SubjectLedger) -> schemas.Erasure:
+    return schemas.Erasure(
         user_id=entry.user_id,
         tenant_id=entry.tenant_id,
         state="complete" if entry.delivered_rev >= entry.rev else "pending",
@@ -201,6 +201,6 @@ def erasure(entry: SubjectLedger) -> shapes.Erasure:
     )
 
 
-def accepted(entry: SubjectLedger) -> Response[shapes.Erasure]:
+def accepted(entry: SubjectLedger) -> Response[schemas.Erasure]:
     location = {"Location": f"/v1/erasures/{entry.user_id}"}
     return Response(erasure(entry), status_code=202, headers=location)

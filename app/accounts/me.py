@@ -8,32 +8,32 @@ from litestar import Controller, Request, Response, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 
-from app.accounts import shapes
+from app.accounts import schemas
 from app.accounts.api import Call, accepted, own_names, to
-from app.accounts.auth import Authenticator, log_out
+from app.accounts.login import Authenticator, log_out
 from app.accounts.passwords import check_password
-from app.accounts.service import UserService, users
-from app.db import UserSession
-from app.openapi import problems
-from app.security import ANYONE, Passwords, anyone
+from app.accounts.users import UserService, users
+from app.databases.sessions import UserSession
+from app.http.openapi import problems
+from app.http.security import PUBLIC, Passwords, signed_in
 
 
 class AuthController(Controller):
     path = "/auth"
     tags = ["auth"]
 
-    @post("/login", status_code=200, security=ANYONE, responses=problems(401, 429, 503))
+    @post("/login", status_code=200, security=PUBLIC, responses=problems(401, 429, 503))
     async def log_in(
         self,
         request: Request[None, None, Any],
-        data: JSONBody[shapes.Login],
+        data: JSONBody[schemas.Login],
         auth: NamedDependency[Authenticator],
-    ) -> shapes.Token:
+    ) -> schemas.Token:
         """Trade a username, in full, and a password for an access token."""
         grant = await auth.log_in(data.username, data.password, _address(request))
-        return shapes.Token(grant.token, "bearer", grant.expires_at)
+        return schemas.Token(grant.token, "bearer", grant.expires_at)
 
-    @post("/logout", status_code=204, guards=[anyone])
+    @post("/logout", status_code=204, guards=[signed_in])
     async def log_out(self, request: Call, user_session: NamedDependency[UserSession]) -> None:
         """End the token this request was made with."""
         await log_out(user_session, request.user.token_digest)
@@ -42,19 +42,19 @@ class AuthController(Controller):
 class MeController(Controller):
     path = "/me"
     tags = ["me"]
-    guards = [anyone]
+    guards = [signed_in]
     dependencies = {"users": Provide(users, sync_to_thread=False)}
 
     @get("/")
-    async def get_me(self, request: Call, users: NamedDependency[UserService]) -> shapes.User:
+    async def get_me(self, request: Call, users: NamedDependency[UserService]) -> schemas.User:
         """Read your own account."""
-        return to(shapes.User, await users.own(request.user))
+        return to(schemas.User, await users.own(request.user))
 
     @put("/password", status_code=204, responses=problems(403, 409, 429))
     async def change_password(
         self,
         request: Call,
-        data: JSONBody[shapes.PasswordChange],
+        data: JSONBody[schemas.PasswordChange],
         users: NamedDependency[UserService],
         passwords: NamedDependency[Passwords],
         auth: NamedDependency[Authenticator],
@@ -73,10 +73,10 @@ class MeController(Controller):
     async def erase_me(
         self,
         request: Call,
-        data: JSONBody[shapes.CurrentPassword],
+        data: JSONBody[schemas.CurrentPassword],
         users: NamedDependency[UserService],
         auth: NamedDependency[Authenticator],
-    ) -> Response[shapes.Erasure]:
+    ) -> Response[schemas.Erasure]:
         """Delete yourself. Your tokens end now; your conversations are erased next."""
         await auth.confirm(request.user, data.current_password, _address(request))
         return accepted(await users.remove(request.user, request.user.user_id))

@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import UserBase
-from app.idempotency import StoredAnswer
+from app.databases.sessions import UserBase
+from app.http.idempotency import StoredAnswer
 
 
 class Timestamps:

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from app.accounts.models import Tenant, User
 from app.accounts.passwords import check_password
-from app.accounts.service import UserService
 from app.accounts.tenants import TenantService
-from app.db import Databases, UserSession
-from app.errors import NotFound
-from app.security import PLATFORM_TENANT, Passwords, Principal, Role
+from app.accounts.users import UserService
+from app.databases.sessions import Databases, UserSession
+from app.http.errors import NotFound
+from app.http.security import PLATFORM_TENANT, Passwords, Principal, Role
 
 NOBODY = UUID(int=0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import string
 from functools import cache
 
-from app.errors import Invalid
-from app.security import normalized
+from app.http.errors import Invalid
+from app.http.security import normalized
 
 MIN_CODE_POINTS = 15
 MAX_CODE_POINTS = 128

@@ -12,9 +12,9 @@ from sqlalchemy import delete, func, select, text
 from uuid_utils.compat import uuid7
 
 from app.accounts.models import Tenant, User
-from app.db import UserSession, act_in_tenant
-from app.errors import Conflict, NotFound
-from app.security import PLATFORM_TENANT
+from app.databases.sessions import UserSession, act_in_tenant
+from app.http.errors import Conflict, NotFound
+from app.http.security import PLATFORM_TENANT
 
 TENANT_NAMED = text("SELECT tenant_named(:name)")
 TENANTS_PAGE = text("SELECT * FROM platform_tenants(:after, :limit)")

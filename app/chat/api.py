@@ -12,12 +12,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct, convert
 
-from app.chat.hot import Conversations, MessageRole, new_messages
-from app.chat.service import ChatSessionService, sessions
-from app.db import Database, GeneralSession
-from app.idempotency import Key, Once
-from app.openapi import problems
-from app.paging import (
+from app.chat.conversations import ChatSessionService, sessions
+from app.chat.messages import Conversations, MessageRole, new_messages
+from app.databases.sessions import Database, GeneralSession
+from app.http.idempotency import Key, Once
+from app.http.openapi import problems
+from app.http.paging import (
     After,
     AfterPosition,
     Limit,
@@ -27,7 +27,7 @@ from app.paging import (
     position_after,
     uuid_after,
 )
-from app.security import Principal, anyone
+from app.http.security import Principal, signed_in
 
 T = TypeVar("T")
 BATCH = 1000
@@ -92,7 +92,7 @@ class Messages(Struct, frozen=True):
 class ChatSessionController(Controller):
     path = "/chat-sessions"
     tags = ["chat"]
-    guards = [anyone]
+    guards = [signed_in]
     dependencies = {
         "chat_sessions": Provide(sessions, sync_to_thread=False),
     }

@@ -17,8 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import GeneralBase
-from app.idempotency import StoredAnswer
+from app.databases.sessions import GeneralBase
+from app.http.idempotency import StoredAnswer
 
 DEFAULT_TITLE = "New Conversation"
 

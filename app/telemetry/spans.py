@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode, format_span_id, format_trace_id
 
-from app.settings import SettingsError
+from app.config.settings import SettingsError
 from app.telemetry.context import RequestContext
 
 T = TypeVar("T")

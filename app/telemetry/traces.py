@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.settings import SettingsError
+from app.config.settings import SettingsError
 
 if TYPE_CHECKING:
     from app.telemetry.spans import Spans

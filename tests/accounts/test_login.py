@@ -13,11 +13,11 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from tests import pgbouncer
-from tests.accounts.doors import Wire, superuser, threads_of, try_login, world_on
-from tests.conftest import Servers, settings_for
-from tests.factories import PASSWORD, Someone, World
-from tests.pgbouncer import ROUND_TRIPS
+from tests.support import pgbouncer
+from tests.support.doors import Wire, superuser, threads_of, try_login, world_on
+from tests.support.factories import PASSWORD, Someone, World
+from tests.support.pgbouncer import ROUND_TRIPS
+from tests.support.servers import Servers, settings_for
 
 ALICE = "\\acme\\alice"
 NEW = "another quiet corner of it"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.accounts.passwords import broken_rule
-from tests.factories import PASSWORD, World
+from tests.support.factories import PASSWORD, World
 
 SHORT, LONG = "Too short: at least 15 characters.", "Too long: at most 128 characters."
 COMMON, NAMES = "Too common", "Too close to your own names"

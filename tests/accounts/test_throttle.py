@@ -8,10 +8,10 @@ from itertools import permutations
 import httpx
 import pytest
 
-from app.settings import Settings
-from tests.accounts.doors import ELSEWHERE, HERE, guess, superuser, threads_of, try_login, world_on
-from tests.conftest import Servers, settings_for
-from tests.factories import PASSWORD
+from app.config.settings import Settings
+from tests.support.doors import ELSEWHERE, HERE, guess, superuser, threads_of, try_login, world_on
+from tests.support.factories import PASSWORD
+from tests.support.servers import Servers, settings_for
 
 FREE = 3
 ALICE = "\\acme\\alice"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.factories import PASSWORD, Someone, World
+from tests.support.factories import PASSWORD, Someone, World
 
 
 async def test_a_tenant_is_created_read_listed_and_deleted(world: World) -> None:

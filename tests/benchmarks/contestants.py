@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from app.embedded_host import free_port, within
-from app.settings import OURS
+from app.commands.embedded.host import free_port, within
+from app.config.settings import OURS
 from tests.benchmarks.world import BenchmarkError, Pair, Servers
 
 ROOT = Path(__file__).parents[2]

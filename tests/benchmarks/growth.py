@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from app.paging import cursor_of
+from app.http.paging import cursor_of
 from tests.benchmarks.contestants import OUR_OWN, Contestant, Running, litestar_run, running
 from tests.benchmarks.generator import Load, generate
 from tests.benchmarks.goals import Verdict

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import asyncpg
 import click
 
-from app.connection import DATABASES
-from app.dev import create_database
-from app.embedded import Server
-from app.embedded import servers as embedded_servers
-from app.migrate import upgrade
-from app.settings import Settings
+from app.commands.dev import create_database
+from app.commands.embedded.cluster import Server
+from app.commands.embedded.cluster import servers as embedded_servers
+from app.commands.migrate import upgrade
+from app.config.settings import Settings
+from app.databases.connection import DATABASES
 
 Servers = tuple[Server, Server]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.factories import Someone, World, a_message, a_session
+from tests.support.factories import Someone, World, a_message, a_session
 
 
 async def test_a_message_comes_back_as_it_was_written(world: World) -> None:

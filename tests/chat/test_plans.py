@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.accounts.auth import AUTHENTICATE
-from app.chat.hot import PAGE, SESSION, MessageRole, new_messages
-from app.direct import Statement
-from app.embedded import Server
-from app.security import Principal, token_digest
-from tests.conftest import Servers, run
+from app.accounts.login import AUTHENTICATE
+from app.chat.messages import PAGE, SESSION, MessageRole, new_messages
+from app.commands.embedded.cluster import Server
+from app.databases.direct import Statement
+from app.http.security import Principal, token_digest
+from tests.support.servers import Servers, run
 
 OTHERS = 3000  # users, each in a tenant of their own with a session of a few messages
 TURNS = 7  # PostgreSQL considers the generic plan from the sixth

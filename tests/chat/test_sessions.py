@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.factories import World, a_message, a_session
+from tests.support.factories import World, a_message, a_session
 
 
 async def test_a_session_is_opened_read_renamed_and_deleted(world: World) -> None:

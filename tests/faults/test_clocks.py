@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.settings import Settings
-from tests.conftest import LOUD
-from tests.factories import PASSWORD, World, a_message, a_session
-from tests.test_run import running
+from app.config.settings import Settings
+from tests.commands.test_run import running
+from tests.support.factories import PASSWORD, World, a_message, a_session
+from tests.support.servers import LOUD
 
 FOLDERS = (Path(sys.prefix, "lib"), *Path("/usr/lib").glob("*/faketime"))
 FOUND = (folder / "libfaketimeMT.so.1" for folder in FOLDERS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.history import CHECKS, Append, History, Read, Rename, Stored, anomalies
+from tests.support.history import CHECKS, Append, History, Read, Rename, Stored, anomalies
 
 ROWS = [(1, "a"), (2, "b"), (3, "c")]
 UNKNOWN = [(4, "u1"), (5, "u2")]

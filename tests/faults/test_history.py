@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from app.idempotency import HEADER
-from tests import pgbouncer
-from tests.conftest import Servers, run
-from tests.factories import a_session
-from tests.faults.history import NEVER, anomalies
-from tests.faults.proxy import Act, Proxy, proxied
-from tests.faults.recorder import Recorder, recording, stored
-from tests.faults.test_servers import kill, start
-from tests.faults.wire import Service, service
+from app.http.idempotency import HEADER
+from tests.databases.test_servers import kill, start
 from tests.security.test_cancellation import faults
+from tests.support import pgbouncer
+from tests.support.factories import a_session
+from tests.support.history import NEVER, anomalies
+from tests.support.proxy import Act, Proxy, proxied
+from tests.support.recorder import Recorder, recording, stored
+from tests.support.servers import Servers, run
+from tests.support.wire import Service, service
 
 PATIENCE_SECONDS = 60
 LOSSES = (Act.CUT_BEFORE, Act.CUT_REPLY, Act.RESET_REPLY)

@@ -11,18 +11,18 @@ from random import Random
 import asyncpg
 import pytest
 
-from tests.conftest import Servers
-from tests.faults.mixed.book import Book, Conversation, Fate, Person
-from tests.faults.mixed.boss import Boss, log_in
-from tests.faults.mixed.caller import Caller, SurpriseError
-from tests.faults.mixed.checks import CHECKS, findings, left_open
-from tests.faults.mixed.figures import MEGABYTE, drift, memory
-from tests.faults.mixed.life import Life
-from tests.faults.mixed.replicas import Held, until
-from tests.faults.mixed.soak import Sample
-from tests.faults.mixed.state import Sight, seen
-from tests.faults.mixed.tally import Tally, Timing
-from tests.faults.wire import PATIENCE_SECONDS, service
+from tests.support.servers import Servers
+from tests.support.soak.book import Book, Conversation, Fate, Person
+from tests.support.soak.boss import Boss, log_in
+from tests.support.soak.caller import Caller, SurpriseError
+from tests.support.soak.checks import CHECKS, findings, left_open
+from tests.support.soak.figures import MEGABYTE, drift, memory
+from tests.support.soak.life import Life
+from tests.support.soak.replicas import Held, until
+from tests.support.soak.soak import Sample
+from tests.support.soak.state import Sight, seen
+from tests.support.soak.tally import Tally, Timing
+from tests.support.wire import PATIENCE_SECONDS, service
 
 SECOND = "session_id = '$talk' AND position = 2"
 NEW_USER = """

@@ -15,14 +15,14 @@ import asyncpg
 import msgspec
 import pytest
 
-from tests.commands import litestar
-from tests.conftest import Servers
-from tests.faults.mixed import figures
-from tests.faults.mixed.checks import findings, left_open
-from tests.faults.mixed.replicas import until
-from tests.faults.mixed.soak import soaked
-from tests.faults.mixed.state import seen
-from tests.security.leaks import leaks
+from tests.support.commands import litestar
+from tests.support.leaks import leaks
+from tests.support.servers import Servers
+from tests.support.soak import figures
+from tests.support.soak.checks import findings, left_open
+from tests.support.soak.replicas import until
+from tests.support.soak.soak import soaked
+from tests.support.soak.state import seen
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 SEED = os.environ.get("SOAK_SEED", "1")

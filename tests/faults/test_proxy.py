@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.proxy import proxied
+from tests.support.proxy import proxied
 
 CONNECTIONS = 3
 TURNS = 12  # of the event loop, which is more than a connection takes to end

@@ -15,14 +15,14 @@ import asyncpg
 import httpx
 import pytest
 
-from app.dev import create_database
-from app.embedded import Server
-from app.migrate import upgrade
-from tests.conftest import LOUD, Servers, numbers, run, settings_for
-from tests.factories import Someone, a_message, a_session
-from tests.faults.test_overload import refused
-from tests.faults.wire import PATIENCE_SECONDS, service
+from app.commands.dev import create_database
+from app.commands.embedded.cluster import Server
+from app.commands.migrate import upgrade
+from tests.edge.test_overload import refused
 from tests.security.test_cancellation import faults
+from tests.support.factories import Someone, a_message, a_session
+from tests.support.servers import LOUD, Servers, numbers, run, settings_for
+from tests.support.wire import PATIENCE_SECONDS, service
 
 SIZE = "8m"
 ROOM = "64m"

@@ -12,15 +12,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.chat.hot import Conversations, MessageRole
-from app.chat.service import ChatSessionService
-from app.db import Databases
-from app.erasure.receipts import export, verify
-from app.erasure.relay import Relay
-from app.security import Principal
-from app.settings import Settings
-from tests.conftest import Servers, run, settings_for
-from tests.erasure.scenes import Scene, Subject, open_scene
+from app.bridge.erasure.receipts import export, verify
+from app.bridge.erasure.relay import Relay
+from app.chat.conversations import ChatSessionService
+from app.chat.messages import Conversations, MessageRole
+from app.config.settings import Settings
+from app.databases.sessions import Databases
+from app.http.security import Principal
+from tests.support.erasures import Scene, Subject, open_scene
+from tests.support.servers import Servers, run, settings_for
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from alembic.config import Config
 
-from app.connection import DATABASES, DatabaseName
-from app.dev import create_database
-from app.migrate import alembic_config
-from app.settings import Settings
-from tests.conftest import Servers, numbers, run, settings_for
+from app.commands.dev import create_database
+from app.commands.migrate import alembic_config
+from app.config.settings import Settings
+from app.databases.connection import DATABASES, DatabaseName
+from tests.support.servers import Servers, numbers, run, settings_for
 
 Rows = set[tuple[Any, ...]]
 

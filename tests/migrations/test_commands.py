@@ -13,9 +13,9 @@ from litestar.cli._utils import LitestarEnv
 from litestar.cli.main import litestar_group
 
 from app import create_app
-from app.connection import DATABASES, DatabaseName
-from app.migrate import ROOT, head
-from app.settings import Settings
+from app.commands.migrate import ROOT, head
+from app.config.settings import Settings
+from app.databases.connection import DATABASES, DatabaseName
 from tests.migrations.conftest import environment, fetch
 
 Litestar = Callable[..., Result]

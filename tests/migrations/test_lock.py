@@ -18,9 +18,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from app.connection import DATABASES, DatabaseName
-from app.migrate import ROOT, head
-from app.settings import Settings
+from app.commands.migrate import ROOT, head
+from app.config.settings import Settings
+from app.databases.connection import DATABASES, DatabaseName
 from migrations import lock
 from migrations.lock import LOCK_KEY
 from tests.migrations.conftest import Query, configured, environment, fetch

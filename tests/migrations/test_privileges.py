@@ -8,11 +8,11 @@ from alembic.config import Config
 from alembic.util import CommandError
 from pydantic import SecretStr
 
-from app.connection import DatabaseName
-from app.settings import Settings
+from app.config.settings import Settings
+from app.databases.connection import DatabaseName
 from migrations.privileges import PRIVILEGES, Login
-from tests.conftest import Servers
 from tests.migrations.conftest import Query
+from tests.support.servers import Servers
 
 # Whatever anyone but the owner may do with anything of ours; a function's default is EXECUTE for
 # PUBLIC, whom the catalogue calls 0.

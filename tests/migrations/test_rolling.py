@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from alembic import command
 
-from app.connection import DATABASES, DatabaseName
-from app.migrate import ROOT, head
-from app.settings import Settings
-from tests.factories import Someone, World
+from app.commands.migrate import ROOT, head
+from app.config.settings import Settings
+from app.databases.connection import DATABASES, DatabaseName
 from tests.migrations.conftest import configured
+from tests.support.factories import Someone, World
 
 REVISION = """
 from alembic import op

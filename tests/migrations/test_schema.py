@@ -19,10 +19,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.connection import DatabaseName
-from app.db import GeneralBase, UserBase
-from app.migrate import head
-from app.settings import Settings
+from app.commands.migrate import head
+from app.config.settings import Settings
+from app.databases.connection import DatabaseName
+from app.databases.sessions import GeneralBase, UserBase
 from tests.migrations.conftest import Query, execute
 
 METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}

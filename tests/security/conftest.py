@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from app.server import create_app
-from tests.conftest import Servers, alive, numbers, run, settings_for
-from tests.security.scene import Scene
+from tests.support.routes import Scene
+from tests.support.servers import Servers, alive, numbers, run, settings_for
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from sqlalchemy import text
 
-from app.db import Database, Databases, act_in_tenant
-from app.direct import Statement
-from tests.security.scene import Scene, Victim, client_of
+from app.databases.direct import Statement
+from app.databases.sessions import Database, Databases, act_in_tenant
+from tests.support.routes import Scene, Victim, client_of
 
 TENANT = text("SELECT current_setting('app.tenant_id', true)")
 DIRECT = Statement(text("SELECT current_setting('app.tenant_id', true) AS tenant, :n, :m"))
@@ -164,7 +164,7 @@ async def test_a_setting_for_the_connection_would_be_seen(
     """What the tests above look for: a SET without LOCAL, and a transaction left open."""
     database: Any_ = scene.app.state.databases.general
     assert await faults(database) == []
-    async with database.autocommit() as one:
+    async with database.one_statement() as one:
         await one.execute(text(f"SET app.tenant_id = '{uuid4()}'"))
     assert "a tenant is set" in await faults(database)
     await database.dispose()

@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.connection import DATABASES, DatabaseName
-from app.dev import create_database
-from app.migrate import upgrade
+from app.commands.dev import create_database
+from app.commands.migrate import upgrade
+from app.databases.connection import DATABASES, DatabaseName
 from migrations.privileges import PRIVILEGES, Login
-from tests.conftest import Servers, settings_for
+from tests.support.servers import Servers, settings_for
 
 RELAY = "bicameral_relay"
 LOGINS: dict[Login, str] = {"service": "bicameral_app", "relay": RELAY}

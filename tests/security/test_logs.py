@@ -10,12 +10,12 @@ import asyncpg
 import httpx
 import pytest
 
-from app.security import Principal, Role, new_token, token_digest
-from app.settings import Settings
-from tests.conftest import Servers, settings_for
-from tests.factories import PASSWORD, World, a_message, a_session
-from tests.security.leaks import CANARIES, leaks
-from tests.security.scene import HASH
+from app.config.settings import Settings
+from app.http.security import Principal, Role, new_token, token_digest
+from tests.support.factories import PASSWORD, World, a_message, a_session
+from tests.support.leaks import CANARIES, leaks
+from tests.support.routes import HASH
+from tests.support.servers import Servers, settings_for
 
 TEXT = "a distinctive message text"
 

@@ -16,11 +16,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
 from litestar.routes import HTTPRoute
 
-from app.security import is_public
+from app.config.settings import Settings
+from app.http.security import is_public
 from app.server import create_app
-from app.settings import Settings
-from tests.factories import PASSWORD
-from tests.security.scene import CALLERS, INSIDE, REFUSED, Scene, Victim
+from tests.support.factories import PASSWORD
+from tests.support.routes import CALLERS, INSIDE, REFUSED, Scene, Victim
 
 METHODS = ("get", "post", "put", "patch", "delete")
 OPEN_TO_ANYONE = {

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.idempotency import HEADER
-from app.paging import cursor_of
-from app.problems import PROBLEM_JSON
-from app.security import new_token
-from tests.factories import PASSWORD
-from tests.security.scene import Scene, Victim, client_of
+from app.http.idempotency import HEADER
+from app.http.paging import cursor_of
+from app.http.problems import PROBLEM_JSON
+from app.http.security import new_token
+from tests.support.factories import PASSWORD
+from tests.support.routes import Scene, Victim, client_of
 
 # Fixtures are shared by all examples: each only reads, or makes rows of its own.
 CHEAP = settings(

@@ -12,12 +12,12 @@ from litestar import Litestar, Router, get
 from litestar.di import NamedDependency
 from sqlalchemy import text
 
-from app.connection import DATABASES, DatabaseName
-from app.db import Databases, GeneralSession, UserSession
-from app.security import anyone
+from app.databases.connection import DATABASES, DatabaseName
+from app.databases.sessions import Databases, GeneralSession, UserSession
+from app.http.security import signed_in
 from app.server import create_app
-from tests.conftest import Servers, alive, settings_for
-from tests.security.scene import Scene, Victim, client_of
+from tests.support.routes import Scene, Victim, client_of
+from tests.support.servers import Servers, alive, settings_for
 
 COLUMNS: dict[DatabaseName, dict[str, str]] = {
     "user": {
@@ -152,7 +152,7 @@ async def hostile(servers: Servers, shared: str) -> AsyncIterator[Litestar]:
         Router(
             "/hostile",
             route_handlers=[forgetful_of_user, forgetful_of_general],
-            guards=[anyone],
+            guards=[signed_in],
             dependencies=databases.dependencies(),
         )
     )

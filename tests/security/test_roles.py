@@ -9,9 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from app.security import Role
-from tests.conftest import Servers
-from tests.factories import PASSWORD, Someone, World
+from app.http.security import Role
+from tests.support.factories import PASSWORD, Someone, World
+from tests.support.servers import Servers
 
 WAYS = ("demote", "deactivate", "block", "delete")
 ADMINISTRATORS = """

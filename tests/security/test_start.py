@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from app.db import Databases
-from app.embedded import Server
+from app.commands.embedded.cluster import Server
+from app.config.settings import SettingsError
+from app.databases.sessions import Databases
 from app.server import create_app
-from app.settings import SettingsError
-from tests.commands import litestar, urls
-from tests.conftest import Servers, alive, run, settings_for
-from tests.faults.wire import PATIENCE_SECONDS
-from tests.security.scene import client_of
-from tests.telemetry.lines import events
+from tests.support.commands import litestar, urls
+from tests.support.lines import events
+from tests.support.routes import client_of
+from tests.support.servers import Servers, alive, run, settings_for
+from tests.support.wire import PATIENCE_SECONDS
 
 ROLES = {
     "unsafe_bypass": ("BYPASSRLS", "the login is BYPASSRLS"),

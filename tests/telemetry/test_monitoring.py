@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from app.erasure.relay import Relay
-from tests.factories import World
+from app.bridge.erasure.relay import Relay
+from tests.support.factories import World
 from tests.telemetry.test_metrics import Sample, exercise, scrape
 
 ROOT = Path(__file__).parents[2]

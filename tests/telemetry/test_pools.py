@@ -8,13 +8,13 @@ import time
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.pool import ElasticPool
+from app.databases.pool import ElasticPool
 from app.server import create_app
 from app.telemetry.metrics import render
 from app.telemetry.pools import SAMPLE_SECONDS, Usage, sample, watching
-from tests.conftest import Servers, alive, settings_for
-from tests.faults.wire import bounded
-from tests.security.scene import client_of
+from tests.support.routes import client_of
+from tests.support.servers import Servers, alive, settings_for
+from tests.support.wire import bounded
 from tests.telemetry.test_metrics import Sample, scrape, value
 
 LATE_SECONDS = 0.2

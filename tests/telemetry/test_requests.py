@@ -18,15 +18,15 @@ import pytest
 from sqlalchemy import text
 
 from app import telemetry
-from app.accounts.auth import find_principal
-from app.db import Databases
-from app.errors import Unauthenticated
+from app.accounts.login import find_principal
+from app.databases.sessions import Databases
+from app.http.errors import Unauthenticated
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.requests import observe_requests, requests_in_flight
-from tests.conftest import Servers, settings_for
-from tests.factories import World, a_message, a_session
-from tests.pgbouncer import PREPARING, ROUND_TRIPS
-from tests.telemetry.lines import as_it_is, events
+from tests.support.factories import World, a_message, a_session
+from tests.support.lines import as_it_is, events
+from tests.support.pgbouncer import PREPARING, ROUND_TRIPS
+from tests.support.servers import Servers, settings_for
 
 FIELDS = [
     *("timestamp", "level", "event", "request_id", "trace_id", "method", "route", "status"),
@@ -80,7 +80,7 @@ async def test_every_exchange_counts(world: World) -> None:
     async with _counted() as request:  # by now the connection knows the statement
         await _ask(world)
     assert (request.round_trips_user, request.rows) == (3 + PREPARING, 5)
-    async with _counted() as request, world.databases.general.autocommit() as connection:
+    async with _counted() as request, world.databases.general.one_statement() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         for ask in (driver.execute, driver.fetch, driver.fetchrow, driver.fetchval):

@@ -18,14 +18,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from app.erasure.relay import Relay
-from app.settings import SettingsError
+from app.bridge.erasure.relay import Relay
+from app.config.settings import SettingsError
 from app.telemetry import traces
 from app.telemetry.requests import observe_requests
 from app.telemetry.spans import Spans, statement_name
-from tests.conftest import Servers, run
-from tests.factories import World, a_message, a_session
-from tests.telemetry.lines import as_it_is, events
+from tests.support.factories import World, a_message, a_session
+from tests.support.lines import as_it_is, events
+from tests.support.servers import Servers, run
 from tests.telemetry.test_metrics import ID
 from tests.telemetry.test_requests import PARENT, TRACE, TRACEPARENT
 
@@ -184,7 +184,7 @@ def test_off_costs_no_import() -> None:
     script = """
 import sys
 from app.server import create_app
-from app.settings import Settings
+from app.config.settings import Settings
 urls = {f"database_url_{name}": f"postgresql:///{name}" for name in ("user", "general")}
 create_app(Settings.model_validate(urls))
 sys.exit("opentelemetry.sdk" in sys.modules or "app.telemetry.spans" in sys.modules)

@@ -1,0 +1,154 @@
+"""What the account routes take and give; every field is named here, so none can slip out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.http.security import Role
+
+# In JavaScript `$` is the end; in Python it also stands before a last newline, hence `(?!\n)`.
+OWN = r"[A-Za-z0-9._-]{1,64}$(?!\n)"
+# Spelt out: Python's and JavaScript's `\s` are not the same characters.
+NEITHER_AT_NOR_SPACE = r"[^@\u0000-\u0020\u007f-\u00a0\u2000-\u200f\u2028-\u202f\u3000\ufeff]"
+TENANT = r"[a-z0-9-]{1,63}"
+
+TenantName = Annotated[
+    str, Meta(min_length=1, max_length=63, pattern=rf"^{TENANT}$(?!\n)", examples=["acme"])
+]
+FullUsername = Annotated[
+    str,
+    Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$", examples=["\\acme\\alice"]),
+]
+NewUsername = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=129,
+        pattern=rf"^(\\{TENANT}\\)?{OWN}",
+        examples=["alice", "\\acme\\alice"],
+    ),
+]
+Email = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=255,
+        pattern=rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+$(?!\n)",
+        examples=["alice@example.org"],
+    ),
+]
+NewPassword = Annotated[
+    str,
+    Meta(
+        min_length=15,
+        max_length=128,
+        description="Characters of any kind; common passwords and your own names are refused.",
+        examples=["a quiet corner of the library"],
+    ),
+]
+Password = Annotated[
+    str, Meta(min_length=1, max_length=1024, examples=["a quiet corner of the library"])
+]
+Reason = Annotated[
+    str, Meta(max_length=1000, pattern=r"^[^\u0000]*$", examples=["spam, ticket 4711"])
+]
+Roles = Annotated[list[Role], Meta(min_length=1, max_length=3, examples=[["member"]])]
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request's body."""
+
+
+class Login(Strict, frozen=True):
+    username: FullUsername
+    password: Password
+
+
+class Token(Struct, frozen=True):
+    access_token: Annotated[str, Meta(examples=["bic_…"])]
+    token_type: Literal["bearer"]
+    expires_at: datetime
+
+
+class CurrentPassword(Strict, frozen=True):
+    current_password: Password
+
+
+class PasswordChange(Strict, frozen=True):
+    current_password: Password
+    new_password: NewPassword
+
+
+class NewTenant(Strict, frozen=True):
+    name: TenantName
+
+
+class Tenant(Struct, frozen=True):
+    id: UUID
+    name: TenantName
+    created_at: datetime
+
+
+class TenantPage(Struct, frozen=True):
+    items: list[Tenant]
+    next: str | None
+
+
+class NewUser(Strict, frozen=True):
+    username: NewUsername
+    email: Email
+    password: NewPassword
+    roles: Roles | None = None
+    tenant_id: UUID | None = None
+
+
+class UserChange(Strict, frozen=True):
+    email: Email | UnsetType = UNSET
+    roles: Roles | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class Block(Strict, frozen=True):
+    reason: Reason | None = None
+
+
+class User(Struct, frozen=True):
+    id: UUID
+    tenant_id: UUID
+    username: Annotated[str, Meta(examples=["\\acme\\alice"])]
+    email: Annotated[str, Meta(examples=["alice@example.org"])]
+    roles: list[Role]
+    is_active: bool
+    is_blocked: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserPage(Struct, frozen=True):
+    items: list[User]
+    next: str | None
+
+
+class Erasure(Struct, frozen=True):
+    """The erasure of one user's conversations. Counts and receipt are there once it is complete."""
+
+    user_id: UUID
+    tenant_id: UUID
+    state: Literal["pending", "complete"]
+    requested_at: datetime
+    completed_at: datetime | None
+    chat_sessions: int | None
+    messages: int | None
+    receipt: str | None
+
+
+class TenantErasure(Struct, frozen=True):
+    """The erasure of all users of a tenant; `Location` lists them one by one."""
+
+    tenant_id: UUID
+    state: Literal["pending"]
+    users: int

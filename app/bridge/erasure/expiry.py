@@ -1,0 +1,39 @@
+"""Deletes the idempotency keys that have expired, in both databases, wherever a relay runs.
+
+An expired key counts as absent already; this is so that no answer is kept for longer than it need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import text
+
+from app.config.settings import Settings
+from app.databases.causes import describe
+from app.databases.sessions import Database, Databases
+from app.telemetry import log
+
+# So few at a time: one stored answer may be ten megabytes.
+ROWS = 100
+EXPIRE = text("SELECT expire_keys(:rows)")
+
+
+async def expire_for_ever(databases: Databases, settings: Settings) -> None:
+    """Until it is cancelled. A database that is away does not keep the other one waiting."""
+    while True:
+        for database in (databases.user, databases.general):
+            try:
+                await expire(database)
+            except Exception as error:  # noqa: BLE001  it is done again
+                log.warning("expiry_failed", database=database.name, **describe(error))
+        await asyncio.sleep(settings.idempotency_sweep_seconds)
+
+
+async def expire(database: Database[Any]) -> None:
+    """In short transactions, until none is left but what another relay is deleting."""
+    deleted = ROWS
+    while deleted == ROWS:
+        async with database.one_statement() as connection:
+            deleted = await connection.scalar(EXPIRE, {"rows": ROWS})

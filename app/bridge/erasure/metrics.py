@@ -1,0 +1,43 @@
+"""The relay's figures. Those of the backlog are asked for at each scrape, so that every process
+gives the same; counters are a process's own, and add up over the processes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from prometheus_client import Counter, Gauge
+
+from app.bridge.erasure.ledger import Backlog
+
+PENDING = Gauge(
+    "bicameral_erasure_pending",
+    "Deleted users whose conversations are there yet",
+    multiprocess_mode="mostrecent",
+)
+OLDEST = Gauge(
+    "bicameral_erasure_oldest_pending_seconds",
+    "Since the oldest of them was deleted",
+    multiprocess_mode="mostrecent",
+)
+ATTEMPTS = Gauge(
+    "bicameral_erasure_attempts_max",
+    "Most attempts any of them has had",
+    multiprocess_mode="mostrecent",
+)
+COMPLETED = Counter("bicameral_erasures_completed", "Erasures that got their receipt here")
+FAILED = Counter("bicameral_erasure_failures", "Attempts at an erasure that failed here")
+PURGED = Counter("bicameral_erasure_purged_rows", "Rows erased here", ["table"])
+
+DIFFERENCES = Gauge(
+    "bicameral_reconcile_differences",
+    "Found between the databases when they were last compared here",
+    multiprocess_mode="mostrecent",
+)
+
+
+def show(backlog: Backlog | None) -> None:
+    """None: the user database is away, and nobody knows."""
+    PENDING.set(backlog.pending if backlog else math.nan)
+    OLDEST.set(backlog.oldest_pending_seconds if backlog else math.nan)
+    ATTEMPTS.set(backlog.attempts_max if backlog else math.nan)

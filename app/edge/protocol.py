@@ -1,0 +1,219 @@
+"""uvicorn's HTTP/1.1 protocol, with limits to what it waits for and holds.
+
+uvicorn alone waits for ever for the rest of a request's head, keeps a head of any size, goes on
+working for a client that has gone, and keeps what a stalled reader does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.config.settings import Settings
+from app.edge.cork import CorkedTransport
+from app.edge.gate import PAUSE
+from app.http import headers
+from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
+from app.http.problems import PROBLEM_JSON, problem_details
+
+MAX_HEADERS = 100
+NOT_HTTP = "This is not a valid HTTP/1.1 request."
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Arguments for uvicorn."""
+    limits = {
+        "receive_seconds": settings.request_receive_seconds,
+        "stalled_seconds": settings.request_timeout_seconds,
+        "max_head_bytes": settings.request_max_head_bytes,
+    }
+    return {
+        "http": partial(BoundedProtocol, **limits),
+        "ws": "none",
+        "server_header": False,
+    }
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    def __init__(
+        self,
+        *args: Any,
+        receive_seconds: float,
+        stalled_seconds: float,
+        max_head_bytes: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn asks the loggers, which a worker's application has set up anew since.
+        self.access_log = False  # telemetry.requests writes a line for each request
+        self._receive_seconds = receive_seconds
+        self._stalled_seconds = stalled_seconds
+        self._max_head_bytes = max_head_bytes
+        self._head_bytes = 0  # of a head that has not ended
+        self._is_in_head = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+        self._refusal: Problem = BadRequest(NOT_HTTP)
+        self._work: asyncio.Task[None] | None = None
+        self._service, self.app = self.app, self._serve
+
+    # Receiving: a head must end in time, and within its size.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
+        super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._max_head_bytes:
+                self._refuse(HeadersTooLarge())
+        if self._is_in_head or not self._is_busy:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._forget_head_timer()
+        self._check_head()
+        super().on_headers_complete()
+
+    def _check_head(self) -> None:
+        """Raising makes the parser stop; see send_400_response."""
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self._max_head_bytes or len(self.headers) > MAX_HEADERS:
+            self._refusal = HeadersTooLarge()
+            raise self._refusal
+        version = self.parser.get_http_version() if self.parser else ""
+        if not _is_plain(version, self.headers):
+            raise self._refusal
+
+    def _await_head(self) -> None:
+        if self._head_timer is None and self.timeout_keep_alive_task is None:
+            self._head_timer = self.loop.call_later(self._receive_seconds, self._too_slow)
+
+    def _forget_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    @property
+    def _is_busy(self) -> bool:
+        """There is a request whose answer has not ended."""
+        return bool(self.cycle) and not self.cycle.response_complete
+
+    def _too_slow(self) -> None:
+        if self._is_in_head:
+            self._refuse(RequestTimeout())
+        else:
+            self.transport.close()
+
+    # Refusing: what is no request is answered, and its connection is at an end.
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refusal)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Requests before it on this connection are answered first, or nobody is."""
+        if self._is_busy and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif self.pipeline or (self._is_busy and self.cycle.response_started):
+            self.transport.close()
+        else:
+            self.transport.write(_written(problem))
+            self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An offer to upgrade is passed over (RFC 9110, 7.8); the parser reads no further."""
+        self.cycle.keep_alive = False
+
+    # Working: for as long as the client is there.
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """uvicorn's own, but for keeping the task. Asking for it within costs a system call."""
+        self._work = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._service(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.transport.is_closing():
+                raise
+        finally:
+            if seconds := scope["state"].get(PAUSE):
+                self.flow.pause_reading()
+                self.loop.call_later(seconds, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget_head_timer()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        if self._work is not None and self._is_busy:
+            self._work.cancel()
+
+    # Sending: to somebody who reads.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_bytes = sys.maxsize  # whatever is written next, this was progress
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        if self._stall_timer is None:
+            self._unread_bytes = self.transport.get_write_buffer_size()
+            self._stall_timer = self.loop.call_later(self._stalled_seconds, self._check_reader)
+
+    def _check_reader(self) -> None:
+        self._stall_timer = None
+        unread = self.transport.get_write_buffer_size()
+        if unread >= self._unread_bytes:
+            self.transport.abort()
+        elif unread:
+            self._watch_reader()
+
+
+def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
+    """What the parser lets through and a proxy before us might read in another way."""
+    hosts = [value for name, value in headers if name == b"host"]
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if version == "1.1":
+        return len(hosts) == 1 and codings in ([], [b"chunked"])
+    return version == "1.0" and len(hosts) <= 1 and not codings
+
+
+def _written(problem: Problem) -> bytes:
+    body = msgspec.json.encode(problem_details(problem))
+    fields = [
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *headers.for_path("", headers.ALWAYS, []),
+    ]
+    lines = [name + b": " + value + b"\r\n" for name, value in fields]
+    return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])

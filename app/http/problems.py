@@ -1,0 +1,183 @@
+"""From any exception to the answer a client gets: RFC 9457, in one place.
+
+Errors of the driver are told apart by SQLSTATE and constraint name only: their messages carry
+values and names of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from advanced_alchemy.exceptions import NotFoundError
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from app.databases.causes import describe, is_connection_loss, sqlstate
+from app.http.errors import (
+    BadRequest,
+    Conflict,
+    FieldError,
+    Forbidden,
+    HeadersTooLarge,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    RequestTimeout,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from app.telemetry import log
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+PROBLEM_JSON = "application/problem+json"
+GIVEN_UP = ("40001", "40P01")
+IS_GIVEN_UP = "is_given_up"  # in the scope's state: for again.py
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+BY_STATUS: dict[int, type[Problem]] = {
+    error.status: error
+    for error in (
+        BadRequest,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        RequestTimeout,
+        Conflict,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        Invalid,
+        TooManyRequests,
+        HeadersTooLarge,
+        Unavailable,
+    )
+}
+
+# HTTPStatus's own phrases for these differ between Python versions.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+# Where a constraint of ours is what tells the client: the constraint, the field, the message.
+CONSTRAINTS: dict[str, Problem] = {
+    "idx_users_username": Conflict("This username is taken; choose another."),
+    "idx_users_email": Conflict("This e-mail address is in use; choose another."),
+    "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
+    # Deleted since the token was checked:
+    "owner_is_open": Unauthenticated(),
+    "fk_user_idempotency_keys_user_id_users": Unauthenticated(),
+}
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
+    """The service's only exception handler."""
+    problem = to_problem(error)
+    if isinstance(problem, Unavailable) and sqlstate(error)[0] in GIVEN_UP:
+        request.scope["state"][IS_GIVEN_UP] = True
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", status=problem.status, **describe(error))
+    return Response(
+        problem_details(problem),
+        status_code=problem.status,
+        media_type=PROBLEM_JSON,
+        headers=problem.headers,
+    )
+
+
+def problem_details(problem: Problem) -> ProblemDetails:
+    return ProblemDetails(
+        type="about:blank",
+        title=TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=str(problem),
+        errors=problem.errors,
+    )
+
+
+def to_problem(error: BaseException) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case NotFoundError():
+            return NotFound()
+        case ValidationException():
+            return _from_validation(error)
+        case HTTPException():
+            return _from_framework(error)
+        case msgspec.ValidationError():
+            return Invalid(errors=[_field_error(str(error))])
+        case msgspec.DecodeError() | UnicodeDecodeError():
+            return BadRequest()
+        case _:
+            return _from_database(error)
+
+
+def _from_framework(error: HTTPException) -> Problem:
+    problem = BY_STATUS.get(error.status_code, Problem)()
+    problem.headers |= error.headers or {}
+    return problem
+
+
+def _from_validation(error: ValidationException) -> Problem:
+    """Query and path parameters; bodies are decoded by msgspec alone (see server.JsonRequest)."""
+    entries = cast("list[dict[str, str]]", error.extra or [])
+    # An optional body that is not there is listed along with what is wrong.
+    others = [entry for entry in entries if entry.get("key") != "data"]
+    if entries and not others:
+        return BadRequest("This request needs a JSON body.")
+    return Invalid(errors=[FieldError(_place(e), e.get("message", "")) for e in others])
+
+
+def _place(entry: dict[str, str]) -> str:
+    """A header is known here by its handler's argument."""
+    name = entry.get("key", "")
+    return name.replace("_", "-").title() if entry.get("source") == "header" else name
+
+
+def _field_error(text: str) -> FieldError:
+    """msgspec ends its messages in ` - at `$.path`` unless the fault is the whole body's."""
+    message, _, path = text.partition(" - at `$")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    where = path.rstrip("`").lstrip(".")
+    if unknown:
+        where = f"{where}.{unknown[1]}".lstrip(".")
+    return FieldError(where, message)
+
+
+def _from_database(error: BaseException) -> Problem:
+    state, constraint = sqlstate(error)
+    if constraint in CONSTRAINTS:
+        return CONSTRAINTS[constraint]
+    if state is None:
+        return Unavailable() if is_connection_loss(error) else Problem()
+    return _from_sqlstate(state)
+
+
+def _from_sqlstate(state: str) -> Problem:
+    """23505 and 23503 are conflicts; other 23 and 22 are values the columns refuse."""
+    match state[:2]:
+        case "23" if state in ("23505", "23503"):
+            return Conflict()
+        case "22" | "23":
+            return Invalid("A value cannot be stored; check the length and characters you sent.")
+        case "08" | "40" | "53" | "55" | "57" | "58":
+            return Unavailable()
+        case _:
+            return Problem()

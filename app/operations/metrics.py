@@ -1,0 +1,96 @@
+"""What Prometheus fetches: `GET /metrics`, on the service's port, on one of its own, or nowhere.
+
+Here, since the backlog of erasures is the one figure that must be asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app.bridge.erasure.ledger import Ledger
+from app.bridge.erasure.metrics import show
+from app.config.settings import Settings, SettingsError
+from app.databases.sessions import Databases
+from app.http.problems import problem_response
+from app.http.security import PUBLIC
+from app.telemetry.metrics import render
+from app.telemetry.pools import sample
+
+STOP_SECONDS = 1
+
+
+@get("/metrics", security=PUBLIC, include_in_schema=False)
+async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """For Prometheus. Not for the public."""
+    state = request.app.state
+    try:
+        async with asyncio.timeout(state.settings.health_timeout_seconds):
+            show(await Ledger(state.databases.user, state.settings).backlog())
+    except Exception:  # noqa: BLE001  with the database away the other figures matter most
+        show(None)
+    sample()
+    # Many workers' figures take some milliseconds to add up; other requests need not wait.
+    return Response(await asyncio.to_thread(render), media_type=CONTENT_TYPE_LATEST)
+
+
+def on_the_services_port(settings: Settings) -> list[HTTPRouteHandler]:
+    return [get_metrics] if settings.metrics and not settings.metrics_port else []
+
+
+@asynccontextmanager
+async def on_their_own_port(settings: Settings, databases: Databases) -> AsyncGenerator[None]:
+    """Beside whatever else this process does, if the settings name one."""
+    if not settings.metrics or not settings.metrics_port:
+        yield
+        return
+    app = Litestar(
+        [get_metrics],
+        state=State({"settings": settings, "databases": databases}),
+        exception_handlers={Exception: problem_response},
+        openapi_config=None,
+        logging_config=None,
+    )
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False
+    )
+    server = _Beside(config)
+    task = asyncio.create_task(server.serve([listen(settings, shared=True)]), name="metrics")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        task.cancel()
+
+
+class _Beside(uvicorn.Server):
+    """Signals are for the process's own server."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def listen(settings: Settings, *, shared: bool) -> socket.socket:
+    """Shared: all workers listen there, and whichever is asked adds up the figures of all.
+
+    Raises SettingsError, one line, where that is not possible.
+    """
+    host, port = settings.metrics_host, settings.metrics_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, reuse_port=shared)
+    except OSError as error:
+        raise SettingsError(
+            f"METRICS_PORT: cannot listen on {host} port {port}: {error.strerror}; choose another"
+        ) from None

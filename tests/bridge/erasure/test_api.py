@@ -1,0 +1,155 @@
+"""Erasures over HTTP, to those who administer; the figures for operators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from app.bridge.erasure.relay import Relay
+from tests.support.factories import PASSWORD, Someone, World, a_message, a_session
+from tests.support.servers import Servers
+
+
+@pytest.fixture
+async def relay(world: World) -> Relay:
+    return Relay(world.databases, world.app.state.settings)
+
+
+@pytest.fixture
+async def user_database(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(servers.user.url(database))
+    yield connection
+    await connection.close()
+
+
+async def deleted(boss: Someone, subject: Someone) -> httpx.Response:
+    response = await boss.http.delete(f"/v1/users/{subject.id}")
+    assert response.status_code == 202, response.text
+    return response
+
+
+async def test_from_pending_to_complete(world: World, relay: Relay) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    session = await a_session(alice)
+    await a_message(alice, session["id"])
+    response = await deleted(boss, alice)
+    pending = response.json()
+    assert response.headers["location"] == f"/v1/erasures/{alice.id}"
+    assert (await boss.http.get(response.headers["location"])).json() == pending
+    assert pending["state"] == "pending"
+    assert [pending[name] for name in ("completed_at", "messages", "receipt")] == [None] * 3
+    assert (await alice.http.get("/v1/chat-sessions")).status_code == 401
+    await relay.run_once()
+    complete = (await boss.http.get(response.headers["location"])).json()
+    assert complete["state"] == "complete"
+    assert (complete["chat_sessions"], complete["messages"]) == (1, 1)
+    assert len(complete["receipt"]) == 64
+    assert complete["completed_at"].endswith("Z")
+    assert complete["requested_at"] == pending["requested_at"]
+
+
+async def test_one_may_erase_oneself(world: World, relay: Relay) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    answer = await alice.http.post("/v1/me/erasure", json={"current_password": PASSWORD})
+    assert answer.status_code == 202
+    await relay.run_once()
+    erasure = await boss.http.get(answer.headers["location"])
+    assert erasure.json()["state"] == "complete"
+
+
+async def test_a_tenant_is_erased_user_by_user(world: World, relay: Relay) -> None:
+    admin, boss = await world.admin(), await world.tenant_admin("gone")
+    for _ in range(3):
+        await a_session(await world.someone(f"\\gone\\m-{_}"))
+    answer = await admin.http.delete(f"/v1/tenants/{boss.tenant_id}")
+    assert answer.json()["users"] == 4
+    while await relay.run_once():
+        pass
+    page = (await admin.http.get(answer.headers["location"])).json()
+    assert [item["state"] for item in page["items"]] == ["complete"] * 4
+    assert sum(item["chat_sessions"] for item in page["items"]) == 3
+
+
+async def test_each_sees_their_own(world: World) -> None:
+    boss, other = await world.tenant_admin(), await world.tenant_admin("other")
+    admin, alice, bob = await world.admin(), await world.member(), await world.member()
+    await deleted(boss, alice)
+    for who, status in ((boss, 200), (admin, 200), (other, 404), (bob, 403)):
+        assert (await who.http.get(f"/v1/erasures/{alice.id}")).status_code == status
+    assert await ids(boss) == await ids(admin) == [str(alice.id)]
+    assert await ids(other) == []
+    assert await ids(admin, tenant_id=str(boss.tenant_id)) == [str(alice.id)]
+    assert await ids(admin, tenant_id=str(other.tenant_id)) == []
+    assert await ids(boss, tenant_id=str(boss.tenant_id)) == [str(alice.id)]
+    foreign = await boss.http.get("/v1/erasures", params={"tenant_id": str(other.tenant_id)})
+    assert foreign.status_code == 404
+
+
+async def ids(who: Someone, **params: str) -> list[str]:
+    answer = await who.http.get("/v1/erasures", params=params)
+    assert answer.status_code == 200, answer.text
+    return [item["user_id"] for item in answer.json()["items"]]
+
+
+async def test_who_is_not_deleted_has_no_erasure(world: World) -> None:
+    boss, alice, admin = await world.tenant_admin(), await world.member(), await world.admin()
+    for who in (boss, admin):
+        assert (await who.http.get(f"/v1/erasures/{alice.id}")).status_code == 404
+        assert (await who.http.get(f"/v1/erasures/{world_without()}")).status_code == 404
+
+
+def world_without() -> str:
+    return "00000000-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize("role", ["boss", "admin"])
+async def test_pages(world: World, role: str) -> None:
+    boss, admin = await world.tenant_admin(), await world.admin()
+    members = [await world.member() for _ in range(5)]
+    for member in members:
+        await deleted(boss, member)
+    who, found = {"boss": boss, "admin": admin}[role], list[str]()
+    page: dict[str, Any] = {"next": None}
+    while page["next"] or not found:
+        params = {"limit": "2"} | ({"after": page["next"]} if page["next"] else {})
+        page = (await who.http.get("/v1/erasures", params=params)).json()
+        found += [item["user_id"] for item in page["items"]]
+    assert found == sorted(str(member.id) for member in members)
+    bad = await who.http.get("/v1/erasures", params={"after": "nonsense"})
+    assert bad.status_code == 422
+
+
+async def test_figures(world: World, relay: Relay, user_database: asyncpg.Connection) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    session = await a_session(alice)
+    await a_message(alice, session["id"])
+    before = await figures(world)
+    assert before["bicameral_erasure_pending"] == 0
+    await deleted(boss, alice)
+    await user_database.execute(
+        "UPDATE subject_ledger SET changed_at = now() - interval '1 hour', attempts = 7"
+        " WHERE state = 'deleted'"
+    )
+    pending = await figures(world)
+    assert pending["bicameral_erasure_pending"] == 1
+    assert 3600 <= pending["bicameral_erasure_oldest_pending_seconds"] < 3700
+    assert pending["bicameral_erasure_attempts_max"] == 7
+    await relay.run_once()
+    after = await figures(world)
+    assert after["bicameral_erasure_pending"] == 0
+    for name in ("bicameral_erasures_completed_total", PURGED):
+        assert after[name] - before.get(name, 0) == 1
+
+
+PURGED = 'bicameral_erasure_purged_rows_total{table="messages"}'
+
+
+async def figures(world: World) -> dict[str, float]:
+    answer = await world.nobody.get("/metrics")
+    assert answer.status_code == 200
+    lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}

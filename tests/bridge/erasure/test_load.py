@@ -1,0 +1,74 @@
+"""A user who is deleted while they write with all their might."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.chat.conversations import ChatSessionService
+from app.chat.messages import Conversations
+from app.http.problems import to_problem
+from app.http.security import Principal
+from tests.support.erasures import Scene, Subject, open_scene
+from tests.support.servers import Servers
+
+WRITERS = 24
+ISSUE_SECONDS = 1.0
+
+
+@pytest.fixture
+async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
+    async with open_scene(servers, database, db_pool_size=WRITERS + 4) as scene:
+        yield scene
+
+
+async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> tuple[int, int]:
+    """As requests do whose token was checked in time. How many sessions and messages were accepted:
+    the last session's message may be one too late.
+    """
+    late = Principal(subject.user_id, subject.tenant_id, "\\t\\late", frozenset())
+    sessions = messages = 0
+    while True:
+        try:
+            async with scene.databases.general.session(subject.tenant_id) as session:
+                opened = await ChatSessionService(session=session).open(late, None)
+            sessions += 1
+            await Conversations(scene.databases.general).append(
+                late, opened.id, [("user", "Hello")]
+            )
+        except Exception as error:  # as the service's own handler does
+            if to_problem(error).status not in (401, 404):
+                raise
+            return sessions, messages
+        messages += 1
+        if messages == 1:
+            await warm.wait()
+
+
+async def test_the_owner_closes_at_once_and_nothing_is_left(
+    scene: Scene, record_testsuite_property: Any
+) -> None:
+    """Closing before draining is what keeps so busy a user from starving the lock."""
+    alice, warm = await scene.a_user(), asyncio.Barrier(WRITERS + 1)
+    writers = [asyncio.create_task(write(scene, alice, warm)) for _ in range(WRITERS)]
+    await warm.wait()
+    await scene.delete(alice)
+    assert await scene.relay().run_once()
+    sessions, messages = map(sum, zip(*await asyncio.gather(*writers), strict=True))
+    (receipt,) = await scene.receipts()
+    assert (receipt["chat_sessions"], receipt["messages"]) == (sessions, messages)
+    assert await scene.orphans() == 0
+    seconds = await closed_after(scene, alice)
+    record_testsuite_property("seconds_until_closed", seconds)
+    assert seconds < ISSUE_SECONDS
+
+
+async def closed_after(scene: Scene, subject: Subject) -> float:
+    """Both servers run on this machine's clock."""
+    closed = "SELECT closed_at FROM owners WHERE user_id = $1"
+    changed_at = (await scene.entry(subject))["changed_at"]
+    closed_at = await scene.general.fetchval(closed, subject.user_id)
+    return float((closed_at - changed_at).total_seconds())

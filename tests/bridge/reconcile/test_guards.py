@@ -1,0 +1,127 @@
+"""Triggers and constraints that are off, missing or not validated: the owner mends them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from app.bridge.reconcile import guards
+from app.bridge.reconcile.differences import Difference, Kind
+from app.bridge.reconcile.reconciler import Reconciler, reconcile_settings
+from app.commands.migrate import upgrade
+from app.databases.connection import DATABASES, DatabaseName
+from app.databases.sessions import Databases
+from tests.bridge.reconcile.test_reconcile import (
+    deletion_undone,
+    entry_lost,
+    erasure_undone,
+    past_all_guards,
+    reconciler,
+    repaired,
+    rows_without_owner,
+)
+from tests.support.commands import litestar, urls
+from tests.support.erasures import Scene, a_session
+
+DEFINITION = """
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = $1 AND tgrelid = $2::text::regclass
+UNION ALL
+SELECT pg_get_constraintdef(oid) FROM pg_constraint
+WHERE conname = $1 AND conrelid = $2::text::regclass
+"""
+
+
+@pytest.mark.parametrize("name", DATABASES)
+async def test_each_that_is_missing_is_made_as_the_migration_made_it(
+    scene: Scene, name: DatabaseName
+) -> None:
+    connection: asyncpg.Connection = getattr(scene, name)
+    for thing, (where, table, guard) in guards.THINGS.items():
+        if where != name:
+            continue
+        before = await connection.fetchval(DEFINITION, guard, table)
+        if before.startswith("CREATE TRIGGER"):
+            await connection.execute(f"DROP TRIGGER {guard} ON {table}")
+        else:
+            await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {guard}")
+        found = await guards.faults(scene.databases)
+        assert found == {Difference(Kind.GUARD_MISSING, thing=thing)}
+        while found := await guards.faults(scene.databases):
+            assert await guards.mend(scene.settings, found.pop())
+        assert await connection.fetchval(DEFINITION, guard, table) == before
+
+
+async def test_every_trigger_off_the_foreign_keys_own_too(scene: Scene) -> None:
+    await scene.a_user(sessions=1)
+    for where, table, _ in guards.THINGS.values():
+        await getattr(scene, where).execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+    found = await reconciler(scene).find()
+    keys = {thing for thing, (_, _, guard) in guards.THINGS.items() if guard.startswith("ck_")}
+    assert {one.thing for one in found} == guards.THINGS.keys() - keys
+    assert {one.kind for one in found} == {Kind.GUARD_OFF}
+    assert (await repaired(scene)).left == frozenset()
+
+
+async def test_a_trigger_that_fires_in_a_replica_only_is_off(scene: Scene) -> None:
+    await scene.general.execute("ALTER TABLE chat_sessions ENABLE REPLICA TRIGGER owner_is_open")
+    thing = "owner_is_open on chat_sessions in the general database"
+    assert await reconciler(scene).find() == {Difference(Kind.GUARD_OFF, thing=thing)}
+
+
+async def test_a_dropped_key_comes_back_once_what_slipped_in_is_gone(scene: Scene) -> None:
+    """The rows first, then the constraint's validation."""
+    name = "fk_chat_sessions_tenant_id_owners"
+    await scene.general.execute(f"ALTER TABLE chat_sessions DROP CONSTRAINT {name}")
+    there, gone = await scene.a_user(), await scene.a_user()
+    await scene.delete(gone)
+    assert await scene.relay().run_once()
+    async with past_all_guards(scene.general):
+        await a_session(scene.general, there)
+        await a_session(scene.general, gone)
+    outcome = await repaired(scene)
+    assert {one.kind for one in outcome.found} == {
+        Kind.GUARD_MISSING,
+        Kind.NOT_VALIDATED,
+        Kind.OWNER_LOST,
+        Kind.ROWS_LEFT,
+    }
+    assert await scene.orphans() == 0
+    assert await scene.general.fetchval("SELECT count(*) FROM chat_sessions") == 1
+
+
+async def test_without_the_owners_login_it_says_what_to_run(scene: Scene) -> None:
+    await scene.user.execute("ALTER TABLE users DISABLE TRIGGER keep_subject_ledger")
+    ended = await litestar("reconcile", "--repair", env=urls(scene.servers, scene.database))
+    line = "guard_off: keep_subject_ledger on users in the user database: is off"
+    cure = "; as the owner: ALTER TABLE users ENABLE TRIGGER keep_subject_ledger"
+    assert ended.code == 1
+    assert ended.out.splitlines() == [line + cure, "1 differences could not be mended."]
+
+
+async def test_the_relays_own_login_is_enough(scene: Scene) -> None:
+    """All but guards: those are the owner's."""
+    urls_of_relay = {
+        f"database_url_{name}_relay": SecretStr(
+            getattr(scene.servers, name).url(scene.database, "bicameral_relay")
+        )
+        for name in DATABASES
+    }
+    own = scene.settings.model_copy(update=urls_of_relay)
+    for fault in (erasure_undone, deletion_undone, rows_without_owner, entry_lost):
+        await fault(scene)
+    async with past_all_guards(scene.general):
+        await scene.general.execute(
+            "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'user', 'Hello')"
+        )
+    for name in DATABASES:
+        await asyncio.to_thread(upgrade, own, name)
+    settings = reconcile_settings(own)
+    databases = Databases.create(settings)
+    outcome = await Reconciler(databases, settings).repair()
+    await databases.dispose()
+    assert len(outcome.found) == 5
+    assert (outcome.left, outcome.pending) == (frozenset(), 0)

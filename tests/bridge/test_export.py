@@ -1,0 +1,78 @@
+"""Export: complete, in order, and in constant memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import text
+
+from tests.support.factories import Someone, World, a_message, a_session
+
+SESSIONS = text("""
+INSERT INTO chat_sessions (tenant_id, id, user_id)
+SELECT :tenant, gen_random_uuid(), :user FROM generate_series(1, 1500)
+""")
+MESSAGES = text("""
+INSERT INTO messages (tenant_id, id, session_id, position, role, content)
+SELECT :tenant, gen_random_uuid(), s.id, n, 'user', 'text'
+FROM chat_sessions s, generate_series(1, 3) AS n WHERE s.tenant_id = :tenant
+""")
+
+
+async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None:
+    alice, mallory = await world.member(), await world.member()
+    first, second = await a_session(alice, "first"), await a_session(alice, "second")
+    for number in range(3):
+        await a_message(alice, first["id"], f"first {number}")
+        await a_message(alice, second["id"], f"second {number}")
+    await a_message(mallory, (await a_session(mallory, "other"))["id"], "not hers")
+
+    lines = await _export(alice, "/v1/me/export")
+    assert [line["type"] for line in lines] == ["user"] + ["chat_session"] * 2 + ["message"] * 6
+    assert lines[0]["username"] == alice.username
+    assert "password_hash" not in lines[0]
+    assert [line["title"] for line in lines[1:3]] == ["first", "second"]
+    texts = [line["content"] for line in lines[3:]]
+    assert texts == [f"{title} {n}" for title in ("first", "second") for n in range(3)]
+
+
+async def test_a_line_is_the_message_as_it_is_read(world: World) -> None:
+    """PostgreSQL writes the line, msgspec the answer."""
+    alice = await world.member()
+    session = await a_session(alice)
+    for content in ('Ærlig "talt" \\ / \n\r\t\b\f\x01\x1f\x7f \u2028 🌍', "{}", " "):
+        await a_message(alice, session["id"], content)
+    page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages?order=asc")
+    written = [{"type": "message", **item} for item in page.json()["items"]]
+    assert (await _export(alice, "/v1/me/export"))[2:] == written
+
+
+async def test_an_administrator_exports_their_own_tenants_users_only(world: World) -> None:
+    alice, boss = await world.member(), await world.tenant_admin()
+    stranger, root = await world.tenant_admin("other"), await world.admin()
+    url = f"/v1/users/{alice.id}/export"
+    for someone in (boss, root):
+        assert (await _export(someone, url))[0]["id"] == str(alice.id)
+    assert (await stranger.http.get(url)).status_code == 404
+    assert (await alice.http.get(url)).status_code == 403
+
+
+async def test_pages_meet_without_gap_or_overlap(world: World) -> None:
+    """More sessions and messages than a page holds."""
+    alice = await world.member()
+    async with world.databases.general.session(alice.tenant_id) as session:
+        await session.execute(SESSIONS, {"tenant": alice.tenant_id, "user": alice.id})
+        await session.execute(MESSAGES, {"tenant": alice.tenant_id})
+    lines = await _export(alice, "/v1/me/export")
+    sessions = [line["id"] for line in lines if line["type"] == "chat_session"]
+    messages = [line["id"] for line in lines if line["type"] == "message"]
+    assert len(sessions) == len(set(sessions)) == 1500
+    assert len(messages) == len(set(messages)) == 4500
+
+
+async def _export(someone: Someone, url: str) -> list[dict[str, Any]]:
+    response = await someone.http.get(url)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.text.removesuffix("\n").split("\n")]

@@ -1,0 +1,104 @@
+"""`litestar dev` as a newcomer meets it: a process, its output, its folder."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 30
+
+
+@dataclass
+class Dev:
+    process: subprocess.Popen[str]
+    address: str
+    curl: str
+
+    def log_in(self) -> str:
+        """By pasting what it printed."""
+        pasted = subprocess.run(["bash", "-c", self.curl], capture_output=True, check=True)
+        token: str = json.loads(pasted.stdout)["access_token"]
+        return token
+
+    def stop(self, signal: int) -> int:
+        self.process.send_signal(signal)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def running(data_dir: Path, *more: str) -> Generator[Dev]:
+    command = [sys.executable, "-m", "litestar", "dev", "--port", "0", "--data-dir", str(data_dir)]
+    process = subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            lines = iter(process.stdout or ())
+            address = next(line for line in lines if line.startswith("Service:")).split()[1]
+            yield Dev(process, address, next(line for line in lines if line.startswith("curl ")))
+        finally:
+            process.send_signal(SIGTERM)  # killed, it would leave its servers behind
+            process.wait(STOP_SECONDS)
+
+
+@pytest.mark.parametrize("signal", [SIGINT, SIGTERM])
+def test_it_leaves_nothing_running(tmp_path: Path, signal: int) -> None:
+    with running(tmp_path) as dev:
+        servers = _servers_in(tmp_path)
+        assert len(servers) == 2
+        # For this user's eyes only.
+        assert (tmp_path / "administrator-password").stat().st_mode & 0o777 == 0o600
+        assert dev.stop(signal) == 0
+        assert not any(server.is_running() for server in servers)
+
+
+def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path) as dev:
+        headers = {"Authorization": f"Bearer {dev.log_in()}"}
+        made = httpx.post(f"{dev.address}/v1/tenants", json={"name": "kept"}, headers=headers)
+        assert made.status_code == 201
+        line = dev.curl.split("-d ")[1]
+        dev.stop(SIGTERM)
+    with running(tmp_path) as dev:
+        assert dev.curl.split("-d ")[1] == line
+        tenants = httpx.get(f"{dev.address}/v1/tenants", headers=headers).json()
+        assert "kept" in [tenant["name"] for tenant in tenants["items"]]
+        dev.stop(SIGTERM)
+    with running(tmp_path, "--reset") as dev:
+        headers = {"Authorization": f"Bearer {dev.log_in()}"}
+        tenants = httpx.get(f"{dev.address}/v1/tenants", headers=headers).json()
+        assert [tenant["name"] for tenant in tenants["items"]] == ["demo", "platform"]
+
+
+def test_a_port_in_use_costs_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "litestar", "dev", "--port", port]
+        refused = subprocess.run(
+            [*command, "--data-dir", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert refused.stderr == f"bicameral: port {port} is in use; choose another with --port.\n"
+    assert not (tmp_path / "user").exists()
+
+
+def _servers_in(data_dir: Path) -> list[psutil.Process]:
+    """A backend just forked still has its server's command line."""
+    folders = {str(data_dir / name) for name in ("user", "general")}
+    processes = psutil.process_iter(["pid", "ppid", "cmdline"])
+    found = [one for one in processes if folders.intersection(one.info["cmdline"] or ())]
+    return [one for one in found if one.info["ppid"] not in {other.pid for other in found}]

@@ -1,0 +1,211 @@
+"""A database that says nothing: given up on, refused at once, and taken up again by itself.
+
+The timeouts of statements and requests are far away here: only the breaker can end these waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.config.settings import Settings
+from app.databases.breaker import Breaker
+from app.databases.connection import TenantConnection, open_connection
+from tests.databases.test_servers import freeze, thaw
+from tests.security.test_cancellation import faults
+from tests.support import pgbouncer
+from tests.support.factories import Someone, a_message, a_session
+from tests.support.lines import events
+from tests.support.proxy import Proxy, proxied
+from tests.support.servers import Servers, run
+from tests.support.wire import Service, bounded, service
+
+HASTY = {"db_silence_seconds": 0.2, "health_timeout_seconds": 1}
+PATIENT = {
+    "db_statement_timeout_seconds": 600,
+    "db_lock_timeout_seconds": 600,
+    "db_connect_timeout_seconds": 600,
+    "db_pool_timeout": 600,
+    "request_timeout_seconds": 600,
+}
+MANY = 30  # more than the pool has connections
+
+
+@pytest.fixture
+async def proxy(servers: Servers) -> AsyncIterator[Proxy]:
+    async with proxied(pgbouncer.port(servers.general)) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def silenced(how: str, servers: Servers, proxy: Proxy) -> AsyncGenerator[None]:
+    """For all, or for whoever comes by the line that leads nowhere."""
+    if how == "frozen":
+        await freeze(servers.general)
+    else:
+        proxy.is_black_hole = True
+    try:
+        yield
+    finally:
+        proxy.heals()
+        await thaw(servers.general)
+
+
+@pytest.fixture
+async def it(servers: Servers, database: str, proxy: Proxy) -> AsyncIterator[Service]:
+    url = pgbouncer.url_at(proxy.port, database)
+    more = {**HASTY, **PATIENT, "database_url_general": url}
+    async with service(servers, database, **more) as it:
+        yield it
+
+
+async def volley(someone: Someone, path: str) -> list[httpx.Response]:
+    return await asyncio.gather(*(someone.http.get(path) for _ in range(MANY)))
+
+
+async def statuses(someone: Someone, path: str) -> set[int]:
+    return {answer.status_code for answer in await volley(someone, path)}
+
+
+@pytest.mark.parametrize("how", ["frozen", "black hole"])
+@bounded
+async def test_a_silent_database_is_refused_until_it_answers(
+    it: Service, servers: Servers, proxy: Proxy, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice = await it.world.member()
+    session = await a_session(alice)
+    await volley(alice, "/v1/chat-sessions")  # the pool is full of connections
+    async with silenced(how, servers, proxy):
+        for _ in range(2):  # whoever waits while it falls silent, and whoever comes later
+            for answer in await volley(alice, "/v1/chat-sessions"):
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        others = await volley(alice, "/v1/me")
+        assert {answer.status_code for answer in others} == {200}
+    while (await alice.http.get("/v1/chat-sessions")).status_code != 200:
+        pass  # it answers at once, so that each question is one to the service
+    assert {one.status_code for one in await volley(alice, "/v1/chat-sessions")} == {200}
+    assert (await a_message(alice, session["id"]))["position"] == 1
+    assert await faults(it.world.databases.general) == []
+    logged = capsys.readouterr().err
+    assert [logged.count(f'"database_{event}"') for event in ("silent", "answers")] == [1, 1]
+
+
+@bounded
+async def test_health_says_so_for_as_long_as_requests_are_refused(
+    it: Service, servers: Servers, proxy: Proxy
+) -> None:
+    alice = await it.world.member()
+    await volley(alice, "/v1/chat-sessions")  # the pool is full of connections
+    async with silenced("black hole", servers, proxy):
+        assert await statuses(alice, "/v1/chat-sessions") == {503}
+    while (await it.world.nobody.get("/health/ready")).status_code != 200:
+        pass
+    assert (await alice.http.get("/v1/chat-sessions")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat-sessions", "/v1/chat-sessions/{}"])
+@bounded
+async def test_what_nobody_held_is_given_up_too(
+    it: Service, servers: Servers, proxy: Proxy, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One request finds out. The connections beside its own would lead nowhere afterwards."""
+    alice = await it.world.member()
+    path = path.format((await a_session(alice))["id"])
+    assert await statuses(alice, path) == {200}  # the pool is full of connections
+    async with silenced("black hole", servers, proxy):
+        assert (await alice.http.get(path)).status_code == 503
+    while (await alice.http.get(path)).status_code != 200:
+        pass
+    assert await statuses(alice, path) == {200}
+    [line] = events(capsys.readouterr().err, "database_silent")
+    assert line["waiting"] == 1
+
+
+@bounded
+async def test_who_connects_is_told_and_who_comes_later_does_not_try(
+    it: Service, servers: Servers, proxy: Proxy
+) -> None:
+    alice = await it.world.member()
+    path = "/v1/chat-sessions"
+    await it.world.databases.general.dispose()
+    async with silenced("black hole", servers, proxy):
+        assert await statuses(alice, path) == {503}
+        before = proxy.taken
+        assert await statuses(alice, path) == {503}
+        assert proxy.taken - before < MANY / 10  # it may be asked meanwhile, by us
+    while (await alice.http.get(path)).status_code != 200:
+        pass
+
+
+@bounded
+async def test_it_is_asked_in_its_own_time_and_the_log_says_so_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked, answers = 0, asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise ConnectionRefusedError
+        answers.set()
+
+    async def connect() -> TenantConnection:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    breaker = Breaker("user", ask, patience_seconds=0.01)
+    with pytest.raises(TimeoutError):
+        await breaker.guard(connect)()
+    for _ in range(1000):  # turns of the loop, in which it could be asked again and again
+        await asyncio.sleep(0)
+    assert (asked, breaker.is_open) == (1, True)
+    await answers.wait()
+    await asyncio.sleep(0)
+    assert (asked, breaker.is_open) == (3, False)
+    logged = capsys.readouterr().err
+    assert [len(events(logged, f"database_{what}")) for what in ("silent", "answers")] == [1, 1]
+
+
+@bounded
+async def test_nobody_is_asked_because_of_who_is_quick(settings: Settings) -> None:
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+
+    breaker = Breaker("user", ask, patience_seconds=60)
+    connection = await open_connection(settings, "user")
+    for _ in range(1000):
+        breaker.taken(connection)
+        await asyncio.sleep(0)
+        breaker.given_back(connection)
+    await connection.close()
+    assert asked == 0
+
+
+@bounded
+async def test_a_refusal_is_an_answer(
+    it: Service, servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It lets nobody in any more, us neither; who is in already has merely slow work."""
+    async with it.world.databases.general.session() as session:
+        await session.execute(text("SELECT"))
+        await run(servers.general, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        await session.execute(text("SELECT pg_sleep(0.8)"))
+    assert "database_silent" not in capsys.readouterr().err
+
+
+@bounded
+async def test_a_slow_database_is_not_a_silent_one(
+    it: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with it.world.databases.general.session() as session:
+        await session.execute(text("SELECT pg_sleep(0.8)"))  # it is asked meanwhile, and answers
+    assert "database_silent" not in capsys.readouterr().err

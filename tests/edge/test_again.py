@@ -1,0 +1,78 @@
+"""A transaction that PostgreSQL gave up for another's sake is done again; no client has to ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.support.factories import World, a_session
+from tests.support.servers import Servers
+
+GIVES_UP = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER give_up AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION give_up();
+"""
+Write = Callable[[], Awaitable[httpx.Response]]
+# A session's transaction, with a key and without, and a hot route's one statement.
+WAYS = ["chat_sessions", "chat_sessions, with a key", "messages"]
+
+
+@pytest.fixture
+async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(servers.general.url(database))
+    yield connection
+    await connection.close()
+
+
+async def a_writer(world: World, way: str) -> tuple[str, Write]:
+    alice = await world.member()
+    path, body = "/v1/chat-sessions", {"title": "Again"}
+    if way == "messages":
+        path += f"/{(await a_session(alice))['id']}/messages"
+        body = {"role": "user", "content": "Again"}
+    headers = {"Idempotency-Key": "again"} if way.endswith("a key") else {}
+    return way.split(",")[0], lambda: alice.http.post(path, json=body, headers=headers)
+
+
+async def rows(general: asyncpg.Connection, table: str) -> Any:
+    return await general.fetchval(f"SELECT count(*) FROM {table}")
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_third_attempt_counts(
+    world: World, general: asyncpg.Connection, way: str, state: str
+) -> None:
+    table, write = await a_writer(world, way)
+    await general.execute(GIVES_UP.format(table=table, times=2, state=state))
+    answer = await write()
+    assert answer.status_code == 201, answer.text
+    assert await rows(general, table) == 1
+    if way.endswith("a key"):
+        assert (await write()).json() == answer.json()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_there_is_no_fourth(world: World, general: asyncpg.Connection, way: str) -> None:
+    table, write = await a_writer(world, way)
+    await general.execute(GIVES_UP.format(table=table, times=3, state="40001"))
+    answer = await write()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert await rows(general, table) == 0
+    assert (await write()).status_code == 201
+
+
+async def test_other_errors_are_answered_at_once(world: World, general: asyncpg.Connection) -> None:
+    table, write = await a_writer(world, "messages")
+    await general.execute(GIVES_UP.format(table=table, times=1, state="53200"))
+    assert (await write()).status_code == 503
+    assert await general.fetchval("SELECT last_value FROM tries") == 1

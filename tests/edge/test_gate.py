@@ -1,0 +1,125 @@
+"""The gate by itself, before an application of the tests' own that answers when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from app.config.settings import Settings
+from app.edge.gate import TOO_LONG, Gate
+from app.edge.limits import TokenLimits
+from tests.support.lines import events
+from tests.support.wire import bounded, serving, wired
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+@dataclass
+class Streams:
+    """Begins each answer at once, and ends it when it may."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    received: list[Any] = field(default_factory=list[Any])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        self.begun.set()
+        self.received.append(await receive())
+        await self.may_end.wait()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@pytest.fixture
+def streams() -> Streams:
+    return Streams()
+
+
+def gate(streams: Streams, **more: object) -> Gate:
+    app: Any = streams
+    return Gate(app, Settings.model_validate({"request_concurrency": 1, **more}))
+
+
+@pytest.fixture
+async def client(streams: Streams) -> AsyncIterator[httpx.AsyncClient]:
+    """Before a place that is taken for as long as it likes."""
+    asgi: Any = gate(streams, request_queue=1, request_timeout_seconds=0.2)
+    transport = httpx.ASGITransport(app=asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        first = asyncio.ensure_future(http.get("/"))
+        await streams.begun.wait()
+        yield http
+        streams.may_end.set()
+        assert (await first).status_code == 200
+
+
+@bounded
+async def test_who_queues_in_vain_is_told(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert (answer.status_code, answer.json()["detail"]) == (503, TOO_LONG)
+
+
+@bounded
+async def test_an_answer_that_breaks_off_is_logged_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def breaks(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("what was said")
+
+    app: Any = breaks
+    settings = Settings.model_validate({})
+    async with serving(Gate(app, settings), settings) as port, wired(port) as wire:
+        await wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await wire.until_closed()
+    logged = capsys.readouterr().err
+    [line] = events(logged, "answer_broken_off")
+    assert (line["error"], "what was said" in logged) == ("ValueError", False)
+
+
+@bounded
+async def test_too_long_a_body_is_not_waited_for(streams: Streams) -> None:
+    """Neither one that says so, before it is asked for, nor one that comes in chunks."""
+    settings = Settings.model_validate({"request_max_body_bytes": 1024})
+    asks = HEAD + b"Content-Length: 1025\r\nExpect: 100-continue\r\n\r\n"
+    grows = HEAD + b"Transfer-Encoding: chunked\r\n\r\n401\r\n" + b"x" * 1025 + b"\r\n"
+    async with serving(gate(streams, request_max_body_bytes=1024), settings) as port:
+        for begun in (asks, grows):
+            async with wired(port) as wire:
+                await wire.send(begun)
+                assert await wire.status() == 413
+    assert not streams.received
+
+
+@bounded
+async def test_who_goes_while_sending_is_not_waited_for(streams: Streams) -> None:
+    """A server of another kind than ours says so, and does not cancel the request."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None: ...
+
+    streams.may_end.set()
+    headers = [(b"content-length", b"9")]
+    scope: Any = {"type": "http", "path": "/", "method": "POST", "headers": headers}
+    to: Any = (receive, send)
+    await gate(streams)(scope, *to)
+    assert streams.received == [{"type": "http.disconnect"}]
+
+
+def test_who_was_quiet_for_long_has_saved_up_no_more_than_the_burst() -> None:
+    limits = TokenLimits(per_second=100, burst=1)
+    limits.wait_seconds(b"token")
+    began = time.monotonic()
+    while time.monotonic() < began + 0.3:  # thirty could be made in this time
+        pass
+    began = time.monotonic()
+    made = sum(limits.wait_seconds(b"token") == 0 for _ in range(100))
+    assert made <= 2 + 100 * (time.monotonic() - began)

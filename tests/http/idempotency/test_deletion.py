@@ -1,0 +1,77 @@
+"""A stored answer does not outlive whom, or what, it tells of."""
+
+from __future__ import annotations
+
+from app.http.idempotency import HEADER
+from tests.support.factories import World
+from tests.support.retries import Rows, a_request
+
+STORED = """
+SELECT coalesce(convert_from(answer, 'UTF8'), ''), coalesce(fingerprint, '')
+FROM user_idempotency_keys WHERE user_id = $1
+"""
+GONE = ("", "")
+
+
+async def test_with_its_user(world: World, rows: Rows) -> None:
+    """In the user database by the very deletion; the relay sees to the general one."""
+    boss, other = await world.tenant_admin(), await world.tenant_admin()
+    for one in (boss, other):
+        assert (await (await a_request(world, "user", one)).send("k")).status_code == 201
+    assert (await other.http.delete(f"/v1/users/{boss.id}")).status_code == 202
+    assert (await rows.keys(boss), await rows.keys(other)) == (0, 1)
+
+
+async def test_with_the_user_it_created(world: World, rows: Rows) -> None:
+    """The answer and the request's fingerprint go; the key stays used, so none is created again."""
+    request = await a_request(world, "user")
+    created = (await request.send("k")).json()
+    ((answer, _),) = await rows.user.fetch(STORED, request.by.id)
+    assert created["email"] in answer
+    assert (await request.by.http.delete(f"/v1/users/{created['id']}")).status_code == 202
+    there = await rows.of("user")
+    again = await request.send("k")
+    assert again.status_code == 409
+    assert created["email"] not in again.text
+    assert await rows.of("user") == there
+    assert [tuple(row) for row in await rows.user.fetch(STORED, request.by.id)] == [GONE]
+
+
+async def test_with_the_tenant_of_the_user_it_created(world: World, rows: Rows) -> None:
+    root = await world.admin()
+    tenant = (await (await a_request(world, "tenant", root)).send("t")).json()
+    request = await a_request(world, "user", root)
+    body = request.body | {"tenant_id": tenant["id"]}
+    created = await root.http.post(request.path, json=body, headers={HEADER: "k"})
+    assert created.status_code == 201
+    assert (await root.http.delete(f"/v1/tenants/{tenant['id']}")).status_code == 202
+    stored = [tuple(row) for row in await rows.user.fetch(STORED, root.id)]
+    assert len(stored) == 2
+    assert GONE in stored
+
+
+async def test_with_the_conversation_whose_messages_it_repeats(world: World, rows: Rows) -> None:
+    message = await a_request(world, "message")
+    alice = message.by
+    assert (await message.send("k")).status_code == 201
+    session = message.path.removesuffix("/messages")
+    assert (await alice.http.delete(session)).status_code == 204
+    assert await rows.keys(alice) == 0
+    assert (await message.send("k")).status_code == 404
+
+
+async def test_once_its_owner_is_closed_none_is_stored(world: World, rows: Rows) -> None:
+    """Deleted between the look at the token and the write. Nor is the message."""
+    message = await a_request(world, "message")
+    there = await rows.of("message")
+    close = "UPDATE owners SET state = 'closed' WHERE user_id = $1"
+    await rows.general.execute(close, message.by.id)
+    assert (await message.send("k")).status_code == 401
+    assert (await rows.keys(message.by), await rows.of("message")) == (0, there)
+
+
+async def test_no_password_can_be_guessed_from_what_is_stored(world: World, rows: Rows) -> None:
+    request = await a_request(world, "user")
+    await request.send("k")
+    ((_, fingerprint),) = await rows.user.fetch(STORED, request.by.id)
+    assert fingerprint.startswith("$argon2id$")

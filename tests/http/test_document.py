@@ -1,0 +1,104 @@
+"""The OpenAPI document: valid, every error declared, names that hold still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from app.http.problems import PROBLEM_JSON
+from tests.support.factories import World
+
+PUBLIC = {"log_in", "get_live", "get_health", "get_ready"}
+NOT_PROBLEMS = {("get_health", "503"), ("get_ready", "503")}
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    response = await client.get("/schema/openapi.json")
+    assert response.status_code == 200
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (path, operation) for path, item in document["paths"].items() for operation in item.values()
+    ]
+
+
+def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    for _, operation in _operations(document):
+        for status, answer in operation["responses"].items():
+            if status >= "400" and (operation["operationId"], status) not in NOT_PROBLEMS:
+                assert set(answer["content"]) == {PROBLEM_JSON}, operation["operationId"]
+
+
+def test_every_operation_declares_what_follows_from_its_shape(document: dict[str, Any]) -> None:
+    for path, operation in _operations(document):
+        declared = set(operation["responses"])
+        if operation["operationId"] in PUBLIC:
+            assert operation["security"] == []
+        else:
+            assert {"401", "503"} <= declared, path
+        if "requestBody" in operation:
+            assert {"400", "413", "415", "422"} <= declared, path
+        if "{" in path and path.startswith("/v1/"):
+            assert "404" in declared, path
+
+
+def test_names_hold_still(document: dict[str, Any]) -> None:
+    """A module in a schema's name would change with the code's layout."""
+    ids = [operation["operationId"] for _, operation in _operations(document)]
+    assert len(ids) == len(set(ids))
+    schemas = set(document["components"]["schemas"])
+    assert {"User", "UserPage", "Tenant", "ChatSession", "Message", "ProblemDetails"} <= schemas
+    assert not [name for name in schemas if "_" in name or "." in name or "[" in name]
+
+
+def test_bearer_is_the_scheme(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert schemes == {"bearer": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{"bearer": []}]
+
+
+def test_there_are_examples(document: dict[str, Any]) -> None:
+    login = document["components"]["schemas"]["Login"]["properties"]
+    assert login["username"]["examples"] == ["\\acme\\alice"]
+
+
+async def test_the_page_names_no_other_host(client: httpx.AsyncClient) -> None:
+    page = await client.get("/schema")
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "explorer.js", "favicon-32x32.png"):
+        assert f"/schema/static/{asset}" in page.text
+        assert (await client.get(f"/schema/static/{asset}")).status_code == 200
+    assert (await client.get("/schema/static/nope.js")).status_code == 404
+
+
+def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("Login", "NewUser", "NewMessages", "NewMessage", "Block", "NewChatSession"):
+        assert schemas[name]["additionalProperties"] is False
+    required = {
+        operation["operationId"]: operation["requestBody"]["required"]
+        for _, operation in _operations(document)
+        if "requestBody" in operation
+    }
+    optional = {name for name, is_required in required.items() if not is_required}
+    assert optional == {"create_chat_session", "block_user"}
+
+
+async def test_options_names_the_methods_of_the_path(world: World) -> None:
+    boss = await world.tenant_admin()
+    answer = await boss.http.options(f"/v1/users/{boss.id}")
+    assert answer.headers["allow"] == "DELETE, GET, OPTIONS, PATCH"

@@ -1,0 +1,175 @@
+"""Health with each server stopped, frozen and restarted; and what still works meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from signal import SIGCONT, SIGSTOP
+from typing import Any, Literal
+
+import httpx
+import pytest
+from alembic.script import ScriptDirectory
+from litestar import Litestar
+from sqlalchemy import event
+
+from app.commands.embedded.cluster import Server
+from app.commands.migrate import alembic_config, head
+from app.databases.connection import DATABASES, DatabaseName
+from app.databases.pool import refuse_closed
+from app.operations.health import before_head
+from tests.support.factories import Someone, World, a_session
+from tests.support.pgbouncer import only_directly, reached
+from tests.support.servers import Servers, run
+
+Away = Callable[[Server, str], AbstractAsyncContextManager[None]]
+Name = Literal["user", "general"]
+
+
+@asynccontextmanager
+async def stopped(server: Server, database: str) -> AsyncGenerator[None]:
+    await asyncio.to_thread(server.stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+        await reached(server, database)
+
+
+@asynccontextmanager
+async def frozen(server: Server, _: str) -> AsyncGenerator[None]:
+    """It accepts connections, since the kernel does, and says nothing."""
+    processes = server.processes()
+    for process in processes:
+        process.send_signal(SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(SIGCONT)
+
+
+async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health/live")).json() == {"status": "alive"}
+    health = (await client.get("/health")).json()
+    assert health.pop("timestamp").endswith("Z")
+    both = {"user": "connected", "general": "connected"}
+    assert health == {"status": "healthy", "database": "connected", "databases": both}
+    ready = await client.get("/health/ready")
+    assert ready.status_code == 200
+    assert ready.json()["migrations"] == {"user": "at head", "general": "at head"}
+
+
+@pytest.mark.parametrize("how", [stopped, frozen])
+@pytest.mark.parametrize("name", ["user", "general"])
+async def test_a_database_away_is_told_in_two_seconds(
+    client: httpx.AsyncClient, servers: Servers, database: str, name: Name, how: Away
+) -> None:
+    other = "general" if name == "user" else "user"
+    async with how(getattr(servers, name), database):
+        for path in ("/health", "/health/ready"):
+            response, seconds = await _timed(client, path)
+            assert seconds < 2
+            assert response.status_code == 503
+            health = response.json()
+            assert (health["status"], health["database"]) == ("unhealthy", "disconnected")
+            assert health["databases"] == {name: "disconnected", other: "connected"}
+            assert name in health["error"]
+        assert health["migrations"] == {name: "unknown", other: "at head"}
+        assert (await client.get("/health/live")).status_code == 200
+    assert (await client.get("/health")).status_code == 200
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_both_away_are_told_in_two_seconds(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    """They are looked at together."""
+    async with frozen(servers.user, database), frozen(servers.general, database):
+        response, seconds = await _timed(client, "/health")
+    assert seconds < 2
+    assert response.json()["databases"] == {"user": "disconnected", "general": "disconnected"}
+
+
+async def test_a_database_never_migrated_is_not_ready(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    for statement in ("DELETE FROM alembic_version", "DROP TABLE alembic_version"):
+        await run(servers.general, statement, database)
+        response = await client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["migrations"] == {"user": "at head", "general": "behind"}
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_an_older_schema_is_not_ready(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    statement = "UPDATE alembic_version SET version_num = '{}'"
+    await run(servers.user, statement.format("u0001"), database)
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["migrations"]["user"]) == (503, "behind")
+    await run(servers.user, statement.format("from_the_future"), database)
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_file_names_tell_the_revisions_as_alembic_does(name: DatabaseName) -> None:
+    revisions = ScriptDirectory.from_config(alembic_config(name)).walk_revisions()
+    assert before_head(name) == {"", *(one.revision for one in revisions)} - {head(name)}
+
+
+async def test_without_the_general_database_accounts_go_on(
+    world: World, servers: Servers, database: str
+) -> None:
+    alice, boss = await world.member(), await world.tenant_admin()
+    session = await a_session(alice)
+    async with stopped(servers.general, database):
+        assert (await alice.http.get("/v1/me")).status_code == 200
+        assert (await boss.http.get("/v1/users")).status_code == 200
+        await world.log_in(alice.username)
+        assert (await alice.http.get("/v1/me/export")).status_code == 503
+        away = await alice.http.get(f"/v1/chat-sessions/{session['id']}")
+        assert away.status_code == 503
+        assert int(away.headers["retry-after"]) >= 1
+        assert away.headers["content-type"] == "application/problem+json"
+    assert (await alice.http.get(f"/v1/chat-sessions/{session['id']}")).status_code == 200
+
+
+async def test_after_a_restart_no_request_meets_a_stale_connection(
+    world: World, servers: Servers, database: str
+) -> None:
+    alice = await world.member()
+    assert set(await _volley(alice)) == {200}  # fills both pools
+    for server in servers:
+        async with stopped(server, database):
+            pass
+    assert set(await _volley(alice)) == {200}
+
+
+@only_directly("the connections end at PgBouncer, and stay when the server goes")
+async def test_that_it_is_the_guard_which_keeps_them_away(
+    app: Litestar, world: World, servers: Servers, database: str
+) -> None:
+    """The negative control of the test above."""
+    alice = await world.member()
+    await _volley(alice)
+    pool = app.state.databases.general.engine.sync_engine.pool
+    event.remove(pool, "checkout", refuse_closed)
+    async with stopped(servers.general, database):
+        pass
+    assert 503 in await _volley(alice)
+
+
+async def _volley(someone: Someone) -> list[int]:
+    answers = await asyncio.gather(*(someone.http.get("/v1/chat-sessions") for _ in range(30)))
+    return [answer.status_code for answer in answers]
+
+
+async def _timed(client: httpx.AsyncClient, path: str) -> tuple[httpx.Response, float]:
+    started = time.perf_counter()
+    response: Any = await client.get(path)
+    return response, time.perf_counter() - started

@@ -1,0 +1,59 @@
+"""`litestar …` as an operator types it: a process of its own, from the repository's root."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support import pgbouncer
+from tests.support.servers import Servers
+
+ROOT = Path(__file__).parents[2]
+OURS = ("DATABASE_", "LITESTAR_")
+
+
+class Ended(NamedTuple):
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The only one of a failure."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def urls(servers: Servers, database: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL_USER": pgbouncer.url(servers.user, database),
+        "DATABASE_URL_GENERAL": pgbouncer.url(servers.general, database),
+        **pgbouncer.ENVIRONMENT,
+    }
+
+
+async def litestar(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
+    return await python("-m", "litestar", *words, env=env, stdin=stdin)
+
+
+async def python(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *words),
+        cwd=ROOT,
+        env=inherited | env,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(120):
+            out, err = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return Ended(process.returncode, out.decode(), err.decode())

@@ -1,0 +1,116 @@
+"""For the tests of login: services on settings of their own, other addresses, threads on hold."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+from litestar import Litestar
+
+from app.config.settings import Settings
+from app.server import create_app
+from tests.support.factories import PASSWORD, World
+from tests.support.servers import alive
+
+HERE, ELSEWHERE = "198.51.100.1", "203.0.113.9"
+
+
+@asynccontextmanager
+async def world_on(settings: Settings) -> AsyncGenerator[World]:
+    service = create_app(settings)
+    async with alive(service):
+        yield World(service, client_at(service, HERE))
+
+
+def client_at(service: Litestar, address: str) -> httpx.AsyncClient:
+    asgi: Any = service  # the two libraries spell ASGI's types differently
+    transport = httpx.ASGITransport(app=asgi, client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://bicameral")
+
+
+async def try_login(
+    world: World, username: str, password: str = PASSWORD, *, at: str = HERE
+) -> httpx.Response:
+    body = {"username": username, "password": password}
+    return await client_at(world.app, at).post("/v1/auth/login", json=body)
+
+
+async def guess(world: World, username: str, *, at: str = HERE, times: int = 1) -> list[int]:
+    """The statuses of so many wrong passwords, one after the other."""
+    wrong = "not the password at all"
+    return [(await try_login(world, username, wrong, at=at)).status_code for _ in range(times)]
+
+
+class Wire:
+    """A way to a server that counts round trips: each time one speaks after being answered."""
+
+    def __init__(self, port: int) -> None:
+        self.round_trips, self._to, self._answered = 0, port, True
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[int]:
+        """The port to connect to."""
+        async with await asyncio.start_server(self._connect, "127.0.0.1", 0) as listening:
+            yield listening.sockets[0].getsockname()[1]
+
+    async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, forth = await asyncio.open_connection("127.0.0.1", self._to)
+        await asyncio.gather(self._pump(near, forth, ask=True), self._pump(far, back, ask=False))
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, ask: bool
+    ) -> None:
+        while data := await source.read(65536):
+            self.round_trips += ask and self._answered
+            self._answered = not ask
+            sink.write(data)
+        sink.close()
+
+
+@asynccontextmanager
+async def superuser(url: str) -> AsyncGenerator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+class Threads(ThreadPoolExecutor):
+    """The hashing threads, real ones: counts what they are given, and holds them on demand."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.given = 0
+        self.asked = asyncio.Event()
+        self._open = threading.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        self._open.clear()
+        self.asked.clear()
+
+    def release(self) -> None:
+        self._open.set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.given += 1
+        self.asked.set()
+        return super().submit(self._when_open, fn, *args, **kwargs)
+
+    def _when_open(self, function: Callable[..., Any], *args: Any) -> Any:
+        self._open.wait()
+        return function(*args)
+
+
+def threads_of(world: World, count: int = 2) -> Threads:
+    """In place of the service's own."""
+    threads = Threads(count)
+    vars(world.app.state.passwords)["_threads"] = threads
+    return threads

@@ -1,0 +1,31 @@
+"""What must never stand in a log, looked for in what every test of the suite has written."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support.factories import PASSWORD
+
+# Whatever the tests use as passwords, tokens (with more than their prefix), e-mail addresses and
+# message texts. `bic_…` is how the documents write a token.
+CANARIES = {
+    "a password": re.escape(PASSWORD) + "|another quiet corner|not the password at all",
+    "a password hash": r"\$argon2id\$",
+    "a token": r"bic_[A-Za-z0-9_-]{20,}",
+    "an e-mail address": r"[A-Za-z0-9._+-]+@(?:[a-z]+\.)*example\.?(?:org|com)?\b",
+    "a message's text": r"message text [0-9a-f-]{8}|a distinctive message text",
+}
+
+
+def leaks(text: str) -> list[str]:
+    return [what for what, pattern in CANARIES.items() if re.search(pattern, text)]
+
+
+def check(report: pytest.TestReport) -> None:
+    """Fails the test whose output, of its fixtures and subprocesses too, holds one."""
+    found = leaks(report.capstdout + report.capstderr + report.caplog)
+    if found and report.when == "teardown" and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid}: the logs hold {', '.join(found)}"

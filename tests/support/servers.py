@@ -1,0 +1,73 @@
+"""The test run's two PostgreSQL servers, and an application that is alive on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+from litestar import Litestar
+
+from app.commands.embedded.cluster import Server
+from app.config.settings import Settings
+from tests.support import pgbouncer
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = "template_bicameral"
+LOUD = "UNTESTED"
+numbers = count(1)
+
+
+class Servers(NamedTuple):
+    user: Server
+    general: Server
+
+
+def settings_for(servers: Servers, database: str, **more: object) -> Settings:
+    """As an operator would set them: the service's login, and the owner's for migrations."""
+    return Settings.model_validate(
+        {
+            "database_url_user": pgbouncer.url(servers.user, database),
+            "database_url_user_owner": servers.user.url(database, "bicameral_owner"),
+            "database_url_general": pgbouncer.url(servers.general, database),
+            "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
+            "relay": False,  # tests of the relay say when it acts
+            **pgbouncer.SETTINGS,
+            **more,
+        }
+    )
+
+
+@asynccontextmanager
+async def alive(service: Litestar) -> AsyncGenerator[None]:
+    """Its lifespan, in a task of its own: a fixture's two halves run in two different ones."""
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with service.lifespan():
+            started.set()
+            await ended.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(live())
+        await started.wait()
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+async def on_both(servers: Servers, statement: str) -> None:
+    await asyncio.gather(*(run(server, statement) for server in servers))
+
+
+async def run(server: Server, statement: str, database: str = "postgres") -> None:
+    connection = await asyncpg.connect(server.url(database))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

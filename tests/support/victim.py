@@ -1,0 +1,59 @@
+"""A relay in a process of its own, to be killed or frozen at a commit of the test's choice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import NamedTuple
+
+from app.bridge.erasure.relay import Relay
+from app.config.settings import Settings
+from app.databases.sessions import Databases
+
+# A clean process that has imported all this once; each victim is a fork of it.
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
+COMMITS = ("claim", "close", "drain", "batch", "purge", "receipt", "acknowledge")
+DIED = 9
+
+
+class Victim(NamedTuple):
+    process: ForkServerProcess
+    line: Connection
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid
+        return self.process.pid
+
+
+@contextmanager
+def victim(settings: Settings, commit: str, *, dies: bool = False) -> Generator[Victim]:
+    """Runs one erasure. At `commit` it dies, or says so and goes on when told to."""
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_live, args=(settings, commit, dies, theirs))
+    process.start()
+    theirs.close()
+    try:
+        yield Victim(process, ours)
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _live(settings: Settings, commit: str, dies: bool, line: Connection) -> None:
+    async def hook(reached: str) -> None:
+        if reached != commit:
+            return
+        if dies:
+            os._exit(DIED)  # nothing is flushed, closed or rolled back
+        line.send(reached)
+        line.recv()  # blocks all of it, as a frozen process is
+
+    asyncio.run(Relay(Databases.create(settings), settings, hook=hook).run_once())
