@@ -1,0 +1,37 @@
+-- Reads a page of a session's messages, newest or oldest first. No row means that it is not this
+-- owner's session; a session without messages is one row of NULLs.
+--
+-- `beyond` is a variable because PostgreSQL takes a coalesce() in the condition for leaky: under
+-- row level security it would filter by it, reading from the end of the session, instead of looking
+-- the position up in the index.
+CREATE OR REPLACE FUNCTION message_page(
+    tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint
+) RETURNS TABLE (
+    id uuid, session_id uuid, "position" bigint, role varchar, content text, created_at timestamptz
+) LANGUAGE plpgsql AS $$
+DECLARE
+    beyond bigint := coalesce(after, CASE WHEN newest_first THEN 9223372036854775807 ELSE 0 END);
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    IF newest_first THEN
+        RETURN QUERY
+            SELECT m.id, s.id, m.position, m.role, m.content, m.created_at
+            FROM chat_sessions s LEFT JOIN LATERAL (
+                SELECT * FROM messages
+                WHERE messages.tenant_id = tenant AND messages.session_id = session
+                AND messages.position < beyond
+                ORDER BY messages.position DESC LIMIT rows
+            ) AS m ON true
+            WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner;
+    ELSE
+        RETURN QUERY
+            SELECT m.id, s.id, m.position, m.role, m.content, m.created_at
+            FROM chat_sessions s LEFT JOIN LATERAL (
+                SELECT * FROM messages
+                WHERE messages.tenant_id = tenant AND messages.session_id = session
+                AND messages.position > beyond
+                ORDER BY messages.position LIMIT rows
+            ) AS m ON true
+            WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner;
+    END IF;
+END $$;

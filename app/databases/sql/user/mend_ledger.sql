@@ -1,0 +1,32 @@
+-- Mends the ledger entry of one user. Each verdict is carried out only where it still holds:
+--
+--   present  there is the user, but no entry: the entry is made
+--   gone     there is no user: the entry says so, and the relay erases
+--   deleted  proved in the other database, or 'deleted' before: the user is deleted, too
+--   again    delivered, but undone since: the relay erases again
+--
+-- The user is locked first, so that this waits for whoever creates or deletes them at the same
+-- time.
+CREATE OR REPLACE FUNCTION mend_ledger(tenant uuid, subject uuid, verdict varchar) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM users u WHERE u.id = subject AND u.tenant_id = tenant FOR UPDATE;
+    IF verdict = 'present' AND FOUND THEN
+        INSERT INTO subject_ledger (tenant_id, user_id, state, rev, delivered_rev)
+        VALUES (tenant, subject, 'present', 1, 1) ON CONFLICT DO NOTHING;
+    ELSIF verdict = 'deleted' OR verdict = 'gone' AND NOT FOUND THEN
+        DELETE FROM users u WHERE u.id = subject AND u.tenant_id = tenant;
+        INSERT INTO subject_ledger (tenant_id, user_id, state, rev, delivered_rev)
+        VALUES (tenant, subject, 'deleted', 1, 0) ON CONFLICT DO NOTHING;
+        UPDATE subject_ledger l
+        SET state = 'deleted', rev = l.rev + 1, changed_at = now(), not_before = now(),
+            lease_until = NULL, attempts = 0
+        WHERE l.tenant_id = tenant AND l.user_id = subject AND l.state <> 'deleted';
+    ELSIF verdict = 'again' THEN
+        UPDATE subject_ledger l
+        SET rev = l.rev + 1, receipt = NULL, completed_at = NULL, not_before = now(),
+            lease_until = NULL, attempts = 0
+        WHERE l.tenant_id = tenant AND l.user_id = subject AND l.state = 'deleted'
+        AND l.delivered_rev >= l.rev;
+    END IF;
+END $$;

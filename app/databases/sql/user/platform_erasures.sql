@@ -1,0 +1,6 @@
+-- Lists the erasures of all tenants to a platform administrator, a page at a time.
+CREATE OR REPLACE FUNCTION platform_erasures(after uuid, page integer)
+RETURNS SETOF subject_ledger LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT * FROM subject_ledger
+    WHERE state = 'deleted' AND (after IS NULL OR user_id > after) ORDER BY user_id LIMIT page
+$$;
