@@ -18,7 +18,7 @@ from app.accounts.users import UserService, users
 from app.databases.sessions import UserSession
 from app.http.idempotency import Key, Once
 from app.http.openapi import problems
-from app.http.paging import After, Limit, cursor_of, cut, uuid_after
+from app.http.paging import After, Limit, cut, uuid_after
 from app.http.security import Passwords, Principal, Role, administrators, platform
 
 T = TypeVar("T")
@@ -51,9 +51,9 @@ class TenantController(Controller):
         self, tenants: NamedDependency[TenantService], limit: Limit = 50, after: After = None
     ) -> schemas.TenantPage:
         """List tenants, oldest first."""
-        page, more = cut(await tenants.page(limit=limit, after=uuid_after(after)), limit)
-        items = to(list[schemas.Tenant], page)
-        return schemas.TenantPage(items, cursor_of(items[-1].id) if more else None)
+        rows = await tenants.page(limit=limit, after=uuid_after(after))
+        page, following = cut(rows, limit, lambda tenant: tenant.id)
+        return schemas.TenantPage(to(list[schemas.Tenant], page), following)
 
     @get("/{tenant_id:uuid}", responses=problems(403, 404))
     async def get_tenant(
@@ -119,9 +119,8 @@ class UserController(Controller):
     ) -> schemas.UserPage:
         """List your tenant's users, or, for a platform administrator, all; oldest first."""
         rows = await users.page(request.user, limit=limit, after=uuid_after(after))
-        page, more = cut(rows, limit)
-        items = to(list[schemas.User], page)
-        return schemas.UserPage(items, cursor_of(items[-1].id) if more else None)
+        page, following = cut(rows, limit, lambda user: user.id)
+        return schemas.UserPage(to(list[schemas.User], page), following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))
     async def get_user(

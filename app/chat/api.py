@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,6 @@ from app.http.paging import (
     AfterPosition,
     Limit,
     Order,
-    cursor_of,
     cut,
     position_after,
     uuid_after,
@@ -123,9 +123,8 @@ class ChatSessionController(Controller):
     ) -> ChatSessionPage:
         """List your conversations, newest first."""
         rows = await chat_sessions.of_user(request.user, limit=limit, after=uuid_after(after))
-        page, more = cut(rows, limit)
-        items = _to(list[ChatSession], page)
-        return ChatSessionPage(items, cursor_of(items[-1].id) if more else None)
+        page, following = cut(rows, limit, lambda session: session.id)
+        return ChatSessionPage(_to(list[ChatSession], page), following)
 
     @get("/{session_id:uuid}", responses=problems(404))
     async def get_chat_session(
@@ -199,9 +198,8 @@ class ChatSessionController(Controller):
             after=position_after(after),
             newest_first=order == "desc",
         )
-        page, more = cut(rows, limit)
-        items = [Message(*row) for row in page]
-        return MessagePage(items, cursor_of(items[-1].position) if more else None)
+        page, following = cut(rows, limit, itemgetter("position"))
+        return MessagePage([Message(*row) for row in page], following)
 
 
 async def _append(

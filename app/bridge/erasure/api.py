@@ -19,7 +19,7 @@ from app.accounts.users import TENANT_OF_USER
 from app.databases.sessions import UserSession, act_in_tenant
 from app.http.errors import NotFound
 from app.http.openapi import problems
-from app.http.paging import After, Limit, cursor_of, cut, uuid_after
+from app.http.paging import After, Limit, cut, uuid_after
 from app.http.security import Principal, administrators
 
 EVERYWHERE = select(SubjectLedger).from_statement(
@@ -52,9 +52,8 @@ class ErasureController(Controller):
         """List your tenant's erasures, or, for a platform administrator, all or one tenant's."""
         start = uuid_after(after)
         rows = await _page(user_session, request.user, tenant_id, limit=limit, after=start)
-        page, more = cut(rows, limit)
-        items = [erasure(entry) for entry in page]
-        return ErasurePage(items, cursor_of(items[-1].user_id) if more else None)
+        page, following = cut(rows, limit, lambda entry: entry.user_id)
+        return ErasurePage([erasure(entry) for entry in page], following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))
     async def get_erasure(
