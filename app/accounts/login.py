@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -59,16 +60,24 @@ async def find_principal(
     """One indexed round trip; raises Unauthenticated for an unknown, expired or blocked one."""
     digest = token_digest(token)
     values = {"digest": digest, "idle": timedelta(seconds=settings.token_idle_seconds)}
+    looked_up_at = time.monotonic()
     rows = await database.fetch(AUTHENTICATE, values)
     if not rows:
         raise Unauthenticated
-    user_id, tenant_id, username, roles = rows[0]
-    return Principal(user_id, tenant_id, username, _roles(roles), digest)
+    row = rows[0]
+    return Principal(
+        user_id=row["user_id"],
+        tenant_id=row["tenant_id"],
+        username=row["username"],
+        roles=_roles(row["roles"]),
+        token_digest=digest,
+        looked_up_at=looked_up_at,
+    )
 
 
 @lru_cache
 def _roles(stored: str) -> frozenset[Role]:
-    """Of the column's text, as the driver alone has it. There are few."""
+    """Decodes the JSONB text; cached, since few combinations exist."""
     return frozenset(msgspec.json.decode(stored, type=list[Role]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,13 +37,18 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever a valid token belongs to, as of this request."""
+    """A caller whose token was valid when it was looked up.
+
+    `looked_up_at` is the monotonic clock just before the look-up was sent: a block committed
+    before that moment has been seen, one committed after it has not.
+    """
 
     user_id: UUID
     tenant_id: UUID
     username: str
     roles: frozenset[Role]
     token_digest: bytes = field(default=b"", repr=False)
+    looked_up_at: float = field(default_factory=time.monotonic, repr=False, compare=False)
 
     @property
     def is_admin(self) -> bool:

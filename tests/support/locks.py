@@ -1,0 +1,18 @@
+"""Waits until requests of the service wait for a row that a test holds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+PATIENCE_SECONDS = 20
+# Not of pg_stat_activity, which stands still within a transaction.
+WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+
+
+async def until_waiting(sql: asyncpg.Connection, count: int = 1) -> None:
+    """Return when so many sessions of this server wait for a lock."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await sql.fetchval(WAITING) < count:
+            await asyncio.sleep(0)
