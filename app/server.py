@@ -7,17 +7,16 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Router
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import AbstractMiddleware
 from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
-from litestar.types import HTTPResponseStartEvent, Method, Scope
+from litestar.types import HTTPResponseStartEvent, Scope
 
 from app.accounts.api import TenantController, UserController
 from app.accounts.login import Authenticator, authenticate
@@ -31,7 +30,7 @@ from app.databases.sessions import Databases
 from app.edge.draining import delayed_stop
 from app.edge.gate import Gate
 from app.http import headers
-from app.http.cors import explain_refusals
+from app.http.cors import cors_config, explain_refusals
 from app.http.errors import UnsupportedMediaType
 from app.http.logs_plugin import logs_plugin
 from app.http.openapi import complete, openapi_config
@@ -42,8 +41,6 @@ from app.operations.metrics import on_the_services_port, on_their_own_port
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
-
-METHODS: list[Method | Literal["*"]] = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -122,7 +119,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
-        cors_config=_cors(settings),
+        cors_config=cors_config(settings),
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
@@ -145,19 +142,6 @@ def _put_gate(app: Litestar, settings: Settings) -> Gate:
         gate = Gate(outer, settings)
         app.asgi_handler = gate
     return gate
-
-
-def _cors(settings: Settings) -> CORSConfig | None:
-    """None, and no page of another origin can read an answer."""
-    origins = [one.strip() for one in settings.cors_allowed_origins.split(",") if one.strip()]
-    if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=origins,
-        allow_methods=METHODS,
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-        expose_headers=["Location", "Retry-After", "X-Request-Id"],
-    )
 
 
 def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator) -> Router:

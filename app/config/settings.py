@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from app.config.database_settings import DatabaseSettings
 from app.config.database_url import DatabaseUrl
+from app.config.request_settings import RequestSettings
 
 PREFIXES = """
 CORS_ DATABASE_ DB_ HEALTH_ HSTS_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_
@@ -30,7 +30,7 @@ def stop(line: str) -> SystemExit:
     return SystemExit(f"bicameral: {line}")
 
 
-class Settings(DatabaseSettings):
+class Settings(RequestSettings):
     """Every setting, its default and its unit. The README's table is made from these fields."""
 
     model_config = SettingsConfigDict(
@@ -59,49 +59,6 @@ class Settings(DatabaseSettings):
         0, ge=0, le=65_535, description="a port of their own for metrics; 0: the service's"
     )
     metrics_host: str = Field("127.0.0.1", description="the address of that port")
-    request_timeout_seconds: float = Field(
-        30, gt=0, description="from a request's last byte to its answer's first; then 503"
-    )
-    request_receive_seconds: float = Field(
-        20, gt=0, description="for a request's head to arrive, and for its body; then 408"
-    )
-    request_max_head_bytes: int = Field(
-        32_768, ge=1024, description="longer request headers are refused with 431"
-    )
-    request_max_body_bytes: int = Field(
-        10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
-    )
-    request_bodies_max_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024, description="all bodies at a time, per worker; beyond it 503"
-    )
-    request_concurrency: int = Field(
-        64, ge=1, description="requests worked on at a time, per worker and lane"
-    )
-    request_queue: int = Field(
-        64, ge=0, description="requests that may wait for that; one more is answered 503"
-    )
-    request_exports: int = Field(
-        8, ge=1, description="exports streamed at a time, per worker; one more is answered 503"
-    )
-    request_rate_per_token: float = Field(
-        0, ge=0, description="requests a second a token may make, per worker; 0: any number"
-    )
-    request_burst_per_token: int = Field(
-        100, ge=1, description="requests it may make at once; one more is answered 429"
-    )
-    request_drain_seconds: float = Field(
-        3, ge=0, description="when stopping: requests are still taken for so long, unready"
-    )
-    request_grace_seconds: int = Field(
-        20, ge=1, description="when stopping: how long requests under way may then still take"
-    )
-    cors_allowed_origins: str = Field(
-        "", description="origins whose pages may call the API, by commas: https://app.example.org"
-    )
-    hsts_seconds: int = Field(
-        0, ge=0, description="max-age of Strict-Transport-Security; 0: it is not sent"
-    )
-
     idempotency_kept_seconds: int = Field(
         86_400, ge=1, description="how long an `Idempotency-Key` and its answer are kept"
     )

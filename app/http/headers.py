@@ -6,30 +6,32 @@ from app.config.settings import Settings
 
 Headers = list[tuple[bytes, bytes]]
 
-NOTHING_IS_LOADED = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),  # for browsers that know no frame-ancestors
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
 NO_STORE = (b"cache-control", b"no-store")
 
 
 def of_service(settings: Settings) -> Headers:
-    if not settings.hsts_seconds:
-        return ALWAYS
-    value = f"max-age={settings.hsts_seconds}; includeSubDomains"
-    return [*ALWAYS, (b"strict-transport-security", value.encode())]
+    """Return the headers that these settings add to every answer."""
+    found = [*ALWAYS]
+    if settings.hsts_seconds:
+        value = f"max-age={settings.hsts_seconds}; includeSubDomains"
+        found.append((b"strict-transport-security", value.encode()))
+    if settings.cors_allowed_origins:
+        found.append((b"vary", b"Origin"))  # a cache must not give one origin's answer to another
+    return found
 
 
 def for_path(path: str, service: Headers, own: Headers) -> Headers:
-    """No cache on the way may keep an answer of the API, an error included.
+    """Complete an answer's own headers; where it brings one of these itself, its own stands.
 
-    The explorer's answers bring a policy of their own, which lets the page load its scripts.
+    No cache on the way may keep an answer of the API, an error included.
     """
-    if path.startswith("/v1/"):
-        return [*own, *service, NOTHING_IS_LOADED, NO_STORE]
-    if any(name == NOTHING_IS_LOADED[0] for name, _ in own):
-        return [*own, *service]
-    return [*own, *service, NOTHING_IS_LOADED]
+    theirs = {name for name, _ in own}
+    added = [*service, NO_STORE] if path.startswith("/v1/") else service
+    return [*own, *(header for header in added if header[0] not in theirs)]

@@ -19,7 +19,8 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
 }
 PAGE = "https://app.example.org"
-READABLE = "Location, Retry-After, X-Request-Id"
+READABLE = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
+SENT = ["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"]
 SECRET = "correct-horse-battery-staple"
 
 
@@ -57,7 +58,7 @@ async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
     """Closed unless named; a refusal of the gate's can be read as well as any other answer."""
     more = {"cors_allowed_origins": f"{PAGE}, https://x.example", "request_max_body_bytes": 1024}
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-    asked["Access-Control-Request-Headers"] = "authorization, content-type, idempotency-key"
+    asked["Access-Control-Request-Headers"] = ", ".join(SENT)
     for app in (create_app(settings), create_app(settings.model_copy(update=more))):
         async with client_of(app) as client:
             preflight = await client.options("/v1/users", headers=asked)
@@ -71,7 +72,50 @@ async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
         assert found == {PAGE if is_allowed else None}
         readable = {one.headers.get("access-control-expose-headers") for one in answers[1:]}
         assert readable == {READABLE if app.cors_config else None}
+        assert {one.headers.get("vary") for one in answers} == {
+            "Origin" if app.cors_config else None
+        }
         assert all(ALWAYS.items() <= one.headers.items() for one in answers)
+
+
+async def test_a_cache_tells_origins_apart_where_none_was_sent(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"cors_allowed_origins": PAGE}))
+    async with client_of(app) as client:
+        assert (await client.get("/health/live")).headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "app.example.org",
+        "https://app.example.org/",
+        "https://app.example.org/path",
+        "https://App.example.org",
+        "https://app.example.org:443",
+        "http://app.example.org:80",
+        "https://*.example.org",
+        "https://",
+        "https://user@app.example.org",
+        "https://app.example.org:port",
+        "ftp://app.example.org",
+        "null",
+        "https://a.example;https://b.example",
+        "https://a.example https://b.example",
+        "https://bücher.example",
+        "https://app.example.org, b.example",
+    ],
+)
+def test_what_no_browser_sends_as_its_origin_is_refused(origins: str) -> None:
+    with pytest.raises(ValueError, match="each must be as a browser sends it"):
+        Settings.model_validate({"cors_allowed_origins": origins})
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["*", "", f"{PAGE},", "http://localhost:5173", "http://127.0.0.1:8080,http://[::1]:8080"],
+)
+def test_what_a_browser_sends_is_taken(origins: str) -> None:
+    assert Settings.model_validate({"cors_allowed_origins": origins})
 
 
 @pytest.mark.parametrize(
