@@ -37,7 +37,6 @@ class Body:
         self._receive = receive
         self._size = 0
         self._whole: HTTPReceiveMessage | None = None
-        self._is_taken = False
 
     async def read(self, declared_bytes: int) -> None:
         """Raises PayloadTooLarge, RequestTimeout, and Unavailable when memory is short."""
@@ -50,13 +49,8 @@ class Body:
             raise RequestTimeout from None
 
     async def receive(self) -> HTTPReceiveMessage:
-        if self._is_taken or self._whole is None:
-            return await self._message()
-        self._is_taken = True
-        return self._whole
-
-    def rewind(self) -> None:
-        self._is_taken = False
+        whole, self._whole = self._whole, None
+        return whole or await self._message()
 
     def forget(self) -> None:
         self._memory.give_back(self._size)

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
 
 from app.config.settings import Settings
 from app.databases.causes import describe
 from app.databases.waits import Wait, Waits
-from app.edge.again import attempt
 from app.edge.bodies import Body, BodyMemory
 from app.edge.limits import TokenLimits
 from app.http.errors import BadRequest, Problem, TooManyRequests, Unavailable
-from app.http.problems import PROBLEM_JSON, problem_details
+from app.http.problems import asgi_messages
 from app.telemetry import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,7 +38,6 @@ TOO_LONG = "The request took too long and was given up; try again."
 STOPPING = "The service stops, and this request took too long for it; try again."
 LONGEST_LENGTH = 18  # digits
 CLOSE = (b"connection", b"close")
-Written = tuple[list[tuple[bytes, bytes]], bytes]  # headers and body
 
 
 class SaturatedError(Unavailable):
@@ -101,9 +96,8 @@ class Answer:
         await self._send(message)
 
     async def refuse(self, problem: Problem) -> None:
-        status, (headers, body) = problem.status, _written(problem)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        for message in asgi_messages(problem):
+            await self._send(message)
 
 
 class RetryPacing:
@@ -159,16 +153,17 @@ class Gate:
             raise
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
-        self._lane(scope["path"]).check()  # a body need not be read for that
+        lane = self._lane(scope["path"])
+        lane.check()  # a body need not be read for that
         head = _head(scope["headers"])
         self._check_rate(head.authorization)
         if head.body_bytes is None:
-            await self._pass(scope, receive, answer, _nothing)
+            await self._pass(lane, scope, receive, answer)
             return
         body = Body(self._memory, receive)
         try:
             await body.read(head.body_bytes)
-            await self._pass(scope, body.receive, answer, body.rewind)
+            await self._pass(lane, scope, body.receive, answer)
         finally:
             body.forget()
 
@@ -181,14 +176,12 @@ class Gate:
                 retry_after_seconds=ceil(wait),
             )
 
-    async def _pass(
-        self, scope: Scope, receive: Receive, answer: Answer, rewind: Callable[[], None]
-    ) -> None:
+    async def _pass(self, lane: Lane, scope: Scope, receive: Receive, answer: Answer) -> None:
         """The deadline cancels the work; its session then gives a clean connection back."""
         try:
             with answer.wait:
-                async with self._lane(scope["path"]):
-                    await attempt(self._app, scope, receive, answer.send, rewind)
+                async with lane:
+                    await self._app(scope, receive, answer.send)
         except TimeoutError:
             if answer.has_begun:
                 raise
@@ -200,10 +193,6 @@ class Gate:
         if path == LOGIN:
             return self._logins
         return self._general if path.startswith("/v1/chat-sessions") else self._user
-
-
-def _nothing() -> None:
-    """There is no body to rewind."""
 
 
 def _limits(settings: Settings) -> TokenLimits | None:
@@ -230,17 +219,3 @@ def _length(value: bytes) -> int:
     if not value.isdigit() or len(value) > LONGEST_LENGTH:
         raise BadRequest("The header Content-Length is not the length of a body.")
     return int(value)
-
-
-def _written(problem: Problem) -> Written:
-    if type(problem) is SaturatedError:
-        return _saturated()
-    body = msgspec.json.encode(problem_details(problem))
-    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))} | problem.headers
-    return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
-
-
-@cache
-def _saturated() -> Written:
-    """Made once, for there may be thousands a second."""
-    return _written(Unavailable(str(SaturatedError())))

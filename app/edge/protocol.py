@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.config.settings import Settings
-from app.edge.cork import CorkedTransport
 from app.edge.gate import PAUSE
 from app.http import headers
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
-from app.http.problems import PROBLEM_JSON, problem_details
+from app.http.problems import encoded
 
 MAX_HEADERS = 100
 NOT_HTTP = "This is not a valid HTTP/1.1 request."
@@ -66,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # Receiving: a head must end in time, and within its size.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
-        super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
+        super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.pipeline or (self._is_busy and self.cycle.response_started):
             self.transport.close()
         else:
+            problem.headers["Connection"] = "close"
             self.transport.write(_written(problem))
             self.transport.close()
 
@@ -208,12 +207,7 @@ def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _written(problem: Problem) -> bytes:
-    body = msgspec.json.encode(problem_details(problem))
-    fields = [
-        (b"content-type", PROBLEM_JSON.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-        *headers.for_path("", headers.ALWAYS, []),
-    ]
+    own, body = encoded(problem)
+    fields = headers.for_path("", headers.ALWAYS, own)
     lines = [name + b": " + value + b"\r\n" for name, value in fields]
     return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])

@@ -37,10 +37,9 @@ from app.telemetry import log
 
 if TYPE_CHECKING:
     from litestar import Request
+    from litestar.types import Message
 
 PROBLEM_JSON = "application/problem+json"
-GIVEN_UP = ("40001", "40P01")
-IS_GIVEN_UP = "is_given_up"  # in the scope's state: for again.py
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,8 +88,6 @@ CONSTRAINTS: dict[str, Problem] = {
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
     """The service's only exception handler."""
     problem = to_problem(error)
-    if isinstance(problem, Unavailable) and sqlstate(error)[0] in GIVEN_UP:
-        request.scope["state"][IS_GIVEN_UP] = True
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", status=problem.status, **describe(error))
     return Response(
@@ -109,6 +106,22 @@ def problem_details(problem: Problem) -> ProblemDetails:
         detail=str(problem),
         errors=problem.errors,
     )
+
+
+def encoded(problem: Problem) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a problem that is answered without Litestar."""
+    body = msgspec.json.encode(problem_details(problem))
+    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))} | problem.headers
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
+
+
+def asgi_messages(problem: Problem) -> list[Message]:
+    """The same as an ASGI server takes it."""
+    headers, body = encoded(problem)
+    return [
+        {"type": "http.response.start", "status": problem.status, "headers": headers},
+        {"type": "http.response.body", "body": body, "more_body": False},
+    ]
 
 
 def to_problem(error: BaseException) -> Problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -42,32 +41,6 @@ def render(_: Any, __: str, event: Event) -> str:
     return _encode(event).decode()
 
 
-class _Held:
-    """Lines that are to go out together."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-
-    def take(self) -> list[str]:
-        lines, self._lines = self._lines, []
-        return lines
-
-
-_held = _Held()
-
-
-def _print(lines: list[str]) -> None:
-    if lines:
-        with suppress(OSError, ValueError):
-            sys.stderr.write("\n".join(lines) + "\n")
-
-
 class StandardError:
     """Looked up each time: whoever redirects standard error gets the lines.
 
@@ -75,7 +48,8 @@ class StandardError:
     """
 
     def msg(self, line: str) -> None:
-        _print([*_held.take(), line])
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -87,18 +61,6 @@ LOGGER = structlog.make_filtering_bound_logger(logging.INFO)
 log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
     StandardError(), processors=PROCESSORS, wrapper_class=LOGGER
 ).bind()
-
-
-def write(line: msgspec.Struct, *, at_once: bool) -> None:
-    """One that is complete as it is; or with all that are written in this turn of the event loop.
-
-    Writing is a system call, and under load a tenth of the shortest request's time.
-    """
-    _held.add(_encode(line).decode())
-    if at_once:
-        _print(_held.take())
-    elif len(_held) == 1:
-        asyncio.get_running_loop().call_soon(lambda: _print(_held.take()))
 
 
 class LibraryHandler(logging.Handler):
