@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,25 +11,19 @@ __all__ = ("create_app",)
 
 
 def create_app() -> Litestar:
-    """The factory `litestar` and `uvicorn app:create_app --factory` find from the repository root.
+    """Make what `litestar` finds here from the repository's root: the service, or its commands.
 
-    Reads the environment. A setting that is missing or wrong ends the process with one line,
-    never a traceback: that line is what an operator sees in the logs of a failed start.
+    Any other server is refused: only `litestar run` limits what clients may hold and make it wait.
     """
-    from app.cli import Commands, is_listing
+    from app import cli
 
-    if is_listing():
+    if not cli.is_litestar():
+        cli.refuse_server()
+    if cli.is_listing():
         from litestar import Litestar
 
-        return Litestar(plugins=[Commands()])
+        return Litestar(plugins=[cli.Commands()])
 
-    from app.config.settings import SettingsError, load_settings, stop
-    from app.server import create_app as create
+    from app.commands.run import create_service
 
-    try:
-        settings = load_settings()
-        app = create(settings, plugins=[Commands(settings)])
-    except SettingsError as error:
-        raise stop(str(error)) from None
-    gc.freeze()  # what is there now stays: collections need not look at it again
-    return app
+    return create_service(cli.Commands())

@@ -1,20 +1,19 @@
-"""What `litestar` offers beside Litestar's own. What a command does is imported when it is used.
+"""The commands that `litestar` offers beside its own; each is imported when it is used.
 
-Importing all of it would double the time of `--help`, and each worker would keep it in memory.
+Importing all of them would double the time of `--help`, and each worker would keep them in memory.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from traceback import walk_stack
+from typing import Any, NoReturn
 
 import click
 from litestar.plugins import CLIPlugin
 
-if TYPE_CHECKING:
-    from app.config.settings import Settings
-
-# Name, place and text of each, as its own --help says; tests/commands/test_cli.py compares them.
+# Each command's name, its place, and the first line of its --help, which the tests compare.
 COMMANDS = (
     ("database", "app.commands.migrate:database_group", "Migrate the two databases."),
     (
@@ -40,7 +39,7 @@ ALIASES = {"database": "db"}
 
 
 class Deferred(click.Command):
-    """Listing it imports nothing; using it turns it into the command it stands for."""
+    """A command by its name and text: listing it imports nothing, using it imports the command."""
 
     def __init__(self, name: str, place: str, text: str, *, hidden: bool = False) -> None:
         super().__init__(name, help=text, hidden=hidden)
@@ -62,28 +61,41 @@ class Deferred(click.Command):
 
 
 class Commands(CLIPlugin):
-    """Adds ours: `database` in place of Advanced Alchemy's, and a careful `run`.
-
-    Without settings they can only be listed.
-    """
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
+    """Adds our commands: `database` in place of Advanced Alchemy's, and a `run` of our own."""
 
     def on_cli_init(self, cli: click.Group) -> None:
         for name, place, text in COMMANDS:
             cli.add_command(Deferred(name, place, text))
             if alias := ALIASES.get(name):
                 cli.add_command(Deferred(alias, place, text, hidden=True))
-        if self._settings:
-            from app.commands.run import replace_run
+        cli.commands["run"].callback = run  # with the options of Litestar's
 
-            replace_run(cli.commands["run"], self._settings)
+
+def run(**options: Any) -> None:
+    """Serve, as app/commands/run.py says why not by Litestar's own command."""
+    from app.commands.run import serve
+
+    serve(click.get_current_context().obj.app, options)
+
+
+def is_litestar() -> bool:
+    """Tell whether Litestar's command line is what asks for the application."""
+    frames = (frame for frame, _ in walk_stack(None))
+    return any(frame.f_globals.get("__name__") == "litestar.cli._utils" for frame in frames)
 
 
 def is_listing() -> bool:
-    """Whether the application is wanted for `litestar --help` alone.
+    """Tell whether Litestar needs the application for `litestar --help` alone.
 
-    Litestar makes it after it has read its own options, and while it reads them for nothing else.
+    It makes the application before it runs a command, or while it writes its own help.
     """
     return click.get_current_context(silent=True) is not None
+
+
+def refuse_server() -> NoReturn:
+    """End a server that is not ours, with one line.
+
+    uvicorn and gunicorn start a worker again when it ends, unless its exit code is this one.
+    """
+    sys.stderr.write("bicameral: no other server keeps its limits; start it with `litestar run`\n")
+    raise SystemExit(3)

@@ -99,7 +99,7 @@ async def test_help_lists_our_commands_and_imports_none_of_them() -> None:
 
 
 async def test_a_worker_imports_nothing_that_only_commands_need() -> None:
-    program = "import app, sys; app.create_app(); print(*sys.modules)"
+    program = "import app.commands.run as run, sys; run.create_service(); print(*sys.modules)"
     ended = await python("-c", program, env={})
     modules = ended.out.split()
     assert "app.server" in modules, ended

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGTERM
 
@@ -17,43 +14,11 @@ import psutil
 import pytest
 
 from app.config.settings import Settings
-from tests.support import pgbouncer
 from tests.support.servers import LOUD
+from tests.support.service import ROOT, STOP_SECONDS, environment, free_port, running, until
 
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
 CONNECTIONS = 60
 LISTENING = "0A"  # in /proc/net/tcp
-STOP_SECONDS = 30
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings that differ from the defaults, as an operator would export them."""
-    urls = {name: value for name, value in settings if name.startswith("database_url") and value}
-    exported = {name.upper(): url.get_secret_value() for name, url in urls.items()}
-    return {"PATH": os.environ["PATH"], "RELAY": "off", **exported, **pgbouncer.ENVIRONMENT}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
-@contextmanager
-def running(
-    settings: Settings, workers: int, **more: str
-) -> Generator[tuple[subprocess.Popen[bytes], str]]:
-    port = free_port()
-    command = [sys.executable, "-m", "litestar", "run", "--port", str(port), "--wc", str(workers)]
-    environ = environment(settings) | more
-    with subprocess.Popen(command, cwd=ROOT, env=environ) as process:
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _until_it_answers(process, address)
-            yield process, address
-        finally:
-            process.terminate()
 
 
 def test_two_workers_serve_and_stop(settings: Settings) -> None:
@@ -90,7 +55,7 @@ def test_connections_are_dealt_out_to_both_workers(settings: Settings) -> None:
     """
     with running(settings, 2) as (process, address), ExitStack() as stack:
         port = int(address.rpartition(":")[2])
-        _until(lambda: len(_listeners(process, port)) == 2)
+        until(lambda: len(_listeners(process, port)) == 2)
         busy, idle = _listeners(process, port)
         busy.suspend()
         stack.callback(busy.resume)
@@ -98,7 +63,7 @@ def test_connections_are_dealt_out_to_both_workers(settings: Settings) -> None:
         them = [stack.enter_context(socket.create_connection(here)) for _ in range(CONNECTIONS)]
         for one in them:
             one.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        _until(lambda: 0 in _backlogs(port))  # the idle one has taken all that it can
+        until(lambda: 0 in _backlogs(port))  # the idle one has taken all that it can
         busy.resume()
         assert {one.recv(12) for one in them} == {b"HTTP/1.1 200"}
         held = [_connections(busy, port), _connections(idle, port)]
@@ -127,15 +92,9 @@ def _states(worker: psutil.Process, port: int) -> list[str]:
     return [one.status for one in sockets if one.laddr and one.laddr.port == port]
 
 
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-
-
 def _figures_of_both(metrics: str) -> None:
     """Whichever is asked. Each of them has opened one connection to see whether it may."""
-    _until(lambda: BOTH_IDLE in httpx.get(metrics).text)
+    until(lambda: BOTH_IDLE in httpx.get(metrics).text)
     for _ in range(4):
         assert UNAUTHENTICATED in httpx.get(metrics).text
 
@@ -144,14 +103,48 @@ BOTH_IDLE = 'bicameral_pool_connections{database="user",pool="service",state="id
 UNAUTHENTICATED = '_count{method="GET",route="/v1/me",status="401"} 1.0'
 
 
-def _until_it_answers(process: subprocess.Popen[bytes], address: str) -> None:
-    """A connection refused answers at once: this asks again until one is not."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "it ended before it answered"
-        try:
-            httpx.get(f"{address}/health/live")
-        except httpx.TransportError:
-            continue
-        return
-    raise AssertionError("it did not answer in time")
+@pytest.mark.parametrize("words", [[], ["--workers", "2"]], ids=["alone", "two workers"])
+def test_another_server_is_refused(settings: Settings, words: list[str]) -> None:
+    """It would keep a head of any size, and log paths. Many workers are not tried for ever."""
+    command = [sys.executable, "-m", "uvicorn", "app:create_app", "--factory", "--port", "0"]
+    refused = subprocess.run(
+        [*command, *words, "--log-level", "critical"],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=STOP_SECONDS,
+        check=False,
+    )
+    assert refused.returncode or words, "the parent of many says nothing by its code"
+    assert set(refused.stderr.splitlines()) == {
+        "bicameral: no other server keeps its limits; start it with `litestar run`"
+    }
+    assert refused.stderr.count("\n") <= max(1, len(words))
+
+
+@pytest.mark.parametrize("switch", ["--debug", "--pdb", "--reload"])
+def test_a_developers_switch_serves_the_same(settings: Settings, switch: str) -> None:
+    with running(settings, 1, switch) as (process, address):
+        ready = httpx.get(f"{address}/health/ready")
+        assert ready.json()["status"] == "healthy"
+        assert "server" not in ready.headers  # uvicorn's own protocol names itself
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(SIGTERM)
+        process.wait(STOP_SECONDS)
+        _, alive = psutil.wait_procs(family, STOP_SECONDS)
+        assert not alive
+
+
+def test_a_changed_file_is_loaded(settings: Settings, tmp_path: Path) -> None:
+    with running(settings, 1, "--reload-dir", str(tmp_path)) as (process, address):
+        port = int(address.rpartition(":")[2])
+        old = _listeners(process, port)
+        (tmp_path / "changed.py").touch()
+        until(lambda: _listeners(process, port) not in (old, []))
+        assert httpx.get(f"{address}/health/live").status_code == 200
+
+
+def test_a_certificate_that_is_not_there_stops_the_start(settings: Settings) -> None:
+    with pytest.raises(AssertionError, match="ended"), running(settings, 1, "--ssl-certfile", "x"):
+        pass

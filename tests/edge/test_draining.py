@@ -16,9 +16,9 @@ import pytest
 
 from app.config.settings import Settings
 from app.edge.gate import STOPPING
-from tests.commands.test_run import STOP_SECONDS, running
 from tests.support.factories import Someone, World, a_session
 from tests.support.servers import Servers
+from tests.support.service import STOP_SECONDS, running
 from tests.support.wire import MESSAGES, ROW, locked
 
 UNDER_WAY = 4  # no more than one worker has connections for

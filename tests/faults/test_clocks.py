@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from app.config.settings import Settings
-from tests.commands.test_run import running
 from tests.support.factories import PASSWORD, World, a_message, a_session
 from tests.support.servers import LOUD
+from tests.support.service import running
 
 FOLDERS = (Path(sys.prefix, "lib"), *Path("/usr/lib").glob("*/faketime"))
 FOUND = (folder / "libfaketimeMT.so.1" for folder in FOLDERS)

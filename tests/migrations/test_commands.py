@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 from litestar.cli._utils import LitestarEnv
 from litestar.cli.main import litestar_group
 
-from app import create_app
+from app.cli import Commands
 from app.commands.migrate import ROOT, head
+from app.commands.run import create_service
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
 from tests.migrations.conftest import environment, fetch
@@ -40,7 +41,7 @@ def litestar(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> Litestar:
         monkeypatch.setenv(variable, value)
 
     def run(*line: str) -> Result:
-        env = LitestarEnv("app:create_app", create_app(), ROOT)
+        env = LitestarEnv("app:create_app", create_service(Commands()), ROOT)
         return CliRunner().invoke(litestar_group, ["database", *line], obj=env)
 
     return run

@@ -22,11 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.config.settings import SettingsError
 from app.operations.metrics import listen
 from app.server import create_app
-from tests.commands.test_run import ROOT, environment, free_port
 from tests.operations.test_health import frozen
 from tests.support.factories import World, a_message, a_session
 from tests.support.routes import client_of
 from tests.support.servers import Servers, alive, run, settings_for
+from tests.support.service import ROOT, environment, free_port
 from tests.support.wire import bounded
 
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")

@@ -16,13 +16,13 @@ from litestar import Litestar
 from app.config.settings import Settings
 from app.http.idempotency import HEADER
 from app.server import create_app
-from tests.commands.test_run import running
 from tests.support import pgbouncer
 from tests.support.factories import World
 from tests.support.proxy import Act, Proxy, proxied
 from tests.support.retries import Rows, Sent, a_request
 from tests.support.routes import client_of
 from tests.support.servers import Servers, alive, settings_for
+from tests.support.service import running
 
 
 class Behind(NamedTuple):

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 import httpx
 import psutil
 
-from tests.commands.test_run import ROOT, free_port
+from tests.support.service import ROOT, free_port
 
 # To load certificates for each client anew would stop all of them for a while.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
