@@ -16,7 +16,7 @@ from app.accounts.passwords import check_password
 from app.accounts.tenants import TenantService, tenants
 from app.accounts.users import UserService, users
 from app.databases.sessions import UserSession
-from app.http.idempotency import Key, Once
+from app.http.idempotency import Key, Once, keyed, response
 from app.http.openapi import problems
 from app.http.paging import After, Limit, cut, uuid_after
 from app.http.security import Passwords, Principal, Role, administrators, platform
@@ -41,10 +41,10 @@ class TenantController(Controller):
         idempotency_key: Key = None,
     ) -> Response[schemas.Tenant]:
         """Create a tenant."""
-        once = Once(request, user_session, idempotency_key)
+        once = await _once(request, user_session, idempotency_key)
         if stored := await once.stored():
-            return stored
-        return await once.keep(to(schemas.Tenant, await tenants.add(data.name)))
+            return response(stored)
+        return response(await once.keep(to(schemas.Tenant, await tenants.add(data.name))))
 
     @get("/", responses=problems(403))
     async def list_tenants(
@@ -95,9 +95,9 @@ class UserController(Controller):
         check_password(data.password, own_names(home, data.email), path="password")
         # Before the first statement: hashing must not hold a connection.
         password_hash = await passwords.hash(data.password)
-        once = Once(request, user_session, idempotency_key)
+        once = await _once(request, user_session, idempotency_key)
         if stored := await once.stored(passwords):
-            return stored
+            return response(stored)
         tenant, username = await users.tenant_for(request.user, data.tenant_id, data.username)
         user = await users.add(
             request.user,
@@ -107,7 +107,7 @@ class UserController(Controller):
             password_hash=password_hash,
             roles=data.roles or [Role.MEMBER],
         )
-        return await once.keep(to(schemas.User, user), about=user.id)
+        return response(await once.keep(to(schemas.User, user), about=user.id))
 
     @get("/", responses=problems(403))
     async def list_users(
@@ -172,6 +172,11 @@ class UserController(Controller):
     ) -> schemas.User:
         """Unblock a user, who may then log in again."""
         return to(schemas.User, await users.unblock(request.user, user_id))
+
+
+async def _once(request: Call, session: UserSession, key: str | None) -> Once:
+    kept_seconds = request.app.state.settings.idempotency_kept_seconds
+    return Once(session, request.user, await keyed(request, key), kept_seconds=kept_seconds)
 
 
 def to(shape: type[T], row: object) -> T:

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, convert
 from app.chat.conversations import ChatSessionService, sessions
 from app.chat.messages import Conversations, MessageRole, new_messages
 from app.databases.sessions import Database, GeneralSession
-from app.http.idempotency import Key, Once
+from app.http.idempotency import Key, Once, keyed, response
 from app.http.openapi import problems
 from app.http.paging import (
     After,
@@ -107,11 +107,11 @@ class ChatSessionController(Controller):
         idempotency_key: Key = None,
     ) -> Response[ChatSession]:
         """Open a conversation."""
-        once = Once(request, general_session, idempotency_key)
+        once = await _once(request, general_session, idempotency_key)
         if stored := await once.stored():
-            return stored
+            return response(stored)
         opened = await chat_sessions.open(request.user, data.title if data else None)
-        return await once.keep(_to(ChatSession, opened))
+        return response(await once.keep(_to(ChatSession, opened)))
 
     @get("/")
     async def list_chat_sessions(
@@ -217,12 +217,19 @@ async def _append(
         return Response(answer([Message(*row) for row in rows]))
     new = new_messages(request.user, session_id, texts)
     async with general.session(request.user.tenant_id) as session:
-        once = Once(request, session, key)
+        once = await _once(request, session, key)
         if stored := await once.stored():
-            return stored
+            return response(stored)
         rows = (await session.execute(new.statement.clause, new.values)).all()
         appended = answer([Message(*row) for row in new.appended(rows)])
-        return await once.keep(appended, about=session_id)
+        return response(await once.keep(appended, about=session_id))
+
+
+async def _once(
+    request: Request[Principal, Any, Any], session: GeneralSession, key: str | None
+) -> Once:
+    kept_seconds = request.app.state.settings.idempotency_kept_seconds
+    return Once(session, request.user, await keyed(request, key), kept_seconds=kept_seconds)
 
 
 def _one(messages: list[Message]) -> Message:

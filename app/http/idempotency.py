@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.databases.sessions import GeneralSession, UserSession, act_in_tenant
 from app.http.errors import Conflict, Invalid
-from app.http.security import Passwords, Principal
+from app.http.security import Principal
 
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
@@ -34,12 +34,38 @@ Key = Annotated[
         name=HEADER,
         min_length=1,
         max_length=LENGTH,
-        pattern=r"^ *[!-~][ -~]*$(?!\n)",
+        pattern=r"^ *[!-~][ -~]*$",
         description="Makes a retry safe: repeat the request with the same key and body, and what "
         "the first one created is answered again, not created again. Up to 255 printable ASCII "
         "characters of your choice, a UUID for example; yours alone, kept for 24 hours.",
     ),
 ]
+
+
+class KeyedRequest(NamedTuple):
+    """A request that was sent under a key; `text` is equal for equal requests."""
+
+    key: str
+    text: str
+
+
+async def keyed(request: Request[Any, Any, Any], key: str | None) -> KeyedRequest | None:
+    """Reads by what a retry is known: the path, and the JSON however it was written.
+
+    Raises Invalid for a key that is sent twice, or that holds more than its pattern allows.
+    """
+    if key is None:
+        return None
+    # Of two, a proxy on the way might take the first for the key, and we the last.
+    if len(request.headers.getall(HEADER)) > 1:
+        raise Invalid.field(HEADER, "Sent more than once; send one.")
+    # Python's `$` stands before a last line feed, too.
+    if key.endswith("\n"):
+        raise Invalid.field(HEADER, "Ends in a line feed; send printable ASCII characters.")
+    body = msgspec.json.decode(await request.body() or b"null")
+    sent = request.scope["path"] + msgspec.json.encode(body, order="sorted").decode()
+    # White space around a value is none of it, says HTTP; not every server or proxy strips it.
+    return KeyedRequest(key.strip(), sent)
 
 
 class StoredAnswer:
@@ -90,89 +116,116 @@ STATEMENTS = {
 }
 
 
+class AnswerRepository:
+    """One user's key, in the session's transaction."""
+
+    def __init__(self, session: UserSession | GeneralSession, actor: Principal, key: str) -> None:
+        self._session = session
+        self._statements = STATEMENTS[type(session)]
+        self._tenant_id = actor.tenant_id
+        self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
+        self._whose = {"tenant_id": actor.tenant_id, "user_id": actor.user_id, "key": key}
+
+    async def find(self) -> Row[Any]:
+        """Tries the key's lock, and reads what is stored under it."""
+        values = self._whose | {"name": self._name}
+        return (await self._session.execute(self._statements.find, values)).one()
+
+    async def drop_expired(self) -> None:
+        await self._session.execute(self._statements.drop, self._whose)
+
+    async def keep(
+        self, fingerprint: str, answer: bytes, about: UUID | None, kept: timedelta
+    ) -> bool:
+        """False if another transaction has stored the key since."""
+        if self._session.info.get("tenant_id") != self._tenant_id:
+            await act_in_tenant(self._session, self._tenant_id)
+        what = {"fingerprint": fingerprint, "answer": answer, "about_id": about, "kept": kept}
+        result = await self._session.execute(self._statements.keep, self._whose | what)
+        return result.first() is not None
+
+    async def release(self) -> None:
+        """Gives the connection back, after reading only."""
+        await self._session.rollback()
+
+
+class Hashing(Protocol):
+    """Slow, salted hashes: for a request that holds a password, no plain digest is stored."""
+
+    async def hash(self, password: str, /) -> str: ...
+    async def verify(self, stored: str | None, password: str, /) -> bool: ...
+
+
 class Once:
     """One request that creates, in its session's transaction. Without a key it asks nothing."""
 
     def __init__(
         self,
-        request: Request[Principal, Any, Any],
         session: UserSession | GeneralSession,
-        key: str | None,
+        actor: Principal,
+        request: KeyedRequest | None,
+        *,
+        kept_seconds: float,
     ) -> None:
         self._request = request
-        self._session = session
-        # White space around a value is none of it, says HTTP; not every server or proxy strips it.
-        self._key = key and key.strip()
-        self._statements = STATEMENTS[type(session)]
+        self._kept = timedelta(seconds=kept_seconds)
         self._fingerprint = ""
+        if request:
+            self._answers = AnswerRepository(session, actor, request.key)
 
-    async def stored(self, passwords: Passwords | None = None) -> Response[Any] | None:
+    async def stored(self, hashing: Hashing | None = None) -> bytes | None:
         """What the first request with this key was answered. None: this is the first.
 
-        `passwords` is for a body that holds one: of a plain digest it could be guessed.
-        Raises Conflict while the first one is running, Invalid if it was another request.
+        `hashing`: the request holds a password, and its fingerprint must not tell it. Raises
+        Conflict for one that is still running, Invalid for another request with the same key.
         """
-        if self._key is None:
+        if self._request is None:
             return None
-        # Of two, a proxy on the way might take the first for the key, and we the last.
-        if len(self._request.headers.getall(HEADER)) > 1:
-            raise Invalid.field(HEADER, "Sent more than once; send one.")
-        sent = await self._sent()
-        self._fingerprint = await passwords.hash(sent) if passwords else _digest(sent)
+        sent = self._request.text
+        self._fingerprint = await hashing.hash(sent) if hashing else _digest(sent)
         row = await self._find()
         if row is None:
             return None
         if row.answer is None:
             raise Conflict(f"What this {HEADER} created was deleted since; use another key.")
-        if not await self._is_same(row.fingerprint, sent, passwords):
+        if not await self._is_same(row.fingerprint, sent, hashing):
             raise Invalid.field(HEADER, "Was sent with another request; use a key for one only.")
-        return Response(row.answer)
+        answer: bytes = row.answer
+        return answer
 
-    async def keep(self, answer: T, about: UUID | None = None) -> Response[T]:
+    async def keep(self, answer: T, about: UUID | None = None) -> T | bytes:
         """The answer, stored if there is a key. The write must have been made.
 
         `about`: with whose deletion the stored answer goes. Raises Conflict.
         """
-        if self._key is None:
-            return Response(answer)
-        body: Any = encode_json(answer)
-        principal = self._request.user
-        if self._session.info.get("tenant_id") != principal.tenant_id:
-            await act_in_tenant(self._session, principal.tenant_id)
-        seconds = self._request.app.state.settings.idempotency_kept_seconds
-        what = {"fingerprint": self._fingerprint, "answer": body, "about_id": about}
-        values = self._whose | what | {"kept": timedelta(seconds=seconds)}
-        if (await self._session.execute(self._statements.keep, values)).first() is None:
+        if self._request is None:
+            return answer
+        body = encode_json(answer)
+        if not await self._answers.keep(self._fingerprint, body, about, self._kept):
             raise _running()
-        return Response(body)
-
-    async def _sent(self) -> str:
-        """The request as text: equal for the same JSON, however it was written."""
-        body = msgspec.json.decode(await self._request.body() or b"null")
-        return self._request.scope["path"] + msgspec.json.encode(body, order="sorted").decode()
+        return body
 
     async def _find(self) -> Row[Any] | None:
-        name = f"{self._request.user.tenant_id}|{self._request.user.user_id}|{self._key}"
-        values = self._whose | {"name": name}
-        row = (await self._session.execute(self._statements.find, values)).one()
+        row = await self._answers.find()
         if row.is_expired is False:
             return row
         if not row.is_ours:
             raise _running()
         if row.is_expired:
-            await self._session.execute(self._statements.drop, self._whose)
+            await self._answers.drop_expired()
         return None
 
-    async def _is_same(self, fingerprint: str, sent: str, passwords: Passwords | None) -> bool:
-        if passwords is None:
+    async def _is_same(self, fingerprint: str, sent: str, hashing: Hashing | None) -> bool:
+        if hashing is None:
             return fingerprint == self._fingerprint
-        await self._session.rollback()  # hashing must not hold a connection
-        return await passwords.verify(fingerprint, sent)
+        await self._answers.release()  # hashing must not hold a connection
+        return await hashing.verify(fingerprint, sent)
 
-    @property
-    def _whose(self) -> dict[str, Any]:
-        user = self._request.user
-        return {"tenant_id": user.tenant_id, "user_id": user.user_id, "key": self._key}
+
+def response(answer: T | bytes) -> Response[T]:
+    """The bytes of a stored answer are the JSON of what the route is documented to answer."""
+    content: Any = answer
+    return Response(content)
 
 
 def _digest(sent: str) -> str:
