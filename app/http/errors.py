@@ -1,4 +1,4 @@
-"""Every error a client can see.
+"""Every error that a client can see is one of these.
 
     Problem
     ├── BadRequest 400            ├── Conflict 409
@@ -9,7 +9,8 @@
     └── RequestTimeout 408        ├── HeadersTooLarge 431
                                   └── Unavailable 503
 
-A docstring is the error's `detail` unless the raiser says more; problems.py renders them.
+A class's docstring is the error's `detail` unless whoever raises it says more; problems.py renders
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One value that was refused: where it is, and what would be accepted."""
+    """One value was refused: where it is, and what would be accepted."""
 
     path: str
     message: str

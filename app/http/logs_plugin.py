@@ -1,4 +1,4 @@
-"""Litestar's structlog plugin, with lines of our making; libraries' lines become like ours."""
+"""This sets Litestar's structlog plugin up, so that libraries' lines look like ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HANDLER = {"()": LibraryHandler}
 
 
 def logs_plugin() -> StructlogPlugin:
-    """Logs neither requests, which telemetry.requests does, nor exceptions with what they hold."""
+    """Return a plugin that logs no requests (telemetry.requests does) and no exceptions' texts."""
     config = StructLoggingConfig(
         processors=[*PROCESSORS],
         wrapper_class=LOGGER,

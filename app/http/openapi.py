@@ -1,7 +1,7 @@
-"""The OpenAPI document at /schema/openapi.json and the explorer at /schema.
+"""This serves the OpenAPI document at /schema/openapi.json and the explorer at /schema.
 
-Litestar writes most of the document. Added here: the errors that follow from what an operation is,
-names that do not move, and a page whose scripts and styles come from us alone.
+Litestar writes most of the document. This module adds the errors that follow from what an operation
+is, names that do not move, and a page whose scripts and styles come from us alone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ POLICY = (
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """The errors an operation has of its own; `complete` adds those that follow from its shape."""
+    """Declare an operation's own errors; `complete` adds those that follow from its shape."""
     spec = ResponseSpec(ProblemDetails, generate_examples=False, media_type=PROBLEM_JSON)
     return dict.fromkeys(statuses, spec)
 
@@ -72,7 +72,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
 
 
 def complete(openapi: OpenAPI) -> None:
-    """Completes, once and in place, what Litestar wrote."""
+    """Complete, once and in place, the document that Litestar wrote."""
     schemas = openapi.components.schemas
     for operation in _operations(openapi):
         if isinstance(operation.request_body, RequestBody):
@@ -84,7 +84,7 @@ def complete(openapi: OpenAPI) -> None:
 
 
 class Explorer(OpenAPIRenderPlugin):
-    """Swagger UI. Litestar's plugin for it names other hosts and inlines the document unescaped."""
+    """Serves Swagger UI. Litestar's plugin names other hosts and inlines the document unescaped."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         return (OURS / "index.html").read_bytes()
@@ -104,7 +104,7 @@ def _router() -> Router:
 
 
 def _swagger_ui() -> Path:
-    """The package's folder, found without importing it: importing would import Flask."""
+    """Find the package's folder without importing it, which would import Flask."""
     spec = find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
         raise RuntimeError("the package flask-swagger-ui is missing")
@@ -114,7 +114,7 @@ def _swagger_ui() -> Path:
 def _handler_name(
     handler: HTTPRouteHandler, _: Method, __: list[str | PathParameterDefinition]
 ) -> str:
-    """Unlike the default, it survives a change of path. Litestar refuses two of the same name."""
+    """Name an operation after its handler: unlike the default, that survives a change of path."""
     return handler.handler_name
 
 
@@ -130,7 +130,7 @@ def _of_path(path: PathItem) -> Iterator[Operation]:
 
 
 def _described(operation: Operation) -> tuple[str | None, str | None]:
-    """A docstring's first line is what the page lists."""
+    """Split a docstring: its first line is what the page lists."""
     first, _, rest = (operation.description or operation.summary or "").partition("\n\n")
     return first or None, rest or None
 
@@ -145,7 +145,7 @@ def _complete_body(body: RequestBody, schemas: dict[str, Schema]) -> None:
 
 
 def _named_in(schema: Schema | Reference | None, schemas: dict[str, Schema]) -> Iterator[str]:
-    """The components that a schema consists of, through lists and alternatives."""
+    """Yield the components that a schema consists of, through lists and alternatives."""
     if isinstance(schema, Reference):
         name = schema.ref.rpartition("/")[2]
         yield from [name] if schemas[name].properties else []
@@ -163,7 +163,7 @@ def _errors(operation: Operation) -> Responses:
 
 
 def _answers(operation: Operation) -> Responses:
-    """What is no problem, less the 400 of its own shape that Litestar adds where there is input."""
+    """Return what is no problem, less the 400 of its own shape that Litestar adds for any input."""
     answers = (operation.responses or {}).items()
     return {
         status: answer for status, answer in answers if status != "400" and not _is_problem(answer)

@@ -1,4 +1,4 @@
-"""From any exception to the answer a client gets: RFC 9457, in one place.
+"""Every exception becomes the answer a client gets (RFC 9457) here, and only here.
 
 Errors of the driver are told apart by SQLSTATE and constraint name only: their messages carry
 values and names of ours.
@@ -43,7 +43,7 @@ PROBLEM_JSON = "application/problem+json"
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457."""
+    """An error as RFC 9457 has it."""
 
     type: str
     title: str
@@ -86,7 +86,7 @@ CONSTRAINTS: dict[str, Problem] = {
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
-    """The service's only exception handler."""
+    """Answer any exception. This is the only exception handler there is."""
     problem = to_problem(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", status=problem.status, **describe(error))
@@ -109,14 +109,14 @@ def problem_details(problem: Problem) -> ProblemDetails:
 
 
 def encoded(problem: Problem) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a problem that is answered without Litestar."""
+    """Return headers and body of a problem that is answered without Litestar."""
     body = msgspec.json.encode(problem_details(problem))
     headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body))} | problem.headers
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
 
 
 def asgi_messages(problem: Problem) -> list[Message]:
-    """The same as an ASGI server takes it."""
+    """Return a problem as the two messages that an ASGI server takes."""
     headers, body = encoded(problem)
     return [
         {"type": "http.response.start", "status": problem.status, "headers": headers},
@@ -149,7 +149,7 @@ def _from_framework(error: HTTPException) -> Problem:
 
 
 def _from_validation(error: ValidationException) -> Problem:
-    """Query and path parameters; bodies are decoded by msgspec alone (see server.JsonRequest)."""
+    """Read what Litestar says of parameters; bodies are msgspec's alone (server.JsonRequest)."""
     entries = cast("list[dict[str, str]]", error.extra or [])
     # An optional body that is not there is listed along with what is wrong.
     others = [entry for entry in entries if entry.get("key") != "data"]
@@ -159,7 +159,7 @@ def _from_validation(error: ValidationException) -> Problem:
 
 
 def _place(entry: dict[str, str]) -> str:
-    """A header is known here by its handler's argument."""
+    """Name a header as it is sent; Litestar knows it by its handler's argument."""
     name = entry.get("key", "")
     return name.replace("_", "-").title() if entry.get("source") == "header" else name
 
@@ -184,7 +184,7 @@ def _from_database(error: BaseException) -> Problem:
 
 
 def _from_sqlstate(state: str) -> Problem:
-    """23505 and 23503 are conflicts; other 23 and 22 are values the columns refuse."""
+    """Map 23505 and 23503 to a conflict; other 22 and 23 are values the columns refuse."""
     match state[:2]:
         case "23" if state in ("23505", "23503"):
             return Conflict()

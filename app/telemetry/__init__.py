@@ -1,6 +1,6 @@
-"""What operators see: logs, metrics and traces. Never a password, token, e-mail or message text.
+"""Logs, metrics and traces show operators what happens, and never a secret or what was said.
 
-Events of the log, one line of JSON each:
+That is: no password, token, e-mail address or message. The log's events, a line of JSON each:
 
 | event              | fields                                    | when                            |
 |--------------------|-------------------------------------------|---------------------------------|

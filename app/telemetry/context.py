@@ -1,4 +1,4 @@
-"""The request that is being answered, for whatever is noted on the way."""
+"""This holds what is noted about the request that is being answered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class RequestContext:
-    """One object for the whole request, changed in place: a statement costs it an addition.
+    """One request has one of these, changed in place, so that a statement costs an addition.
 
     The trace is the caller's, or one of our own where traces are on; else there is none.
     """

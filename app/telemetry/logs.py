@@ -1,4 +1,4 @@
-"""How a line is made: one object of JSON, on standard error. Standard output is the commands'."""
+"""Each line of the log is an object of JSON on standard error; standard output is the commands'."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Event = MutableMapping[str, Any]
 
 
 def _name_type(value: Any) -> str:
-    """Of what is no plain data only the type: a text of its own making may hold anything."""
+    """Show only the type of what is no plain data: its own text might hold anything."""
     return type(value).__name__
 
 
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder(enc_hook=_name_type).encode
 
 
 def add_context(_: Any, level: str, event: Event) -> Event:
-    """When, how grave and in which request, ahead of the event's own fields."""
+    """Put time, level and request ahead of the event's own fields."""
     line = {"timestamp": datetime.now(UTC), "level": level, "event": event.pop("event")}
     request = current_request.get()
     if request is not None:
@@ -42,7 +42,7 @@ def render(_: Any, __: str, event: Event) -> str:
 
 
 class StandardError:
-    """Looked up each time: whoever redirects standard error gets the lines.
+    """Writes to standard error as it is at that moment, for it may be redirected.
 
     A line that cannot be written is lost: a full disk must not end the service.
     """
@@ -64,7 +64,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
 
 
 class LibraryHandler(logging.Handler):
-    """What libraries log through `logging`, as lines of ours."""
+    """Writes what libraries log through `logging` as lines of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event: dict[str, Any] = {"event": record.getMessage(), "logger": record.name}

@@ -1,4 +1,4 @@
-"""Figures for Prometheus. Labels are bounded: routes are templates, and none holds an id.
+"""Prometheus's figures are kept here. Labels are bounded: routes are templates, none holds an id.
 
 With several worker processes each writes its own into PROMETHEUS_MULTIPROC_DIR, and whichever is
 asked adds them up.
@@ -73,7 +73,7 @@ def observe_request(route: str, method: str, status: int, seconds: float) -> Non
 
 
 def render() -> bytes:
-    """Of all worker processes where there are several, else of this one."""
+    """Return the figures of all worker processes in Prometheus's format."""
     folder = os.environ.get(FOLDER)
     if folder is None:
         return generate_latest()
@@ -84,7 +84,7 @@ def render() -> bytes:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """What a worker held when it was killed is in use no longer. Its counters stay."""
+    """Drop what killed workers held, since it is in use no longer. Their counters stay."""
     for path in folder.glob("gauge_live*.db"):
         if not _is_alive(int(path.stem.rpartition("_")[2])):
             path.unlink(missing_ok=True)  # another worker may be at it too

@@ -1,4 +1,4 @@
-"""What the pools hold and who waits for them, looked at every second and at each scrape.
+"""Every second, and at each scrape, this looks at what the pools hold and who waits for them.
 
 Not counted at each checkout: two gauges a checkout would cost more than the log line.
 """
@@ -18,7 +18,7 @@ _usages: dict[tuple[str, str], Callable[[], Usage]] = {}
 
 
 class Usage(NamedTuple):
-    """Connections, and those who wait for one."""
+    """Counts a pool's connections, and those who wait for one."""
 
     in_use: int
     idle: int
@@ -30,7 +30,7 @@ class Usage(NamedTuple):
 
 @asynccontextmanager
 async def watching(owner: str, usages: Mapping[str, Callable[[], Usage]]) -> AsyncGenerator[None]:
-    """Shows these pools, by database, as the owner's for as long as it lasts."""
+    """Show these pools, by database, as the owner's, while the block lasts."""
     ours = {(owner, database): usage for database, usage in usages.items()}
     _usages.update(ours)
     task = asyncio.create_task(_every_second(), name=f"pools of {owner}")

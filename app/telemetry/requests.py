@@ -1,4 +1,4 @@
-"""One line of the log, one observation and, where traces are on, one span for each request."""
+"""Each request makes one line of the log, one observation and, where traces are on, one span."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def requests_in_flight() -> int:
 
 
 def observe_requests(app: ASGIApp, finish: Finish) -> ASGIApp:
-    """Around the whole application: what is refused before it reaches a route is seen too.
+    """Wrap the whole application, so that what is refused before any route is seen too.
 
-    `finish` has the last word on each answer's headers but our own.
+    `finish` may change each answer's headers before the request's own are added.
     """
 
     async def observed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +57,7 @@ def observe_requests(app: ASGIApp, finish: Finish) -> ASGIApp:
 
 
 def read_traceparent(request: RequestContext, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """One that breaks the standard is ignored, and so are two."""
+    """Take the caller's trace over. One that breaks the standard is ignored, and so are two."""
     found = [value for name, value in headers if name == b"traceparent"]
     match = TRACEPARENT.fullmatch(found[0].strip()) if len(found) == 1 else None
     if match is None:
@@ -109,12 +109,12 @@ def _identity(request: RequestContext) -> list[tuple[bytes, bytes]]:
 
 
 def _status_of(error: BaseException) -> int:
-    """Of a request that ended without an answer."""
+    """Give a request that ended without an answer the status that the log shows."""
     return CLIENT_CLOSED_REQUEST if isinstance(error, asyncio.CancelledError) else 500
 
 
 def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
-    """The route's template, never the path itself, since paths hold ids."""
+    """Note the route's template, never the path itself, since paths hold ids."""
     known = cast("dict[str, Any]", scope)  # a path that leads nowhere has no template
     method, route = known["method"], known.get("path_template", "")
     who = known.get("user")  # there is nobody before login, and on public routes

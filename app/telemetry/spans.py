@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry. Imported only where traces are on; needs the extra `otel`.
+"""This makes OpenTelemetry's spans. It is imported only where traces are on: the extra `otel`.
 
 A request's is named by method and route template, a statement's by operation and table. Neither
 holds a path, a value or an exception's message.
@@ -33,7 +33,7 @@ READS = re.compile(r"\b(SELECT)\b(?:.*?\bFROM\s+(\w+)|\s+(\w+)\()", re.DOTALL)
 
 
 class Spans:
-    """Makes them, for one process."""
+    """Makes and exports the spans of one process."""
 
     def __init__(self, processors: Iterable[SpanProcessor]) -> None:
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
@@ -43,11 +43,11 @@ class Spans:
 
     @classmethod
     def exported_by(cls, names: Iterable[str]) -> Spans:
-        """Each in a thread of its own. Raises SettingsError for one that is not installed."""
+        """Export in a thread for each name. Raises SettingsError for one that is not installed."""
         return cls([BatchSpanProcessor(_exporter(name)) for name in names])
 
     def close(self) -> None:
-        """What has ended goes out before the process does. Blocks for a moment at most.
+        """Send what has ended before the process ends. Blocks for a moment at most.
 
         OpenTelemetry itself would hold up the stop by ten seconds while the collector is away.
         """
@@ -57,7 +57,7 @@ class Spans:
 
     @contextmanager
     def of_request(self, request: RequestContext, scope: Any) -> Generator[None]:
-        """Child of the caller's span, if `traceparent` names one; the request gets its ids."""
+        """Make a child of the caller's span, if there is one; the request gets the span's ids."""
         carrier = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -97,7 +97,7 @@ class Spans:
 
 
 def _describe(span: Span, request: RequestContext, scope: Any) -> None:
-    """Known only now: routing is part of what was timed."""
+    """Name the span at its end: routing is part of what was timed."""
     method, route = scope["method"], scope.get("path_template", "")
     span.update_name(f"{method} {route}".rstrip())
     span.set_attribute("http.request.method", method)
@@ -110,7 +110,7 @@ def _describe(span: Span, request: RequestContext, scope: Any) -> None:
 
 
 def statement_name(query: str) -> tuple[str, str]:
-    """Operation and table or function. BEGIN and SET name the tenant: their word is all."""
+    """Return operation and table or function; of BEGIN and SET, which name a tenant, one word."""
     if query.startswith(("BEGIN", "SET", "COMMIT", "ROLLBACK")):
         return query.split(None, 1)[0].rstrip(";"), ""
     return _parsed(query)
@@ -126,14 +126,14 @@ def _parsed(query: str) -> tuple[str, str]:
 
 
 def _resource() -> Resource:
-    """The environment's; a service without a name is ours."""
+    """Return the environment's resource; a service without a name is called bicameral."""
     resource = Resource.create()
     name = str(resource.attributes[SERVICE_NAME])
     return resource.merge(Resource({SERVICE_NAME: "bicameral"})) if "unknown" in name else resource
 
 
 def _exporter(name: str) -> Any:
-    """By the entry points with which OpenTelemetry's packages announce themselves."""
+    """Find an exporter by the entry points with which OpenTelemetry's packages announce it."""
     if name == "otlp":
         protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get(
             "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"

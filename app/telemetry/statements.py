@@ -1,4 +1,4 @@
-"""Every exchange with a database passes here: timed, and counted and traced for its request."""
+"""Every exchange with a database passes here, to be timed, counted and traced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _observers = {name: STATEMENTS.labels(name).observe for name in ("user", "genera
 
 
 class Link(Protocol):
-    """A connection, as far as it is observed. `echo`: its statements go to the log."""
+    """A connection is observed through this. With `echo` its statements go to the log."""
 
     @property
     def database(self) -> str: ...
@@ -25,7 +25,7 @@ class Link(Protocol):
 
 
 async def observed(link: Link, query: str, exchange: Awaitable[T]) -> T:
-    """What the exchange returns or raises; one that fails counts like any other."""
+    """Return or raise what the exchange does; one that fails counts like any other."""
     database = link.database
     request = current_request.get()
     # The relay's and the commands' belong to no request: each look would be a trace of its own.
@@ -52,7 +52,7 @@ def _count(request: RequestContext, database: str) -> None:
 
 
 def count_rows(rows: int) -> None:
-    """That a database sent, for the request's line."""
+    """Add rows that a database sent to the request's line."""
     request = current_request.get()
     if request is not None:
         request.rows += rows

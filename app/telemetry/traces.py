@@ -1,4 +1,4 @@
-"""Traces: off, and OpenTelemetry not even imported, unless its standard variables say otherwise."""
+"""Traces are off, and OpenTelemetry is not imported, unless its own variables turn them on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ spans: Spans | None = None
 
 
 def exporters(environ: Mapping[str, str]) -> list[str]:
-    """OTEL_TRACES_EXPORTER's; without it, OTLP once an endpoint is named. Empty: traces are off."""
+    """Read OTEL_TRACES_EXPORTER; without it, OTLP once an endpoint is named. Empty: off."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     named = environ.get("OTEL_TRACES_EXPORTER", "").strip()
@@ -28,7 +28,7 @@ def exporters(environ: Mapping[str, str]) -> list[str]:
 
 
 def configure_traces() -> None:
-    """Once per process. Raises SettingsError, one line, if what is asked for is not installed."""
+    """Turn traces on, once per process. Raises SettingsError for what is not installed."""
     global spans
     wanted = exporters(os.environ)
     if not wanted or spans is not None:
@@ -43,6 +43,6 @@ def configure_traces() -> None:
 
 
 def close_traces() -> None:
-    """Before the process ends. Blocks for a moment at most."""
+    """Send what is left before the process ends. Blocks for a moment at most."""
     if spans is not None:
         spans.close()

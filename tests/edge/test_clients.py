@@ -1,4 +1,4 @@
-"""Clients that go away, or stop reading: nothing is done for them any longer."""
+"""Nothing is done any longer for clients that go away or stop reading."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def clients() -> AsyncIterator[AsyncExitStack]:
 
 
 async def connected(clients: AsyncExitStack, someone: Someone, address: str) -> httpx.AsyncClient:
-    """Over a real connection that is kept alive."""
+    """Connect for real, and stay connected."""
     authorization = {"Authorization": someone.http.headers["authorization"]}
     client = httpx.AsyncClient(base_url=address, headers=authorization, timeout=30)
     return await clients.enter_async_context(client)

@@ -1,4 +1,4 @@
-"""A line that hands on its answers a few bytes at a time, each when it likes: they stay whole."""
+"""Answers stay whole on a line that hands them on a few bytes at a time."""
 
 from __future__ import annotations
 

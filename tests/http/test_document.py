@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, every error declared, names that hold still."""
+"""The OpenAPI document is valid, declares every error, and its names hold still."""
 
 from __future__ import annotations
 

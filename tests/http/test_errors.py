@@ -116,7 +116,7 @@ async def test_another_role_is_403(world: World) -> None:
     ],
 )
 def test_an_error_of_the_database_by_its_kind(status: int, errors: list[type[Exception]]) -> None:
-    """As the driver raises it on the hot routes, without SQLAlchemy around it."""
+    """The driver raises it like this on the hot routes, without SQLAlchemy around it."""
     assert [to_problem(error("secret")).status for error in errors] == [status] * len(errors)
 
 
@@ -127,7 +127,7 @@ def test_what_the_dialect_raises_by_itself_is_a_lost_connection() -> None:
 async def test_a_fault_of_ours_is_500_and_says_nothing(
     app: Litestar, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The handler itself, on an exception whose text must not get out."""
+    """The handler is given an exception whose text must not get out."""
     secret = "postgresql://user:secret@db.internal/x SELECT * FROM users"
     problem = to_problem(RuntimeError(secret))
     assert problem.status == 500

@@ -1,4 +1,4 @@
-"""The explorer in a real Chromium that can reach nothing but loopback: log in, try, look."""
+"""A real Chromium, which can reach nothing but loopback, logs in and tries the explorer out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLAGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-
 
 @pytest.fixture
 async def service(app: Litestar) -> AsyncGenerator[str]:
-    """Real HTTP: the socket listens before the server runs, so there is nothing to wait for."""
+    """The socket listens before the server runs, so there is nothing to wait for."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     running = asyncio.create_task(server.serve(sockets=[listening]))
@@ -34,7 +34,7 @@ async def service(app: Litestar) -> AsyncGenerator[str]:
 
 @pytest.fixture
 async def page(service: str) -> AsyncGenerator[Page]:
-    """Closed before the service is, which waits for the browser's open connections."""
+    """The page is closed before the service is, which waits for open connections."""
     assert service
     if not CHROMIUM:
         pytest.skip("UNTESTED: the explorer. apt-get install chromium, or set CHROMIUM")
@@ -45,7 +45,7 @@ async def page(service: str) -> AsyncGenerator[Page]:
 
 
 class Seen:
-    """What the page asked for and complained of."""
+    """Collects what the page asked for and complained of."""
 
     def __init__(self, page: Page) -> None:
         self.requests: list[str] = []
@@ -90,7 +90,7 @@ async def test_one_logs_in_and_tries_an_operation_out(
 
 
 async def test_the_browser_can_reach_no_other_host(page: Page, service: str) -> None:
-    """Not even the service by another name: it is the rule that refuses, not want of network."""
+    """The service itself is refused by another name: it is the rule, not want of network."""
     with pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
         await page.goto(service.replace("127.0.0.1", "localhost"))
 

@@ -1,4 +1,4 @@
-"""What browsers are told with every answer, and what a setting never shows of itself."""
+"""Every answer tells browsers what they may do with it; a setting never shows its secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_hsts_is_a_setting(settings: Settings) -> None:
 
 @pytest.mark.parametrize("origin", [PAGE, "https://elsewhere.example.org"])
 async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
-    """Closed unless named; a refusal of the gate's can be read as well as any other answer."""
+    """They are closed out unless named; the gate's refusals can be read like any other answer."""
     more = {"cors_allowed_origins": f"{PAGE}, https://x.example", "request_max_body_bytes": 1024}
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     asked["Access-Control-Request-Headers"] = ", ".join(SENT)

@@ -1,4 +1,4 @@
-"""What Prometheus is shown: the right figures, in bounded series, where the operator wants them."""
+"""Prometheus is shown the right figures, in bounded series, where the operator wants them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ async def scrape(http: httpx.AsyncClient, url: str = "/metrics") -> list[Sample]
 
 
 def value(samples: list[Sample], name: str, **labels: str) -> float:
-    """All that have these labels, together."""
+    """Sum all samples that have these labels."""
     found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
     return sum(found)
 
 
 async def exercise(world: World) -> None:
-    """A bit of everything, so that each metric has something to show."""
+    """Do a bit of everything, so that each metric has something to show."""
     alice, boss = await world.member(), await world.tenant_admin()
     session = await a_session(alice)
     await a_message(alice, session["id"])
@@ -128,7 +128,7 @@ async def test_operators_can_turn_them_off(servers: Servers, database: str) -> N
 
 
 async def test_they_can_have_a_port_of_their_own(servers: Servers, database: str) -> None:
-    """And then the public one has none of it, nor theirs anything else."""
+    """The public port then has none of it, and theirs has nothing else."""
     port = free_port()
     async with _service(servers, database, metrics_port=port) as http, httpx.AsyncClient() as other:
         async with asyncio.timeout(30):
@@ -164,7 +164,7 @@ print(metrics.render().decode())
 
 
 def test_a_dead_worker_holds_no_connections(tmp_path: Path) -> None:
-    """What it counted stays: a counter that falls would look like a restart of all."""
+    """Its counters stay: one that falls would look like a restart of all."""
     shown = [_worker(tmp_path / "new") for _ in range(2)]
     assert [value(one, "bicameral_pool_connections", state="in_use") for one in shown] == [3, 3]
     assert [value(one, "bicameral_login_refusals_total") for one in shown] == [1, 2]
@@ -183,7 +183,7 @@ LOST = "SET session_replication_role = replica; DELETE FROM subject_ledger"
 
 
 async def test_a_relay_alone_serves_them_too(servers: Servers, database: str, world: World) -> None:
-    """Among them what it finds when it compares the databases, as its schedule has it."""
+    """They include what it finds when it compares the databases by its schedule."""
     await a_session(await world.member())
     await run(servers.user, LOST, database)
     port = free_port()

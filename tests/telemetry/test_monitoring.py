@@ -149,7 +149,7 @@ def test_every_alert_is_tried() -> None:
 
 @needs_promtool
 def test_the_dashboard_s_expressions_parse(tmp_path: Path) -> None:
-    """As rules, with what Grafana would put in."""
+    """They are checked as rules, with what Grafana would put in."""
     parts = [
         text for _, text in expressions() if "bicameral_" in text and "label_values" not in text
     ]

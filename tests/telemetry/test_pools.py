@@ -1,4 +1,4 @@
-"""What Prometheus is shown of the pools: what they hold, and who waits."""
+"""Prometheus is shown what the pools hold, and who waits for them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _pool(http: httpx.AsyncClient) -> tuple[float, float, float]:
 
 @bounded
 async def test_the_pools_are_looked_at_though_nobody_asks() -> None:
-    """Of several workers one is asked, and answers for all."""
+    """One of several workers is asked, and answers for all."""
     looks, again = 0, asyncio.Event()
 
     def usage() -> Usage:

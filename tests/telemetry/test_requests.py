@@ -1,4 +1,4 @@
-"""One line a request: what it says, and what it never does."""
+"""Each request is a line of the log: what it says, and what it never does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_request_is_one_line(capfd: pytest.CaptureFixture[str], world: W
 async def test_round_trips_are_those_of_each_database(
     capfd: pytest.CaptureFixture[str], world: World
 ) -> None:
-    """Once warm: a connection learns a statement when it first meets it."""
+    """Counted once warm: a connection learns a statement when it first meets it."""
     alice = await world.member()
     for _ in range(2):
         for path in ("/health/live", "/v1/me", "/v1/chat-sessions"):
@@ -74,7 +74,7 @@ async def test_round_trips_are_those_of_each_database(
 
 
 async def test_every_exchange_counts(world: World) -> None:
-    """BEGIN, statement and COMMIT by SQLAlchemy; whatever the driver is asked for directly."""
+    """SQLAlchemy sends BEGIN, statement and COMMIT; the driver is asked directly, too."""
     async with _counted() as request:
         await _ask(world)
     async with _counted() as request:  # by now the connection knows the statement
@@ -94,7 +94,7 @@ async def test_every_exchange_counts(world: World) -> None:
 async def test_statements_go_to_the_log_on_request(
     servers: Servers, database: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of a session and those sent directly, without their values."""
+    """Those of a session and those sent directly are logged without their values."""
     databases = Databases.create(settings_for(servers, database, db_echo=True))
     async with databases.user.session() as session:
         await session.execute(text("SELECT :secret"), {"secret": "hidden"})
@@ -154,7 +154,7 @@ async def test_a_bad_traceparent_is_ignored(
 async def test_a_trace_goes_on(
     header: str, capfd: pytest.CaptureFixture[str], client: httpx.AsyncClient
 ) -> None:
-    """In each event on the way, and in the answer, whose span is the request's own."""
+    """Each event on the way has it, and the answer, whose span is the request's own."""
     login = {"username": "\\acme\\nobody", "password": "not the password at all"}
     answer = await client.post("/v1/auth/login", json=login, headers={"traceparent": header})
     written = capfd.readouterr().err

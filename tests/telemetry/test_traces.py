@@ -1,4 +1,4 @@
-"""Spans: whose child they are, how they are named, what they never hold; and that off is off."""
+"""Spans have the right parent and name and hold no secret; and off is off."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Of nobody's own, and nothing stays on after a test."""
+    """The environment says nothing of traces, and nothing stays on after a test."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(traces, "spans", traces.spans)
@@ -195,7 +195,7 @@ sys.exit("opentelemetry.sdk" in sys.modules or "app.telemetry.spans" in sys.modu
 async def test_they_reach_a_collector(
     environment: pytest.MonkeyPatch, client: httpx.AsyncClient
 ) -> None:
-    """Over OTLP, as the environment says, under the service's name."""
+    """They go over OTLP, as the environment says, under the service's name."""
     async with collector() as (address, received):
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         traces.configure_traces()
@@ -228,7 +228,7 @@ def test_a_collector_that_is_away_does_not_hold_up_the_end() -> None:
 
 @asynccontextmanager
 async def collector() -> AsyncGenerator[tuple[str, asyncio.Queue[tuple[str, bytes]]]]:
-    """HTTP as far as it takes to be given a batch."""
+    """Speak as much HTTP as it takes to be given a batch."""
     received: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
