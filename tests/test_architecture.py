@@ -83,6 +83,22 @@ def test_a_silenced_type_error_gives_its_reason() -> None:
     assert {at: line for at, line in silenced.items() if not IGNORE_WITH_REASON.search(line)} == {}
 
 
+def test_what_tests_share_is_in_tests_support() -> None:
+    """A test module or a conftest imported by another runs, and fails, where nobody looks."""
+    shared = {name(path): imported_tests(path) for path in sources("tests")}
+    assert {path: names for path, names in shared.items() if names} == {}
+
+
+def imported_tests(path: Path) -> set[str]:
+    modules = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return {one for one in modules if re.match(r"tests\.(?:.+\.)?(?:test_|conftest\b)", one)}
+
+
 def test_a_revision_outlives_the_code() -> None:
     revisions = sources("migrations/user", "migrations/general")
     assert revisions

@@ -14,9 +14,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.support import pgbouncer
-from tests.support.doors import Wire, superuser, threads_of, try_login, world_on
 from tests.support.factories import PASSWORD, Someone, World
+from tests.support.logins import superuser, threads_of, try_login, world_on
 from tests.support.pgbouncer import ROUND_TRIPS
+from tests.support.round_trips import RoundTripCounter
 from tests.support.servers import Servers, settings_for
 
 ALICE = "\\acme\\alice"
@@ -60,11 +61,10 @@ async def test_a_hash_of_other_parameters_is_renewed_by_logging_in(world: World,
 
 
 @pytest.fixture
-async def wired(servers: Servers, database: str) -> AsyncGenerator[tuple[World, Wire]]:
+async def wired(servers: Servers, database: str) -> AsyncGenerator[tuple[World, RoundTripCounter]]:
     """A service with one connection to the user database, and the wire it goes through."""
-    wire = Wire(pgbouncer.port(servers.user))
-    async with wire.open() as port:
-        url = pgbouncer.url_at(port, database)
+    async with RoundTripCounter(pgbouncer.port(servers.user)).open() as wire:
+        url = pgbouncer.url_at(wire.port, database)
         one: dict[str, Any] = {"db_pool_size": 1, "db_max_overflow": 0}
         async with world_on(settings_for(servers, database, database_url_user=url, **one)) as world:
             yield world, wire
@@ -72,7 +72,7 @@ async def wired(servers: Servers, database: str) -> AsyncGenerator[tuple[World, 
 
 
 async def test_nobody_learns_from_a_refusal_whether_a_user_is_there(
-    wired: tuple[World, Wire], sql: Sql
+    wired: tuple[World, RoundTripCounter], sql: Sql
 ) -> None:
     """The same status, body, hashes and round trips for whoever may not log in."""
     world, wire = wired
@@ -93,7 +93,9 @@ async def test_nobody_learns_from_a_refusal_whether_a_user_is_there(
     assert seen[1:] == [seen[1]] * 4
 
 
-async def test_a_token_is_looked_up_in_one_round_trip(wired: tuple[World, Wire]) -> None:
+async def test_a_token_is_looked_up_in_one_round_trip(
+    wired: tuple[World, RoundTripCounter],
+) -> None:
     world, wire = wired
     alice = await world.member()
     trips = 0

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from app.config.settings import Settings
-from tests.support.doors import ELSEWHERE, HERE, guess, superuser, threads_of, try_login, world_on
 from tests.support.factories import PASSWORD
+from tests.support.logins import ELSEWHERE, HERE, guess, superuser, threads_of, try_login, world_on
 from tests.support.servers import Servers, settings_for
 
 FREE = 3

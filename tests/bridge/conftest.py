@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.erasures import Scene, open_scene
+from tests.support.erasure_scene import Scene, open_scene
 from tests.support.servers import Servers
 
 

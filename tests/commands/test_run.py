@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from app.commands.embedded.host import free_port
 from app.config.settings import Settings
 from tests.support.servers import LOUD
 from tests.support.service import ROOT, STOP_SECONDS, environment, free_port, running, until

@@ -10,7 +10,7 @@ import pytest
 
 from app.bridge.erasure.relay import AwayError
 from tests.support import pgbouncer
-from tests.support.erasures import Scene, Subject, open_scene
+from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.proxy import Act, Proxy, proxied
 from tests.support.servers import Servers
 

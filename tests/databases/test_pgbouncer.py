@@ -17,10 +17,10 @@ from app.databases.connection import open_connection
 from app.databases.direct import Statement
 from app.databases.sessions import Database, Databases, UserSession
 from app.server import create_app
-from tests.operations.test_health import frozen
 from tests.support import pgbouncer
-from tests.support.doors import superuser
 from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.logins import superuser
+from tests.support.outages import frozen
 from tests.support.servers import LOUD, Servers, alive, settings_for
 
 pytestmark = pytest.mark.skipif(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,56 +14,19 @@ from app.server import create_app
 from tests.support import pgbouncer
 from tests.support.factories import Someone, World, a_session
 from tests.support.pgbouncer import PREPARING, ROUND_TRIPS
+from tests.support.round_trips import RoundTripCounter
 from tests.support.servers import Servers, alive, settings_for
 
-CHUNK = 1 << 16
 ONCE = (ROUND_TRIPS, ROUND_TRIPS)
 MESSAGE = {"role": "user", "content": "Hello"}
-
-
-@dataclass
-class Wire:
-    """To one server. A round trip begins when the service speaks after the server has spoken."""
-
-    to: int
-    port: int = 0
-    round_trips: int = 0
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.to)
-        is_waiting = False
-
-        async def ask() -> None:
-            nonlocal is_waiting
-            while data := await reader.read(CHUNK):
-                self.round_trips += not is_waiting
-                is_waiting = True
-                back.write(data)
-            back.close()
-
-        async def answer() -> None:
-            nonlocal is_waiting
-            while data := await there.read(CHUNK):
-                is_waiting = False
-                writer.write(data)
-            writer.close()
-
-        with suppress(ConnectionError):
-            await asyncio.gather(ask(), answer())
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Wire]:
-        async with await asyncio.start_server(self.carry, "127.0.0.1", 0) as proxy:
-            self.port = proxy.sockets[0].getsockname()[1]
-            yield self
 
 
 class Wired(NamedTuple):
     """The service on two wires."""
 
     world: World
-    user: Wire
-    general: Wire
+    user: RoundTripCounter
+    general: RoundTripCounter
 
     def counted(self) -> tuple[int, int]:
         return self.user.round_trips, self.general.round_trips
@@ -75,7 +36,8 @@ class Wired(NamedTuple):
 async def wired(servers: Servers, database: str) -> AsyncIterator[Wired]:
     async with AsyncExitStack() as stack:
         wires = [
-            await stack.enter_async_context(Wire(pgbouncer.port(one)).open()) for one in servers
+            await stack.enter_async_context(RoundTripCounter(pgbouncer.port(one)).open())
+            for one in servers
         ]
         urls = [pgbouncer.url_at(wire.port, database) for wire in wires]
         settings = settings_for(

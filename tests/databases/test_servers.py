@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from app.commands.embedded.cluster import Server
-from tests.support.erasures import Scene, a_session, open_scene
+from tests.support.erasure_scene import Scene, a_session, open_scene
+from tests.support.outages import freeze, kill, start, thaw
 from tests.support.servers import Servers, run
 
 MESSAGES = 50
@@ -32,24 +31,6 @@ async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
     }
     async with open_scene(servers, database, **patience) as scene:
         yield scene
-
-
-async def freeze(server: Server) -> None:
-    for process in server.processes():
-        os.kill(process.pid, signal.SIGSTOP)
-
-
-async def thaw(server: Server) -> None:
-    for process in server.processes():
-        os.kill(process.pid, signal.SIGCONT)
-
-
-async def kill(server: Server) -> None:
-    await asyncio.to_thread(server.kill)
-
-
-async def start(server: Server) -> None:
-    await asyncio.to_thread(server.start)
 
 
 @pytest.mark.parametrize("side", ["user", "general"])

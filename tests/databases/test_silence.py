@@ -16,11 +16,11 @@ from sqlalchemy import text
 from app.config.settings import Settings
 from app.databases.breaker import Breaker
 from app.databases.connection import TenantConnection, open_connection
-from tests.databases.test_servers import freeze, thaw
-from tests.security.test_cancellation import faults
 from tests.support import pgbouncer
 from tests.support.factories import Someone, a_message, a_session
-from tests.support.lines import events
+from tests.support.log_lines import events
+from tests.support.outages import freeze, thaw
+from tests.support.pool_faults import faults
 from tests.support.proxy import Proxy, proxied
 from tests.support.servers import Servers, run
 from tests.support.wire import Service, bounded, service

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from app.databases.causes import sqlstate
 from app.databases.sessions import Databases
 from app.http.problems import to_problem
-from tests.security.test_cancellation import faults
 from tests.support import pgbouncer
+from tests.support.pool_faults import faults
 from tests.support.proxy import proxied
 from tests.support.servers import Servers, settings_for
 from tests.support.wire import bounded

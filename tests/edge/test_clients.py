@@ -9,9 +9,9 @@ import socket
 import asyncpg
 import pytest
 
-from tests.security.test_cancellation import faults
 from tests.support.factories import Someone, World, a_message, a_session
-from tests.support.lines import events
+from tests.support.log_lines import events
+from tests.support.pool_faults import faults
 from tests.support.servers import Servers
 from tests.support.wire import (
     MESSAGES,

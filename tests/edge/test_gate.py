@@ -14,7 +14,7 @@ import pytest
 from app.config.settings import Settings
 from app.edge.gate import TOO_LONG, Gate
 from app.edge.limits import TokenLimits
-from tests.support.lines import events
+from tests.support.log_lines import events
 from tests.support.wire import bounded, serving, wired
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"

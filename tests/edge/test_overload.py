@@ -12,8 +12,8 @@ import pytest
 from app.config.settings import Settings
 from app.edge.gate import LONGEST_PAUSE_SECONDS, PAUSE, RETURNS_PER_SECOND, RetryPacing
 from app.edge.limits import REMEMBERED, TokenLimits
-from tests.security.test_cancellation import faults
 from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.pool_faults import faults
 from tests.support.servers import Servers
 from tests.support.wire import (
     PATIENCE_SECONDS,
@@ -21,6 +21,7 @@ from tests.support.wire import (
     Wire,
     bounded,
     locked,
+    refused,
     service,
     serving,
     wired,
@@ -36,15 +37,6 @@ def append(someone: Someone, session: dict[str, Any]) -> asyncio.Task[httpx.Resp
     body = {"role": "user", "content": "Hello"}
     path = f"/v1/chat-sessions/{session['id']}/messages"
     return asyncio.create_task(someone.http.post(path, json=body))
-
-
-def refused(response: httpx.Response, status: int) -> bool:
-    if response.status_code != status:
-        return False
-    assert response.headers["content-type"] == "application/problem+json"
-    assert int(response.headers["retry-after"]) >= 1
-    assert response.headers["x-content-type-options"] == "nosniff"
-    return True
 
 
 async def test_one_too_many_is_refused_and_the_others_are_served(

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.security.test_cancellation import faults
 from tests.support import pgbouncer
 from tests.support.factories import a_session
+from tests.support.pool_faults import faults
 from tests.support.proxy import Proxy, proxied
 from tests.support.servers import Servers
 from tests.support.wire import PATIENCE_SECONDS, Service, service

@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 
 from app.http.idempotency import HEADER
-from tests.databases.test_servers import kill, start
-from tests.security.test_cancellation import faults
 from tests.support import pgbouncer
 from tests.support.factories import a_session
 from tests.support.history import NEVER, anomalies
+from tests.support.outages import kill, start
+from tests.support.pool_faults import faults
 from tests.support.proxy import Act, Proxy, proxied
 from tests.support.recorder import Recorder, recording, stored
 from tests.support.servers import Servers, run

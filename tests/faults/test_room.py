@@ -18,11 +18,10 @@ import pytest
 from app.commands.dev import create_database
 from app.commands.embedded.cluster import Server
 from app.commands.migrate import upgrade
-from tests.edge.test_overload import refused
-from tests.security.test_cancellation import faults
 from tests.support.factories import Someone, a_message, a_session
+from tests.support.pool_faults import faults
 from tests.support.servers import LOUD, Servers, numbers, run, settings_for
-from tests.support.wire import PATIENCE_SECONDS, service
+from tests.support.wire import PATIENCE_SECONDS, refused, service
 
 SIZE = "8m"
 ROOM = "64m"

@@ -19,7 +19,7 @@ from app.chat.messages import Conversations, MessageRole
 from app.config.settings import Settings
 from app.databases.sessions import Databases
 from app.http.security import Principal
-from tests.support.erasures import Scene, Subject, open_scene
+from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers, run, settings_for
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))

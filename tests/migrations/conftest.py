@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Protocol
 
-import asyncpg
 import pytest
 from alembic.config import Config
 
 from app.commands.dev import create_database
-from app.commands.migrate import alembic_config
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
+from tests.support.migrations import Query, Rows, configured, fetch
 from tests.support.servers import Servers, numbers, run, settings_for
-
-Rows = set[tuple[Any, ...]]
-
-
-class Query(Protocol):
-    def __call__(self, statement: str, *values: object) -> Rows: ...
 
 
 @pytest.fixture
@@ -51,34 +43,3 @@ def query(empty: Settings, name: DatabaseName) -> Query:
         return asyncio.run(fetch(empty, name, statement, *values))
 
     return ask
-
-
-def configured(settings: Settings, name: DatabaseName) -> Config:
-    config = alembic_config(name)
-    config.attributes["settings"] = settings
-    return config
-
-
-async def fetch(settings: Settings, name: DatabaseName, statement: str, *values: object) -> Rows:
-    connection = await asyncpg.connect(settings.url(name, owner=True).dsn)
-    try:
-        return {tuple(row) for row in await connection.fetch(statement, *values)}
-    finally:
-        await connection.close()
-
-
-async def execute(settings: Settings, name: DatabaseName, script: str) -> None:
-    connection = await asyncpg.connect(settings.url(name, owner=True).dsn)
-    try:
-        await connection.execute(script)
-    finally:
-        await connection.close()
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The databases of these settings, as a shell would export them."""
-    variables: dict[str, str] = {}
-    for name in DATABASES:
-        variables[f"DATABASE_URL_{name.upper()}"] = settings.url(name).dsn
-        variables[f"DATABASE_URL_{name.upper()}_OWNER"] = settings.url(name, owner=True).dsn
-    return variables

@@ -17,7 +17,7 @@ from app.commands.migrate import ROOT, head
 from app.commands.run import create_service
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
-from tests.migrations.conftest import environment, fetch
+from tests.support.migrations import environment, fetch
 
 Litestar = Callable[..., Result]
 VERSION = "SELECT version_num FROM alembic_version"

@@ -23,7 +23,7 @@ from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
 from migrations import lock
 from migrations.lock import LOCK_KEY
-from tests.migrations.conftest import Query, configured, environment, fetch
+from tests.support.migrations import Query, configured, environment, fetch
 
 VERSION = "SELECT version_num FROM alembic_version"
 PATIENCE_SECONDS = 120

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
 from migrations.privileges import PRIVILEGES, Login
-from tests.migrations.conftest import Query
+from tests.support.migrations import Query
 from tests.support.servers import Servers
 
 # Whatever anyone but the owner may do with anything of ours; a function's default is EXECUTE for

@@ -12,8 +12,8 @@ from alembic import command
 from app.commands.migrate import ROOT, head
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
-from tests.migrations.conftest import configured
 from tests.support.factories import Someone, World
+from tests.support.migrations import configured
 
 REVISION = """
 from alembic import op

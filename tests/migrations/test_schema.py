@@ -23,7 +23,7 @@ from app.commands.migrate import head
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
 from app.databases.sessions import GeneralBase, UserBase
-from tests.migrations.conftest import Query, execute
+from tests.support.migrations import Query, execute
 
 METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}
 SQUAWK_EXCLUDED = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from signal import SIGCONT, SIGSTOP
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
 import httpx
@@ -21,34 +20,12 @@ from app.databases.connection import DATABASES, DatabaseName
 from app.databases.pool import refuse_closed
 from app.operations.health import before_head
 from tests.support.factories import Someone, World, a_session
-from tests.support.pgbouncer import only_directly, reached
+from tests.support.outages import frozen, stopped
+from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, run
 
 Away = Callable[[Server, str], AbstractAsyncContextManager[None]]
 Name = Literal["user", "general"]
-
-
-@asynccontextmanager
-async def stopped(server: Server, database: str) -> AsyncGenerator[None]:
-    await asyncio.to_thread(server.stop)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(server.start)
-        await reached(server, database)
-
-
-@asynccontextmanager
-async def frozen(server: Server, _: str) -> AsyncGenerator[None]:
-    """It accepts connections, since the kernel does, and says nothing."""
-    processes = server.processes()
-    for process in processes:
-        process.send_signal(SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(SIGCONT)
 
 
 async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.server import create_app
-from tests.support.routes import Scene
+from tests.support.callers import Callers
 from tests.support.servers import Servers, alive, numbers, run, settings_for
 
 
@@ -24,11 +24,11 @@ async def shared(servers: Servers, template: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def scene(servers: Servers, shared: str) -> AsyncIterator[Scene]:
+async def callers(servers: Servers, shared: str) -> AsyncIterator[Callers]:
     service = create_app(settings_for(servers, shared, login_free_attempts=10_000))
     user = await asyncpg.connect(servers.user.url(shared))
     general = await asyncpg.connect(servers.general.url(shared))
     async with alive(service):
-        yield Scene(service, user, general)
+        yield Callers(service, user, general)
     await user.close()
     await general.close()

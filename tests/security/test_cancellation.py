@@ -15,16 +15,10 @@ from sqlalchemy import text
 
 from app.databases.direct import Statement
 from app.databases.sessions import Database, Databases, act_in_tenant
-from tests.support.routes import Scene, Victim, client_of
+from tests.support.callers import Callers, Victim, client_of
+from tests.support.pool_faults import faults
 
-TENANT = text("SELECT current_setting('app.tenant_id', true)")
-DIRECT = Statement(text("SELECT current_setting('app.tenant_id', true) AS tenant, :n, :m"))
 FORGETFUL = Statement(text("SELECT set_config('app.tenant_id', :n, CAST(:m AS boolean))"))
-IN_TRANSACTION = text("""
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
-AND application_name = 'bicameral' AND state LIKE 'idle in transaction%'
-""")
 Any_ = Database[Any]
 
 
@@ -36,43 +30,6 @@ async def _cancel_after(steps: int, work: Awaitable[object]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _settled(database: Any_) -> None:
-    """A cancelled session gives its connection back in a task of its own."""
-    pool: Any = database.engine.pool
-    async with asyncio.timeout(20):
-        while pool.checkedout() or database.direct.usage().in_use:  # noqa: ASYNC110  # the pool tells nobody
-            await asyncio.sleep(0)
-
-
-async def faults(database: Any_) -> list[str]:
-    """What is wrong with the pool's connections, each looked at."""
-    await _settled(database)
-    found: list[str] = []
-    pool: Any = database.engine.pool
-    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-    held = [await engine.connect() for _ in range(max(1, pool.checkedin()))]
-    for one in held:
-        raw: Any = (await one.get_raw_connection()).driver_connection
-        if raw.is_in_transaction():
-            found.append("a transaction is open")
-        if raw.tenant_id is not None or (await one.execute(TENANT)).scalar():
-            found.append("a tenant is set")
-    if (await held[0].execute(IN_TRANSACTION)).scalar():
-        found.append("PostgreSQL sees an idle transaction")
-    for one in held:
-        await one.close()
-    return found + await _direct_faults(database)
-
-
-async def _direct_faults(database: Any_) -> list[str]:
-    """Of the hot routes' own connections; at once, so that each is asked."""
-    asked = [
-        database.fetch(DIRECT, {"n": "", "m": ""}) for _ in range(database.direct.usage().idle)
-    ]
-    answers = await asyncio.gather(*asked)
-    return ["a tenant is set" for [one] in answers if one["tenant"]]
 
 
 async def _request(app: Litestar, victim: Victim, call: tuple[str, str, Any]) -> None:
@@ -112,14 +69,14 @@ async def _in_thread(test: Callable[[], None]) -> None:
 
 
 async def test_requests_cancelled_anywhere_leave_a_clean_pool(
-    scene: Scene,
+    callers: Callers,
 ) -> None:
-    loop, victim = asyncio.get_running_loop(), await scene.victim()
-    databases: Databases = scene.app.state.databases
+    loop, victim = asyncio.get_running_loop(), await callers.victim()
+    databases: Databases = callers.app.state.databases
     both: list[Any_] = [databases.user, databases.general]
 
     async def example(plan: list[tuple[tuple[str, str, Any], int]]) -> None:
-        work = [_cancel_after(n, _request(scene.app, victim, call)) for call, n in plan]
+        work = [_cancel_after(n, _request(callers.app, victim, call)) for call, n in plan]
         await asyncio.gather(*work)
         for database in both:
             assert await faults(database) == []
@@ -140,10 +97,10 @@ async def _act(database: Any_, tenant: UUID, other: UUID) -> None:
 
 
 async def test_sessions_cancelled_anywhere_leave_a_clean_pool(
-    scene: Scene,
+    callers: Callers,
 ) -> None:
     loop = asyncio.get_running_loop()
-    databases: Databases = scene.app.state.databases
+    databases: Databases = callers.app.state.databases
 
     async def example(steps: int, name: str) -> None:
         database: Any_ = getattr(databases, name)
@@ -159,10 +116,10 @@ async def test_sessions_cancelled_anywhere_leave_a_clean_pool(
 
 
 async def test_a_setting_for_the_connection_would_be_seen(
-    scene: Scene,
+    callers: Callers,
 ) -> None:
     """What the tests above look for: a SET without LOCAL, and a transaction left open."""
-    database: Any_ = scene.app.state.databases.general
+    database: Any_ = callers.app.state.databases.general
     assert await faults(database) == []
     async with database.one_statement() as one:
         await one.execute(text(f"SET app.tenant_id = '{uuid4()}'"))

@@ -12,9 +12,9 @@ import pytest
 
 from app.config.settings import Settings
 from app.http.security import Principal, Role, new_token, token_digest
+from tests.support.callers import HASH
 from tests.support.factories import PASSWORD, World, a_message, a_session
 from tests.support.leaks import CANARIES, leaks
-from tests.support.routes import HASH
 from tests.support.servers import Servers, settings_for
 
 TEXT = "a distinctive message text"

@@ -19,8 +19,8 @@ from litestar.routes import HTTPRoute
 from app.config.settings import Settings
 from app.http.security import is_public
 from app.server import create_app
+from tests.support.callers import CALLERS, INSIDE, REFUSED, Callers, Victim
 from tests.support.factories import PASSWORD
-from tests.support.routes import CALLERS, INSIDE, REFUSED, Scene, Victim
 
 METHODS = ("get", "post", "put", "patch", "delete")
 OPEN_TO_ANYONE = {
@@ -140,21 +140,21 @@ def test_every_operation_has_an_expectation_and_every_expectation_an_operation()
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_each_caller_is_answered_as_their_role_allows(scene: Scene, name: str) -> None:
+async def test_each_caller_is_answered_as_their_role_allows(callers: Callers, name: str) -> None:
     rule = EXPECTED[name]
-    wrong = [fault for kind in CALLERS for fault in await _faults(scene, name, rule, kind)]
+    wrong = [fault for kind in CALLERS for fault in await _faults(callers, name, rule, kind)]
     assert wrong == []
 
 
-async def _faults(scene: Scene, name: str, rule: Rule, kind: str) -> list[str]:
-    victim = await scene.victim()
-    caller = await scene.caller(kind, victim)
-    before = await scene.state(victim.owner.tenant_id)
+async def _faults(callers: Callers, name: str, rule: Rule, kind: str) -> list[str]:
+    victim = await callers.victim()
+    caller = await callers.caller(kind, victim)
+    before = await callers.state(victim.owner.tenant_id)
     response = await _call(caller, OPERATIONS[name], rule, victim)
     faults = [f"{kind}: {fault}" for fault in _told(response, rule, kind, victim)]
     if response.status_code != rule.answers[kind]:
         faults.append(f"{kind}: {response.status_code}, not {rule.answers[kind]}")
-    if rule.answers[kind] >= 400 and await scene.state(victim.owner.tenant_id) != before:
+    if rule.answers[kind] >= 400 and await callers.state(victim.owner.tenant_id) != before:
         faults.append(f"{kind}: refused, and yet something changed")
     return faults
 

@@ -15,8 +15,8 @@ from app.http.idempotency import HEADER
 from app.http.paging import cursor_of
 from app.http.problems import PROBLEM_JSON
 from app.http.security import new_token
+from tests.support.callers import Callers, Victim, client_of
 from tests.support.factories import PASSWORD
-from tests.support.routes import Scene, Victim, client_of
 
 # Fixtures are shared by all examples: each only reads, or makes rows of its own.
 CHEAP = settings(
@@ -39,8 +39,8 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-async def victim(scene: Scene) -> Victim:
-    return await scene.victim()
+async def victim(callers: Callers) -> Victim:
+    return await callers.victim()
 
 
 def _is_fine(answer: httpx.Response, *expected: int) -> None:
@@ -52,8 +52,8 @@ def _is_fine(answer: httpx.Response, *expected: int) -> None:
 
 @CHEAP
 @given(cursor=st.one_of(st.binary(max_size=40), CURSORS, damaged(CURSORS)))
-async def test_a_cursor(scene: Scene, victim: Victim, cursor: bytes) -> None:
-    async with scene.with_token(victim.owner.token) as http:
+async def test_a_cursor(callers: Callers, victim: Victim, cursor: bytes) -> None:
+    async with callers.with_token(victim.owner.token) as http:
         for path in LISTS:
             where = path.format(victim.session_id)
             answer = await http.get(f"{where}?after={quote_from_bytes(cursor)}")
@@ -62,9 +62,9 @@ async def test_a_cursor(scene: Scene, victim: Victim, cursor: bytes) -> None:
 
 @CHEAP
 @given(key=st.one_of(st.binary(max_size=300), st.text("ab ~!", max_size=260).map(str.encode)))
-async def test_an_idempotency_key(scene: Scene, victim: Victim, key: bytes) -> None:
+async def test_an_idempotency_key(callers: Callers, victim: Victim, key: bytes) -> None:
     headers: list[tuple[bytes, bytes]] = [(HEADER.encode(), key)]
-    async with scene.with_token(victim.owner.token) as http:
+    async with callers.with_token(victim.owner.token) as http:
         answer = await http.post("/v1/chat-sessions", json={}, headers=headers)
     is_good = key.strip(b" ") and len(key) <= 255 and all(32 <= byte < 127 for byte in key)
     _is_fine(answer, 201 if is_good else 422)
@@ -78,9 +78,9 @@ async def test_an_idempotency_key(scene: Scene, victim: Victim, key: bytes) -> N
         damaged(TOKENS.map(lambda token: b"Bearer " + token)),
     )
 )
-async def test_a_token(scene: Scene, header: bytes) -> None:
+async def test_a_token(callers: Callers, header: bytes) -> None:
     """None of them is anybody's."""
-    async with client_of(scene.app, None) as http:
+    async with client_of(callers.app, None) as http:
         headers: list[tuple[bytes, bytes]] = [(b"Authorization", header)]
         answer = await http.get("/v1/me", headers=headers)
     _is_fine(answer, 401)
@@ -92,27 +92,27 @@ USERNAMES = st.one_of(st.text(max_size=80), st.text("\\.-_aé\x00\n ", max_size=
 
 @CHEAP
 @given(username=USERNAMES.filter(lambda name: not name.isascii() or "\\" in name or not name))
-async def test_a_username_that_is_refused_on_creation(scene: Scene, username: str) -> None:
+async def test_a_username_that_is_refused_on_creation(callers: Callers, username: str) -> None:
     """Or whose tenant is not there."""
-    _is_fine(await _create(scene, username), 404, 409, 422)
+    _is_fine(await _create(callers, username), 404, 409, 422)
 
 
 @COSTLY
 @given(username=st.one_of(USERNAMES, st.from_regex(r"\A[A-Za-z0-9._-]{1,64}\Z")))
-async def test_any_username_on_creation(scene: Scene, username: str) -> None:
-    _is_fine(await _create(scene, username), 201, 404, 409, 422)
+async def test_any_username_on_creation(callers: Callers, username: str) -> None:
+    _is_fine(await _create(callers, username), 201, 404, 409, 422)
 
 
-async def _create(scene: Scene, username: str) -> httpx.Response:
-    boss = await scene.row("acme", "tenant_admin")
+async def _create(callers: Callers, username: str) -> httpx.Response:
+    boss = await callers.row("acme", "tenant_admin")
     body: dict[str, Any] = {"username": username, "email": f"{uuid4()}@example.org"}
-    async with scene.with_token(boss.token) as http:
+    async with callers.with_token(boss.token) as http:
         return await http.post("/v1/users", json=body | {"password": PASSWORD})
 
 
 @COSTLY
 @given(username=USERNAMES)
-async def test_any_username_at_login(scene: Scene, username: str) -> None:
-    async with client_of(scene.app, None) as http:
+async def test_any_username_at_login(callers: Callers, username: str) -> None:
+    async with client_of(callers.app, None) as http:
         body = {"username": username, "password": PASSWORD}
         _is_fine(await http.post("/v1/auth/login", json=body), 401, 422)

@@ -16,7 +16,7 @@ from app.databases.connection import DATABASES, DatabaseName
 from app.databases.sessions import Databases, GeneralSession, UserSession
 from app.http.security import signed_in
 from app.server import create_app
-from tests.support.routes import Scene, Victim, client_of
+from tests.support.callers import Callers, Victim, client_of
 from tests.support.servers import Servers, alive, settings_for
 
 COLUMNS: dict[DatabaseName, dict[str, str]] = {
@@ -53,9 +53,9 @@ class Two(NamedTuple):
 
 @pytest.fixture(params=DATABASES)
 async def two(
-    request: pytest.FixtureRequest, servers: Servers, shared: str, scene: Scene
+    request: pytest.FixtureRequest, servers: Servers, shared: str, callers: Callers
 ) -> AsyncIterator[Two]:
-    mine, theirs = await scene.victim(), await scene.victim()
+    mine, theirs = await callers.victim(), await callers.victim()
     server = getattr(servers, request.param)
     service = await asyncpg.connect(server.url(shared, "bicameral_app"))
     owner = await asyncpg.connect(server.url(shared, "bicameral_owner"))
@@ -162,9 +162,9 @@ async def hostile(servers: Servers, shared: str) -> AsyncIterator[Litestar]:
 
 @pytest.mark.parametrize("name", DATABASES)
 async def test_a_handler_that_forgets_the_tenant_shows_its_own_rows_only(
-    hostile: Litestar, scene: Scene, name: DatabaseName
+    hostile: Litestar, callers: Callers, name: DatabaseName
 ) -> None:
-    victims = [await scene.victim(), await scene.victim()]
+    victims = [await callers.victim(), await callers.victim()]
     for victim in [*victims, *victims]:
         rows = await _ask(hostile, victim, name)
         assert {table for table, _ in rows} == set(COLUMNS[name])

@@ -12,9 +12,9 @@ from app.commands.embedded.cluster import Server
 from app.config.settings import SettingsError
 from app.databases.sessions import Databases
 from app.server import create_app
+from tests.support.callers import client_of
 from tests.support.commands import litestar, urls
-from tests.support.lines import events
-from tests.support.routes import client_of
+from tests.support.log_lines import events
 from tests.support.servers import Servers, alive, run, settings_for
 from tests.support.wire import PATIENCE_SECONDS
 

@@ -95,6 +95,16 @@ async def wired(port: int) -> AsyncGenerator[Wire]:
         writer.transport.abort()
 
 
+def refused(response: httpx.Response, status: int) -> bool:
+    """Whether this is that refusal; then also says when to come back, as problem+json."""
+    if response.status_code != status:
+        return False
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.headers["x-content-type-options"] == "nosniff"
+    return True
+
+
 @dataclass
 class Service:
     app: Litestar

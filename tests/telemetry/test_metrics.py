@@ -5,67 +5,29 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.commands.embedded.host import free_port
 from app.config.settings import SettingsError
 from app.operations.metrics import listen
 from app.server import create_app
-from tests.operations.test_health import frozen
-from tests.support.factories import World, a_message, a_session
-from tests.support.routes import client_of
-from tests.support.servers import Servers, alive, run, settings_for
-from tests.support.service import ROOT, environment, free_port
+from tests.support.callers import client_of
+from tests.support.factories import World, a_session
+from tests.support.metrics import ID, Sample, exercise, scrape, value
+from tests.support.outages import frozen
+from tests.support.servers import ROOT, Servers, alive, run, settings_for
+from tests.support.service import environment
 from tests.support.wire import bounded
-
-ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")
-
-
-class Sample(NamedTuple):
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
-async def scrape(http: httpx.AsyncClient, url: str = "/metrics") -> list[Sample]:
-    answer = await http.get(url)
-    assert answer.status_code == 200
-    families = text_string_to_metric_families(answer.text)
-    return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
-
-
-def value(samples: list[Sample], name: str, **labels: str) -> float:
-    """Sum all samples that have these labels."""
-    found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
-    return sum(found)
-
-
-async def exercise(world: World) -> None:
-    """Do a bit of everything, so that each metric has something to show."""
-    alice, boss = await world.member(), await world.tenant_admin()
-    session = await a_session(alice)
-    await a_message(alice, session["id"])
-    await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages")
-    await alice.http.get(f"/v1/chat-sessions/{uuid4()}")
-    await alice.http.get("/v1/me/export")
-    await boss.http.delete(f"/v1/users/{alice.id}")
-    await boss.http.get(f"/v1/erasures/{alice.id}")
-    for path in (f"/{uuid4()}", "/v1/users/123456789", "/schema", "/schema/static/nothing.js"):
-        await world.nobody.get(path)
-    await world.nobody.request("BREW", "/v1/me")
-    login = {"username": alice.username, "password": "not the password at all"}
-    await world.nobody.post("/v1/auth/login", json=login)
 
 
 async def test_no_label_holds_an_id(world: World) -> None:

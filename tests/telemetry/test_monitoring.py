@@ -15,7 +15,7 @@ import yaml
 
 from app.bridge.erasure.relay import Relay
 from tests.support.factories import World
-from tests.telemetry.test_metrics import Sample, exercise, scrape
+from tests.support.metrics import Sample, exercise, scrape
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".monitoring"

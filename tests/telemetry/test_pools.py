@@ -12,10 +12,10 @@ from app.databases.pool import ElasticPool
 from app.server import create_app
 from app.telemetry.metrics import render
 from app.telemetry.pools import SAMPLE_SECONDS, Usage, sample, watching
-from tests.support.routes import client_of
+from tests.support.callers import client_of
+from tests.support.metrics import Sample, scrape, value
 from tests.support.servers import Servers, alive, settings_for
 from tests.support.wire import bounded
-from tests.telemetry.test_metrics import Sample, scrape, value
 
 LATE_SECONDS = 0.2
 

@@ -24,17 +24,16 @@ from app.http.errors import Unauthenticated
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.requests import observe_requests, requests_in_flight
 from tests.support.factories import World, a_message, a_session
-from tests.support.lines import as_it_is, events
+from tests.support.log_lines import as_it_is, events
 from tests.support.pgbouncer import PREPARING, ROUND_TRIPS
 from tests.support.servers import Servers, settings_for
+from tests.support.traceparent import PARENT, TRACE, TRACEPARENT
 
 FIELDS = [
     *("timestamp", "level", "event", "request_id", "trace_id", "method", "route", "status"),
     *("duration_ms", "rows", "round_trips", "round_trips_user", "round_trips_general"),
     *("user_id", "tenant_id"),
 ]
-TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 
 
 async def test_a_request_is_one_line(capfd: pytest.CaptureFixture[str], world: World) -> None:

@@ -24,10 +24,10 @@ from app.telemetry import traces
 from app.telemetry.requests import observe_requests
 from app.telemetry.spans import Spans, statement_name
 from tests.support.factories import World, a_message, a_session
-from tests.support.lines import as_it_is, events
+from tests.support.log_lines import as_it_is, events
+from tests.support.metrics import ID
 from tests.support.servers import Servers, run
-from tests.telemetry.test_metrics import ID
-from tests.telemetry.test_requests import PARENT, TRACE, TRACEPARENT
+from tests.support.traceparent import PARENT, TRACE, TRACEPARENT
 
 VARIABLES = ("OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED", *traces.ENDPOINTS)
 

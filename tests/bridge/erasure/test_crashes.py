@@ -10,8 +10,8 @@ import pytest
 
 from app.bridge.erasure.relay import Relay
 from app.config.settings import Settings
-from tests.support.erasures import Scene, Subject
-from tests.support.victim import COMMITS, DIED, Victim, victim
+from tests.support.erasure_scene import Scene, Subject
+from tests.support.relay_process import COMMITS, DIED, Victim, victim
 
 
 async def all_is_well(scene: Scene, subject: Subject) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from app.bridge.erasure import expiry, steps
 from app.bridge.reconcile.differences import Difference, Kind
-from tests.bridge.reconcile.test_reconcile import past_all_guards, repaired
-from tests.support.erasures import Scene, Subject, a_session, dump, waits, writer
+from tests.support.differences import past_all_guards, repaired
+from tests.support.erasure_scene import Scene, Subject, a_session, dump, waits, writer
 
 STORE = """
 INSERT INTO general_idempotency_keys

@@ -12,7 +12,7 @@ from app.chat.conversations import ChatSessionService
 from app.chat.messages import Conversations
 from app.http.problems import to_problem
 from app.http.security import Principal
-from tests.support.erasures import Scene, Subject, open_scene
+from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers
 
 WRITERS = 24

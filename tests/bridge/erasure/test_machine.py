@@ -12,8 +12,8 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.support.erasures import Scene, open_scene
-from tests.support.machine import IMPATIENT, World
+from tests.support.erasure_machine import IMPATIENT, World
+from tests.support.erasure_scene import Scene, open_scene
 from tests.support.servers import Servers, run
 
 DATABASE = "machine"

@@ -16,7 +16,7 @@ from app.bridge.erasure import steps
 from app.chat.conversations import ChatSessionService
 from app.http.errors import Unauthenticated
 from app.http.security import Principal
-from tests.support.erasures import Scene, Subject, a_session, statement, waits, writer
+from tests.support.erasure_scene import Scene, Subject, a_session, statement, waits, writer
 
 STALL = """
 CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.commands.erasure import receipts as commands
-from tests.support.erasures import Scene, Subject
+from tests.support.erasure_scene import Scene, Subject
 
 Lines = list[bytes]
 

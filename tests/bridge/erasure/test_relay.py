@@ -11,7 +11,7 @@ import pytest
 from app.bridge.erasure.ledger import LeaseLostError
 from app.bridge.erasure.relay import AwayError
 from app.bridge.erasure.steps import Batch, Work, purge
-from tests.support.erasures import Scene, Subject, a_session, waits
+from tests.support.erasure_scene import Scene, Subject, a_session, waits
 
 
 async def deleted(scene: Scene, sessions: int = 1) -> Subject:

@@ -17,7 +17,7 @@ import pytest
 from app.bridge.erasure.wake import Bell
 from app.server import create_app
 from tests.support.commands import urls
-from tests.support.erasures import Scene, Subject
+from tests.support.erasure_scene import Scene, Subject
 from tests.support.factories import World, a_session
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, alive, settings_for

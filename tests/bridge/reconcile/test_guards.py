@@ -14,7 +14,8 @@ from app.bridge.reconcile.reconciler import Reconciler, reconcile_settings
 from app.commands.migrate import upgrade
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.sessions import Databases
-from tests.bridge.reconcile.test_reconcile import (
+from tests.support.commands import litestar, urls
+from tests.support.differences import (
     deletion_undone,
     entry_lost,
     erasure_undone,
@@ -23,8 +24,7 @@ from tests.bridge.reconcile.test_reconcile import (
     repaired,
     rows_without_owner,
 )
-from tests.support.commands import litestar, urls
-from tests.support.erasures import Scene, a_session
+from tests.support.erasure_scene import Scene, a_session
 
 DEFINITION = """
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = $1 AND tgrelid = $2::text::regclass

@@ -13,15 +13,15 @@ from app.bridge.erasure import metrics
 from app.bridge.reconcile.differences import Difference, Kind
 from app.bridge.reconcile.reconciler import Outcome, reconciling
 from app.telemetry.metrics import render
-from tests.bridge.reconcile.test_reconcile import (
+from tests.support.commands import litestar, urls
+from tests.support.differences import (
     erased,
     past_all_guards,
     reconciler,
     repaired,
     rows_of_a_stranger,
 )
-from tests.support.commands import litestar, urls
-from tests.support.erasures import Scene, Subject, a_session, dump
+from tests.support.erasure_scene import Scene, Subject, a_session, dump
 
 
 async def test_databases_that_agree(scene: Scene) -> None:

@@ -7,9 +7,9 @@ from typing import Literal
 import asyncpg
 import pytest
 
-from tests.bridge.reconcile.test_reconcile import erased, reconciler
 from tests.support.commands import litestar, urls
-from tests.support.erasures import Scene, Subject
+from tests.support.differences import erased, reconciler
+from tests.support.erasure_scene import Scene, Subject
 from tests.support.servers import run
 
 Name = Literal["user", "general"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.bridge.reconcile.differences import Difference, Kind
-from tests.bridge.reconcile.test_reconcile import past_all_guards, reconciler
-from tests.support.erasures import Scene
+from tests.support.differences import past_all_guards, reconciler
+from tests.support.erasure_scene import Scene
 
 OWNERS = int(os.environ.get("SOAK_OWNERS", "1000000"))
 DELETED = OWNERS // 10

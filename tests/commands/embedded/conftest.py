@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.commands.embedded.cluster import servers
-from tests.support.launcher import postgres_under
+from tests.support.embedded_launcher import postgres_under
 
 
 @pytest.fixture(scope="module")

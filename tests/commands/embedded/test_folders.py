@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from app.commands.embedded.cluster import EmbeddedError, servers
-from tests.support.launcher import ASYNCPG, ROOT, WHEEL, ask, launch, postgres_under
+from tests.support.embedded_launcher import ASYNCPG, ROOT, WHEEL, ask, launch, postgres_under
 
 
 @pytest.mark.parametrize("name", ["long" * 30, "a,b", "a b%20+'c"])

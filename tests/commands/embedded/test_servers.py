@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from app.commands.embedded.cluster import EmbeddedError, servers
-from tests.support.launcher import ask, launch, living, postgres_under, said
+from tests.support.embedded_launcher import ask, launch, living, postgres_under, said
 
 
 def test_a_fresh_start_gives_two_private_utc_utf8_servers(home: Path) -> None:

@@ -10,9 +10,9 @@ from litestar import Litestar
 
 from app.config.settings import Settings
 from app.server import create_app
+from tests.support.callers import client_of
 from tests.support.factories import World
-from tests.support.retries import Rows, open_rows
-from tests.support.routes import client_of
+from tests.support.idempotency import Rows, open_rows
 from tests.support.servers import Servers, alive, numbers, on_both, settings_for
 
 

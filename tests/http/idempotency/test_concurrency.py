@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.support.factories import World
-from tests.support.retries import ROUTES, Rows, Sent, a_request
+from tests.support.idempotency import ROUTES, Rows, Sent, a_request
 from tests.support.servers import Servers
 
 PARALLEL = 50

@@ -17,10 +17,10 @@ from app.config.settings import Settings
 from app.http.idempotency import HEADER
 from app.server import create_app
 from tests.support import pgbouncer
+from tests.support.callers import client_of
 from tests.support.factories import World
+from tests.support.idempotency import Rows, Sent, a_request
 from tests.support.proxy import Act, Proxy, proxied
-from tests.support.retries import Rows, Sent, a_request
-from tests.support.routes import client_of
 from tests.support.servers import Servers, alive, settings_for
 from tests.support.service import running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.http.idempotency import HEADER
 from tests.support.factories import World
-from tests.support.retries import Rows, a_request
+from tests.support.idempotency import Rows, a_request
 
 STORED = """
 SELECT coalesce(convert_from(answer, 'UTF8'), ''), coalesce(fingerprint, '')

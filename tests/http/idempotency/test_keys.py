@@ -11,9 +11,9 @@ from sqlalchemy import event
 
 from app.http.idempotency import HEADER
 from app.http.problems import PROBLEM_JSON
-from tests.support.doors import world_on
 from tests.support.factories import World, a_session
-from tests.support.retries import MESSAGE, ROUTES, Rows, a_request
+from tests.support.idempotency import MESSAGE, ROUTES, Rows, a_request
+from tests.support.logins import world_on
 from tests.support.servers import Servers, settings_for
 
 BAD = [b"", b" ", b"x" * 256, "schlüssel".encode(), b"\xff", b"a\tb", b"a\x00b", b"a\n"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from app.commands.embedded.cluster import Server
-from tests.databases.test_servers import freeze, kill, start, thaw
+from tests.support.outages import freeze, kill, start, thaw
 from tests.support.proxy import Act, Proxy
 from tests.support.servers import Servers, run
 from tests.support.soak.caller import LEAVES, Caller

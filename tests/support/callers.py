@@ -27,7 +27,7 @@ GENERAL_TABLES = {"chat_sessions": "tenant_id", "messages": "tenant_id", "owners
 
 
 @dataclass(frozen=True)
-class Row:
+class Account:
     """A user there is, and a token of theirs."""
 
     id: UUID
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Victim:
-    owner: Row
+    owner: Account
     session_id: UUID
     doomed_id: UUID
     title: str
@@ -57,7 +57,7 @@ class Victim:
         return (*self.secrets, str(owner.id), owner.email, owner.username, str(self.doomed_id))
 
 
-class Scene:
+class Callers:
     def __init__(self, app: Litestar, user: asyncpg.Connection, general: asyncpg.Connection):
         self.app, self._user, self._general = app, user, general
         self._tenants: dict[str, UUID] = {}
@@ -71,10 +71,10 @@ class Scene:
             await self.row(name, "admin" if name == "platform" else "tenant_admin")
         return self._tenants[name]
 
-    async def row(self, tenant: str, role: str) -> Row:
+    async def row(self, tenant: str, role: str) -> Account:
         tenant_id, user_id = await self.tenant(tenant), uuid7()
         token, own = new_token(), f"p-{user_id.hex}"
-        row = Row(user_id, tenant_id, f"\\{tenant}\\{own}", f"{own}@example.org", token)
+        row = Account(user_id, tenant_id, f"\\{tenant}\\{own}", f"{own}@example.org", token)
         await self._user.execute(
             "INSERT INTO users (id, tenant_id, username, email, password_hash, roles)"
             " VALUES ($1, $2, $3, $4, $5, jsonb_build_array($6::text))",
@@ -83,7 +83,7 @@ class Scene:
         await self.token(row, token)
         return row
 
-    async def token(self, row: Row, token: str) -> None:
+    async def token(self, row: Account, token: str) -> None:
         await self._user.execute(
             "INSERT INTO access_tokens (digest, tenant_id, user_id, expires_at)"
             " VALUES ($1, $2, $3, $4)",
@@ -138,7 +138,7 @@ class Scene:
                 }[kind]
                 return self.with_token((await self.row(home, role)).token)
 
-    async def _end(self, kind: str, row: Row) -> None:
+    async def _end(self, kind: str, row: Account) -> None:
         """The token's row stays: the look at the user, or at the clock, is what refuses it."""
         if kind == "blocked":
             await self._user.execute("UPDATE users SET is_blocked = true WHERE id = $1", row.id)

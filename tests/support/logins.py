@@ -47,32 +47,6 @@ async def guess(world: World, username: str, *, at: str = HERE, times: int = 1) 
     return [(await try_login(world, username, wrong, at=at)).status_code for _ in range(times)]
 
 
-class Wire:
-    """A way to a server that counts round trips: each time one speaks after being answered."""
-
-    def __init__(self, port: int) -> None:
-        self.round_trips, self._to, self._answered = 0, port, True
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[int]:
-        """The port to connect to."""
-        async with await asyncio.start_server(self._connect, "127.0.0.1", 0) as listening:
-            yield listening.sockets[0].getsockname()[1]
-
-    async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        far, forth = await asyncio.open_connection("127.0.0.1", self._to)
-        await asyncio.gather(self._pump(near, forth, ask=True), self._pump(far, back, ask=False))
-
-    async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, ask: bool
-    ) -> None:
-        while data := await source.read(65536):
-            self.round_trips += ask and self._answered
-            self._answered = not ask
-            sink.write(data)
-        sink.close()
-
-
 @asynccontextmanager
 async def superuser(url: str) -> AsyncGenerator[asyncpg.Connection]:
     connection = await asyncpg.connect(url)

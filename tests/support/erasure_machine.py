@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.support.erasures import Scene, Subject, a_session, writer
-from tests.support.victim import COMMITS
+from tests.support.erasure_scene import Scene, Subject, a_session, writer
+from tests.support.relay_process import COMMITS
 
 MOST_PEOPLE = 3  # few, so that much happens to each
 ENOUGH = 20  # turns, for all that may be pending
