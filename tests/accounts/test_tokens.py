@@ -6,9 +6,9 @@ import asyncio
 import time
 
 from app.accounts.login import find_principal
-from tests.support.doors import superuser
 from tests.support.factories import World
 from tests.support.locks import until_waiting
+from tests.support.logins import superuser
 from tests.support.servers import Servers
 
 LONG_UNUSED = "UPDATE access_tokens SET last_used_at = now() - interval '10 minutes'"

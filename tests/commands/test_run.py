@@ -15,8 +15,8 @@ import pytest
 
 from app.commands.embedded.host import free_port
 from app.config.settings import Settings
-from tests.support.servers import LOUD
-from tests.support.service import ROOT, STOP_SECONDS, environment, free_port, running, until
+from tests.support.servers import LOUD, ROOT
+from tests.support.service import STOP_SECONDS, environment, running, until
 
 CONNECTIONS = 60
 LISTENING = "0A"  # in /proc/net/tcp

@@ -1,4 +1,4 @@
-"""The functions in app/databases/sql are those that the migrations make: all of them, as they are."""
+"""The functions in app/databases/sql are exactly those that the migrations make."""
 
 from __future__ import annotations
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import httpx
 
+from app.commands.embedded.host import free_port
 from app.config.settings import Settings
 from tests.support import pgbouncer
+from tests.support.servers import ROOT
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -26,12 +25,6 @@ def environment(settings: Settings) -> dict[str, str]:
     urls = {name: value for name, value in settings if name.startswith("database_url") and value}
     exported = {name.upper(): url.get_secret_value() for name, url in urls.items()}
     return {"PATH": os.environ["PATH"], "RELAY": "off", **exported, **pgbouncer.ENVIRONMENT}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @contextmanager

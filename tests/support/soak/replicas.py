@@ -16,7 +16,8 @@ from typing import IO, NamedTuple
 import httpx
 import psutil
 
-from tests.support.service import ROOT, free_port
+from app.commands.embedded.host import free_port
+from tests.support.servers import ROOT
 
 # To load certificates for each client anew would stop all of them for a while.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
