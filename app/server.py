@@ -26,7 +26,7 @@ from app.bridge.erasure.relay import running
 from app.bridge.export import ExportController
 from app.chat.api import ChatSessionController
 from app.config.settings import Settings
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.edge.draining import delayed_stop
 from app.edge.gate import Gate
 from app.http import headers

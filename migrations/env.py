@@ -28,7 +28,8 @@ from app.accounts.models import User
 from app.chat.models import Message
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings, SettingsError, load_settings
-from app.databases.connection import DATABASES, GRACE_SECONDS, DatabaseName
+from app.databases.connection import DATABASES, DatabaseName
+from app.databases.opening import GRACE_SECONDS
 from migrations import lock, privileges
 
 METADATA = {"user": User.metadata, "general": Message.metadata}

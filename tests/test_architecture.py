@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from app.config.settings import Settings
-from app.databases.sessions import GeneralBase, UserBase
+from app.databases.bases import GeneralBase, UserBase
 from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,9 @@ from sqlalchemy import delete, func, insert, literal, select, text, update
 
 from app.accounts.models import AccessToken, User
 from app.config.settings import Settings
+from app.databases.database import Database, Databases
 from app.databases.direct import Statement
-from app.databases.sessions import Database, Databases, UserSession
+from app.databases.sessions import UserSession
 from app.http.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.http.security import (
     Passwords,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.databases.sessions import UserBase
+from app.databases.bases import UserBase
 from app.http.idempotency import StoredAnswer
 
 

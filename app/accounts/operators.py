@@ -13,7 +13,8 @@ from app.accounts.models import Tenant, User
 from app.accounts.passwords import check_password
 from app.accounts.tenants import TenantService
 from app.accounts.users import UserService
-from app.databases.sessions import Databases, UserSession
+from app.databases.database import Databases
+from app.databases.sessions import UserSession
 from app.http.errors import NotFound
 from app.http.security import PLATFORM_TENANT, Passwords, Principal, Role
 

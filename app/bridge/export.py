@@ -23,8 +23,9 @@ from app.accounts.models import User
 from app.accounts.users import UserService, users
 from app.chat import api as chat
 from app.chat.models import ChatSession
+from app.databases.database import Database
 from app.databases.direct import Statement
-from app.databases.sessions import Database, GeneralSession
+from app.databases.sessions import GeneralSession
 from app.http.openapi import problems
 from app.http.security import Principal, administrators, signed_in
 

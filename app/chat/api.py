@@ -15,7 +15,8 @@ from msgspec import Meta, Struct, convert
 
 from app.chat.conversations import ChatSessionService, sessions
 from app.chat.messages import Conversations, MessageRole, new_messages
-from app.databases.sessions import Database, GeneralSession
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession
 from app.http.idempotency import Key, Once, keyed, response
 from app.http.openapi import problems
 from app.http.paging import (

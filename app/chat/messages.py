@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from app.databases.database import Database
 from app.databases.direct import Statement
-from app.databases.sessions import Database, GeneralSession
+from app.databases.sessions import GeneralSession
 from app.http.errors import NotFound
 from app.http.security import Principal
 

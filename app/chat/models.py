@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.databases.sessions import GeneralBase
+from app.databases.bases import GeneralBase
 from app.http.idempotency import StoredAnswer
 
 DEFAULT_TITLE = "New Conversation"

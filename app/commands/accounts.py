@@ -13,7 +13,7 @@ from msgspec import ValidationError, convert
 from app.accounts.operators import Operators
 from app.accounts.schemas import Email, NewUsername, TenantName
 from app.config.settings import SettingsError, load_settings, stop
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.errors import Invalid, Problem
 from app.http.problems import to_problem
 from app.http.security import PLATFORM_TENANT, Passwords, Role

@@ -23,7 +23,7 @@ from app.commands.migrate import upgrade
 from app.config.paths import ROOT
 from app.config.settings import Settings, stop
 from app.databases.connection import DATABASES
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.edge import protocol
 from app.http.security import Passwords
 from app.server import create_app

@@ -14,7 +14,7 @@ from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.bridge.erasure.relay import relay_settings, running
 from app.bridge.reconcile.reconciler import reconciling
 from app.config.settings import Settings, SettingsError, load_settings, stop
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.problems import to_problem
 from app.operations.metrics import on_their_own_port
 

@@ -18,7 +18,7 @@ from app.bridge.reconcile.readings import Watch, nobody_watches
 from app.bridge.reconcile.reconciler import Outcome, Reconciler, reconcile_settings
 from app.commands.erasure import run
 from app.config.settings import Settings, load_settings
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 
 STAGES = {
     "digests": "Comparing digests",

@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.edge import protocol
 from app.operations.metrics import listen
 from app.server import create_app

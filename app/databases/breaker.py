@@ -19,7 +19,8 @@ from weakref import WeakSet
 import asyncpg
 
 from app.config.settings import Settings
-from app.databases.connection import Connect, DatabaseName, TenantConnection, open_connection
+from app.databases.connection import Connect, DatabaseName, TenantConnection
+from app.databases.opening import open_connection
 from app.databases.waits import Wait, Waits
 from app.telemetry.logs import log
 

@@ -1,8 +1,9 @@
-"""One connection to one database: how it is opened, what it carries, whom it refuses."""
+"""One connection to one database, and what it carries."""
 
 from __future__ import annotations
 
 import math
+import time
 from asyncio import Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import (
@@ -11,31 +12,17 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.config.settings import Settings, SettingsError
 from app.telemetry.statements import Link, count_rows, observed
 
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
-OLDEST_SERVER = 150_000
-# A frozen server says nothing; this long after its own deadline we stop waiting for it.
-GRACE_SECONDS = 2.0
-GONE_AFTER = "1s"
-
-# Also what it could become by SET ROLE.
-LOGIN = """
-SELECT current_setting('server_version_num')::int AS version,
-       bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
-       EXISTS (SELECT FROM pg_class
-               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-               AND pg_has_role(relowner, 'MEMBER')) AS owns
-FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
-"""
 
 
 class TenantConnection(asyncpg.Connection):
@@ -49,10 +36,11 @@ class TenantConnection(asyncpg.Connection):
     tenant_id: UUID | None = None
     database: DatabaseName = "user"
     echo: bool = False
-    behind_pgbouncer: bool = False  # by PgBouncer, which gives out a server for one transaction
-    limits: str = ""  # statements; see _locally
+    behind_pgbouncer: bool = False  # which gives out a server for one transaction
+    limits: str = ""  # statements; see opening.py
     expires_at: float = math.inf  # on the monotonic clock; see direct.py
     since: float = 0.0  # likewise, while somebody holds it; see breaker.py
+    _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
 
     async def execute(  # the driver's own signature
         self,
@@ -91,6 +79,22 @@ class TenantConnection(asyncpg.Connection):
         exchange = super().prepare(query, **options)
         statement = await observed(self, query, exchange)
         return ObservedStatement(statement, self, query)
+
+    async def read_clock(self) -> None:
+        """Reads the server's clock once, for server_time."""
+        async with self._one_server():
+            now: datetime = await super().fetchval("SELECT clock_timestamp()")
+        self._clock = now, time.monotonic()
+
+    def server_time(self, monotonic_seconds: float) -> datetime:
+        """What the server's clock shows at that moment of our monotonic clock, or a little less.
+
+        Less by the time its answer took to arrive: a deadline made from it never ends too late.
+        """
+        if self._clock is None:
+            raise RuntimeError("the server's clock was not read when this connection was opened")
+        now, received = self._clock
+        return now + timedelta(seconds=monotonic_seconds - received)
 
     def _one_server(self) -> AbstractAsyncContextManager[object]:
         """Outside a transaction PgBouncer may have one prepare the statement and another run it."""
@@ -150,91 +154,3 @@ Connect = Callable[..., Awaitable[TenantConnection]]
 def set_tenant(tenant_id: UUID) -> str:
     """The one statement that names a tenant; only a UUID object's own text ever enters it."""
     return f"SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
-
-
-def connector(settings: Settings, name: DatabaseName) -> Connect:
-    """For the pools: opens connections as the service's login, which the first one checks."""
-    checked = False
-
-    async def connect(*_: Any, **__: Any) -> TenantConnection:
-        nonlocal checked
-        connection = await open_connection(settings, name)
-        if not checked:
-            await refuse_unsafe_login(connection, name)
-            checked = True
-        return connection
-
-    return connect
-
-
-def connect_args(settings: Settings, connect: Connect) -> dict[str, Any]:
-    """What SQLAlchemy's dialect opens and uses connections with."""
-    if settings.db_prepared_statements:
-        return {"async_creator_fn": connect}
-    return {  # by a name it would stay on a server that the next transaction may not get
-        "async_creator_fn": connect,
-        "prepared_statement_cache_size": 0,
-        "prepared_statement_name_func": lambda: "",
-    }
-
-
-async def open_connection(
-    settings: Settings, name: DatabaseName, *, owner: bool = False
-) -> TenantConnection:
-    url, limits = settings.url(name, owner=owner), _limits(settings)
-    behind_pgbouncer = not settings.db_prepared_statements
-    connection: TenantConnection = await asyncpg.connect(
-        url.dsn,
-        connection_class=TenantConnection,
-        timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
-        command_timeout=settings.db_statement_timeout_seconds + GRACE_SECONDS,
-        statement_cache_size=0 if behind_pgbouncer else 100,
-        server_settings={"application_name": "bicameral", **({} if behind_pgbouncer else limits)},
-    )
-    connection.database = name
-    connection.echo = settings.db_echo
-    connection.behind_pgbouncer = behind_pgbouncer
-    connection.limits = _locally(limits) if behind_pgbouncer else ""
-    return connection
-
-
-def _limits(settings: Settings) -> dict[str, str]:
-    idle_seconds = settings.db_idle_in_transaction_seconds
-    return {
-        "jit": "off",  # compiling costs more than our short statements run
-        "statement_timeout": _milliseconds(settings.db_statement_timeout_seconds),
-        "lock_timeout": _milliseconds(settings.db_lock_timeout_seconds),
-        "idle_in_transaction_session_timeout": _milliseconds(idle_seconds),
-    }
-
-
-def _locally(limits: dict[str, str]) -> str:
-    more = {**limits, "client_connection_check_interval": GONE_AFTER}
-    return "".join(f" SET LOCAL {name} = '{value}';" for name, value in more.items())
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(int(seconds * 1000))
-
-
-async def refuse_unsafe_login(connection: TenantConnection, name: DatabaseName) -> None:
-    """Row level security holds for neither a superuser, nor BYPASSRLS, nor a tables' owner.
-
-    Raises SettingsError, and for a server older than PostgreSQL 15 too. Closes the connection.
-    """
-    row = await connection.fetchrow(LOGIN)
-    reason = _unsafe(row, f"DATABASE_URL_{name.upper()}")
-    if reason:
-        await connection.close()
-        raise SettingsError(reason)
-
-
-def _unsafe(row: asyncpg.Record | None, variable: str) -> str | None:
-    if row is None or row["version"] < OLDEST_SERVER:
-        return f"{variable}: the server is older than PostgreSQL 15"
-    if row["rolsuper"] or row["rolbypassrls"]:
-        kind = "a superuser" if row["rolsuper"] else "BYPASSRLS"
-        return f"{variable}: the login is {kind}; give the service a login that is not"
-    if row["owns"]:
-        return f"{variable}: the login owns the tables; use the runtime login, and {variable}_OWNER"
-    return None

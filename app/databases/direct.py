@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
@@ -33,7 +34,9 @@ class Statement:
         compiled = clause.compile(dialect=dialect())
         self.clause = clause
         self.sql = str(compiled)
-        self.in_order = itemgetter(*compiled.positiontup or ())
+        names = compiled.positiontup or ()
+        self.has_deadline = "not_after" in names
+        self.in_order = itemgetter(*names)
 
 
 class DirectPool:
@@ -50,12 +53,14 @@ class DirectPool:
         self._closing = set[asyncio.Task[None]]()
 
     async def fetch(
-        self, statement: Statement, values: Mapping[str, Any]
+        self, statement: Statement, values: Mapping[str, Any], not_after: float | None
     ) -> Sequence[asyncpg.Record]:
         """Raises the driver's own errors, and TimeoutError when no connection comes free."""
         connection = await self._take()
         try:
             self._breaker.taken(connection)
+            if statement.has_deadline:
+                values = {**values, "not_after": deadline(connection, not_after)}
             rows = await connection.fetch(statement.sql, *statement.in_order(values))
         except asyncpg.PostgresError:  # the server's own answer: the connection is as it was
             self._give_back(connection)
@@ -131,6 +136,11 @@ class DirectPool:
         while self._idle:
             self._close(self._idle.pop())
         await asyncio.gather(*self._closing)
+
+
+def deadline(connection: TenantConnection, not_after: float | None) -> datetime | None:
+    """A moment of our monotonic clock, in the clock of this connection's server."""
+    return None if not_after is None else connection.server_time(not_after)
 
 
 async def _close(connection: TenantConnection) -> None:

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError
-from app.databases.connection import DATABASES, DatabaseName, open_connection
+from app.databases.connection import DATABASES, DatabaseName
+from app.databases.opening import open_connection
 from app.http.security import PUBLIC
 
 Connected = Literal["connected", "disconnected"]

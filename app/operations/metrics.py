@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.bridge.erasure.ledger import Ledger
 from app.bridge.erasure.metrics import show
 from app.config.settings import Settings, SettingsError
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.problems import problem_response
 from app.http.security import PUBLIC
 from app.telemetry.metrics import render

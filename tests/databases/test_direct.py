@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from app.databases.database import Database, Databases
 from app.databases.direct import Statement
-from app.databases.sessions import Database, Databases, GeneralSession
+from app.databases.sessions import GeneralSession
 from app.http.problems import to_problem
 from tests.support.pgbouncer import only_directly
 from tests.support.proxy import Proxy, proxied

@@ -13,9 +13,10 @@ from litestar import Litestar
 from sqlalchemy import text
 
 from app.config.settings import Settings
-from app.databases.connection import open_connection
+from app.databases.database import Database, Databases
 from app.databases.direct import Statement
-from app.databases.sessions import Database, Databases, UserSession
+from app.databases.opening import open_connection
+from app.databases.sessions import UserSession
 from app.server import create_app
 from tests.support import pgbouncer
 from tests.support.factories import Someone, World, a_message, a_session

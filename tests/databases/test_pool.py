@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from app.databases.database import Database, Databases
 from app.databases.pool import ElasticPool
-from app.databases.sessions import Database, Databases, GeneralSession
+from app.databases.sessions import GeneralSession
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, settings_for
 from tests.support.wire import bounded

@@ -15,7 +15,8 @@ from sqlalchemy import text
 
 from app.config.settings import Settings
 from app.databases.breaker import Breaker
-from app.databases.connection import TenantConnection, open_connection
+from app.databases.connection import TenantConnection
+from app.databases.opening import open_connection
 from tests.support import pgbouncer
 from tests.support.factories import Someone, a_message, a_session
 from tests.support.log_lines import events

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.databases.causes import sqlstate
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.problems import to_problem
 from tests.support import pgbouncer
 from tests.support.pool_faults import faults

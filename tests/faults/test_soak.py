@@ -17,7 +17,7 @@ from app.bridge.erasure.relay import Relay
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import Conversations, MessageRole
 from app.config.settings import Settings
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.security import Principal
 from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers, run, settings_for

@@ -21,8 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from app.commands.migrate import head
 from app.config.settings import Settings
+from app.databases.bases import GeneralBase, UserBase
 from app.databases.connection import DatabaseName
-from app.databases.sessions import GeneralBase, UserBase
 from tests.support.migrations import Query, execute
 
 METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}

@@ -13,7 +13,8 @@ from litestar.di import NamedDependency
 from sqlalchemy import text
 
 from app.databases.connection import DATABASES, DatabaseName
-from app.databases.sessions import Databases, GeneralSession, UserSession
+from app.databases.database import Databases
+from app.databases.sessions import GeneralSession, UserSession
 from app.http.security import signed_in
 from app.server import create_app
 from tests.support.callers import Callers, Victim, client_of

@@ -10,7 +10,7 @@ import pytest
 
 from app.commands.embedded.cluster import Server
 from app.config.settings import SettingsError
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.server import create_app
 from tests.support.callers import client_of
 from tests.support.commands import litestar, urls

@@ -18,7 +18,7 @@ from app.bridge.erasure.relay import Hook, Relay
 from app.bridge.erasure.steps import Batch, Step, Work
 from app.config.settings import Settings
 from app.databases.connection import set_tenant
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from tests.support.servers import Servers, settings_for
 
 WAITING = """

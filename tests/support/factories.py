@@ -12,7 +12,7 @@ from litestar import Litestar
 
 from app.accounts.models import User
 from app.accounts.operators import Operators
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.security import Passwords, Role
 
 PASSWORD = "a quiet corner of the library"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from app.databases.direct import Statement
-from app.databases.sessions import Database
+from app.databases.database import Database
 
 TENANT = text("SELECT current_setting('app.tenant_id', true)")
 DIRECT = Statement(text("SELECT current_setting('app.tenant_id', true) AS tenant, :n, :m"))

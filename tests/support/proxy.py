@@ -74,6 +74,7 @@ class Link:
                 return
             if fault:
                 self._is_mute = True
+            await asyncio.sleep(self._proxy.upward_seconds)
             await self._server.write(data)
             if fault and not await self._answered(fault):
                 return
@@ -129,7 +130,8 @@ class Stream:
 class Proxy:
     server_port: int
     port: int = 0
-    latency_seconds: float = 0
+    latency_seconds: float = 0  # on the way back
+    upward_seconds: float = 0  # on the way there
     jitter_seconds: float = 0  # up to so much more, for each piece anew
     slice_bytes: int = 0  # an answer comes in pieces of 1 to so many bytes; 0: as it is
     is_black_hole: bool = False  # takes connections, and carries nothing

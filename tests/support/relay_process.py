@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from app.bridge.erasure.relay import Relay
 from app.config.settings import Settings
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 
 # A clean process that has imported all this once; each victim is a fork of it.
 CONTEXT = get_context("forkserver")

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from app import telemetry
 from app.accounts.login import find_principal
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.http.errors import Unauthenticated
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.requests import observe_requests, requests_in_flight

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.config.settings import Settings
 from app.databases.causes import describe
-from app.databases.sessions import Database, Databases
+from app.databases.database import Database, Databases
 from app.telemetry import log
 
 # So few at a time: one stored answer may be ten megabytes.

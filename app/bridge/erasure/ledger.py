@@ -20,7 +20,8 @@ from sqlalchemy import Row, TextClause, text
 
 from app.bridge.erasure.steps import Batch, Receipt
 from app.config.settings import Settings
-from app.databases.sessions import Database, UserSession
+from app.databases.database import Database
+from app.databases.sessions import UserSession
 
 CLAIM = text("SELECT * FROM claim_erasure(:lease)")
 HELD = ":tenant_id, :user_id, :rev, :held_until"

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Row, text
 
-from app.databases.sessions import Database, GeneralSession
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession
 
 FIRST_PREV_HASH = "0" * 64
 VERSION = "bicameral-receipt-1"

@@ -19,7 +19,7 @@ from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
 from app.config.settings import Settings
 from app.databases.causes import describe, is_connection_loss, sqlstate
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.telemetry import log
 from app.telemetry.pools import watching
 

@@ -16,7 +16,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.databases.sessions import Database, GeneralSession
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession
 
 # Also for an owner never seen here: the tombstone is what refuses a late first session.
 CLOSE = text("""

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.config.settings import Settings
 from app.databases.causes import describe
-from app.databases.connection import open_connection
+from app.databases.opening import open_connection
 from app.telemetry import log
 
 CHANNEL = "bicameral_erasures"

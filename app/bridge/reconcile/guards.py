@@ -14,8 +14,9 @@ from sqlalchemy import Row, text
 
 from app.bridge.reconcile.differences import Difference, Kind
 from app.config.settings import Settings, SettingsError
-from app.databases.connection import DatabaseName, open_connection
-from app.databases.sessions import Databases
+from app.databases.connection import DatabaseName
+from app.databases.database import Databases
+from app.databases.opening import open_connection
 
 GUARD_KINDS = {Kind.GUARD_MISSING, Kind.GUARD_OFF, Kind.NOT_VALIDATED}
 

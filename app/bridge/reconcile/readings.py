@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Row, TextClause, text
 
 from app.bridge.reconcile.differences import Difference, Key, Kind, OwnerFacts, UserFacts, compare
-from app.databases.sessions import Database, Databases
+from app.databases.database import Database, Databases
 
 BUCKETS = 65_536
 PAGE = 10_000

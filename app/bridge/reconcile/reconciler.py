@@ -24,7 +24,7 @@ from app.bridge.reconcile.differences import VERDICTS, Difference, Key, Kind
 from app.bridge.reconcile.readings import Readings, Watch, nobody_watches
 from app.config.settings import Settings
 from app.databases.causes import describe
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from app.telemetry import log
 
 # What one mending uncovers the next one mends: rows, then what kept a constraint from holding.

@@ -14,7 +14,7 @@ from app.bridge.erasure.relay import Relay, relay_settings
 from app.commands.dev import create_database
 from app.commands.migrate import alembic_config, upgrade
 from app.config.settings import Settings
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from tests.support.erasure_scene import Subject, a_session, open_scene
 from tests.support.servers import Servers, numbers, run, settings_for
 

@@ -13,7 +13,7 @@ from app.bridge.reconcile.differences import Difference, Kind
 from app.bridge.reconcile.reconciler import Reconciler, reconcile_settings
 from app.commands.migrate import upgrade
 from app.databases.connection import DATABASES, DatabaseName
-from app.databases.sessions import Databases
+from app.databases.database import Databases
 from tests.support.commands import litestar, urls
 from tests.support.differences import (
     deletion_undone,

@@ -1,0 +1,118 @@
+"""How a connection is opened: with which limits, and for which logins it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+from app.config.settings import Settings, SettingsError
+from app.databases.connection import Connect, DatabaseName, TenantConnection
+
+OLDEST_SERVER = 150_000
+# A frozen server says nothing; this long after its own deadline we stop waiting for it.
+GRACE_SECONDS = 2.0
+GONE_AFTER = "1s"
+
+# Also what it could become by SET ROLE.
+LOGIN = """
+SELECT current_setting('server_version_num')::int AS version,
+       bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
+       EXISTS (SELECT FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+               AND pg_has_role(relowner, 'MEMBER')) AS owns
+FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
+"""
+
+
+def connector(settings: Settings, name: DatabaseName) -> Connect:
+    """For the pools: opens connections as the service's login, which the first one checks."""
+    checked = False
+
+    async def connect(*_: Any, **__: Any) -> TenantConnection:
+        nonlocal checked
+        connection = await open_connection(settings, name)
+        try:
+            if not checked:
+                await refuse_unsafe_login(connection, name)
+                checked = True
+            await connection.read_clock()
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    return connect
+
+
+def connect_args(settings: Settings, connect: Connect) -> dict[str, Any]:
+    """What SQLAlchemy's dialect opens and uses connections with."""
+    if settings.db_prepared_statements:
+        return {"async_creator_fn": connect}
+    return {  # by a name it would stay on a server that the next transaction may not get
+        "async_creator_fn": connect,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    }
+
+
+async def open_connection(
+    settings: Settings, name: DatabaseName, *, owner: bool = False
+) -> TenantConnection:
+    url, limits = settings.url(name, owner=owner), _limits(settings)
+    behind_pgbouncer = not settings.db_prepared_statements
+    connection: TenantConnection = await asyncpg.connect(
+        url.dsn,
+        connection_class=TenantConnection,
+        timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
+        command_timeout=settings.db_statement_timeout_seconds + GRACE_SECONDS,
+        statement_cache_size=0 if behind_pgbouncer else 100,
+        server_settings={"application_name": "bicameral", **({} if behind_pgbouncer else limits)},
+    )
+    connection.database = name
+    connection.echo = settings.db_echo
+    connection.behind_pgbouncer = behind_pgbouncer
+    connection.limits = _locally(limits) if behind_pgbouncer else ""
+    return connection
+
+
+def _limits(settings: Settings) -> dict[str, str]:
+    idle_seconds = settings.db_idle_in_transaction_seconds
+    return {
+        "jit": "off",  # compiling costs more than our short statements run
+        "statement_timeout": _milliseconds(settings.db_statement_timeout_seconds),
+        "lock_timeout": _milliseconds(settings.db_lock_timeout_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(idle_seconds),
+    }
+
+
+def _locally(limits: dict[str, str]) -> str:
+    more = {**limits, "client_connection_check_interval": GONE_AFTER}
+    return "".join(f" SET LOCAL {name} = '{value}';" for name, value in more.items())
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+async def refuse_unsafe_login(connection: TenantConnection, name: DatabaseName) -> None:
+    """Row level security holds for neither a superuser, nor BYPASSRLS, nor a tables' owner.
+
+    Raises SettingsError, and for a server older than PostgreSQL 15 too. Closes the connection.
+    """
+    row = await connection.fetchrow(LOGIN)
+    reason = _unsafe(row, f"DATABASE_URL_{name.upper()}")
+    if reason:
+        await connection.close()
+        raise SettingsError(reason)
+
+
+def _unsafe(row: asyncpg.Record | None, variable: str) -> str | None:
+    if row is None or row["version"] < OLDEST_SERVER:
+        return f"{variable}: the server is older than PostgreSQL 15"
+    if row["rolsuper"] or row["rolbypassrls"]:
+        kind = "a superuser" if row["rolsuper"] else "BYPASSRLS"
+        return f"{variable}: the login is {kind}; give the service a login that is not"
+    if row["owns"]:
+        return f"{variable}: the login owns the tables; use the runtime login, and {variable}_OWNER"
+    return None

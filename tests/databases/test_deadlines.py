@@ -1,0 +1,69 @@
+"""A deadline of ours in the server's clock: of the very connection that is used, and never late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from app.databases.database import Database, Databases, GeneralSession
+from app.databases.direct import Statement
+from app.databases.sessions import not_after_for
+from tests.support import pgbouncer
+from tests.support.proxy import proxied
+from tests.support.servers import Servers, settings_for
+from tests.support.wire import bounded
+
+SLOW = 0.2  # seconds, each way; a question beside it takes far less
+GIVEN = Statement(text("SELECT CAST(:not_after AS timestamptz) AS given, CAST(:a AS text)"))
+General = Database[GeneralSession]
+
+
+@pytest.fixture
+async def general(servers: Servers, database: str) -> AsyncIterator[General]:
+    """Behind a slow line."""
+    async with proxied(pgbouncer.port(servers.general)) as proxy:
+        proxy.latency_seconds = proxy.upward_seconds = SLOW
+        url = pgbouncer.url_at(proxy.port, database)
+        databases = Databases.create(settings_for(servers, database, database_url_general=url))
+        yield databases.general
+        await databases.dispose()
+
+
+@pytest.fixture
+async def witness(servers: Servers, database: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(servers.general.url(database))
+    yield connection
+    await connection.close()
+
+
+async def by_statement(general: General, moment: float) -> datetime:
+    [row] = await general.fetch(GIVEN, {"a": ""}, not_after=moment)
+    return row["given"]
+
+
+async def by_session(general: General, moment: float) -> datetime:
+    async with general.session() as session:
+        return await not_after_for(session, moment)
+
+
+@pytest.mark.parametrize("given", [by_statement, by_session])
+@bounded
+async def test_it_is_the_servers_time_at_that_moment_or_a_little_earlier(
+    general: General, witness: Any, given: Any
+) -> None:
+    moment = time.monotonic()
+    now: datetime = await witness.fetchval("SELECT clock_timestamp()")
+    estimate = await given(general, moment)
+    assert now - timedelta(seconds=2 * SLOW) < estimate <= now
+
+
+@bounded
+async def test_without_a_deadline_it_is_null(general: General) -> None:
+    [row] = await general.fetch(GIVEN, {"a": ""})
+    assert row["given"] is None
