@@ -9,23 +9,13 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-import asyncpg
-import pytest
-
-from app.config.settings import Settings
 from app.databases.bases import GeneralBase, UserBase
-from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 LONGEST_FILE = 250
 MEDIAN_FUNCTION = 10
 IGNORE = re.compile(r"# (?:type|pyright): ignore")
 IGNORE_WITH_REASON = re.compile(r"# (?:type|pyright): ignore\[[\w, -]+\]  # \w")
-DEFINERS = """
-SELECT proname FROM pg_proc
-WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY proname
-"""
 
 
 def sources(*folders: str) -> list[Path]:
@@ -124,41 +114,3 @@ def test_each_table_is_in_one_database() -> None:
         mappers = list(base.registry.mappers)
         assert mappers, "a base of its own has a registry of its own"
         assert {str(mapper.local_table) for mapper in mappers} == base.metadata.tables.keys()
-
-
-def test_the_readme_lists_the_settings() -> None:
-    found = re.split(r"(?m)^<!-- (?:settings:|end of settings).*\n", README.read_text())[1]
-    expected = "\n".join(settings_table()) + "\n"
-    assert found == expected, f"README.md should say:\n\n{expected}"
-
-
-def settings_table() -> Iterator[str]:
-    yield "| variable | default | meaning |"
-    yield "|---|---|---|"
-    for field, info in Settings.model_fields.items():
-        yield f"| `{field.upper()}` | {shown(info.default)} | {info.description} |"
-
-
-def shown(default: object) -> str:
-    match default:
-        case None | "":
-            return ""
-        case bool():
-            return f"`{str(default).lower()}`"
-        case _:
-            return f"`{default}`"
-
-
-async def test_the_readme_lists_what_looks_across_tenants(servers: Servers, database: str) -> None:
-    found: list[str] = []
-    for server in servers:
-        connection = await asyncpg.connect(server.url(database))
-        found += [row["proname"] for row in await connection.fetch(DEFINERS)]
-        await connection.close()
-    section = README.read_text().split("### What looks across tenants")[1].split("\n#")[0]
-    assert sorted(found) == sorted(re.findall(r"(?m)^\| `(\w+)` \|", section))
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README.read_text()))
-def test_the_readme_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()

@@ -1,4 +1,4 @@
-"""The benchmark's verdict; the benchmark itself is run by hand: README, "Benchmarks"."""
+"""The benchmark's verdict; the benchmark itself is run by hand (tests/benchmarks/README.md)."""
 
 from __future__ import annotations
 

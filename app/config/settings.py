@@ -31,7 +31,7 @@ def stop(line: str) -> SystemExit:
 
 
 class Settings(RequestSettings):
-    """Every setting, its default and its unit. The README's table is made from these fields."""
+    """Every setting, its default and its unit. app/README.md's table is made from these fields."""
 
     model_config = SettingsConfigDict(
         env_file=".env",

@@ -129,10 +129,10 @@ def _unknown(expression: str, samples: list[Sample]) -> Iterator[str]:
         yield from set(names.split(", ")) - known
 
 
-def test_the_readme_has_each_alert_and_its_runbook() -> None:
-    found = re.split(r"(?m)^<!-- (?:alerts:|end of alerts).*\n", (ROOT / "README.md").read_text())
+def test_each_alert_and_its_runbook_are_listed() -> None:
+    found = re.split(r"(?m)^<!-- (?:alerts:|end of alerts).*\n", (FOLDER / "README.md").read_text())
     table = "\n".join(_table()) + "\n"
-    assert found[1] == table, f"README.md should say:\n\n{table}"
+    assert found[1] == table, f".monitoring/README.md should say:\n\n{table}"
 
 
 def _table() -> Iterator[str]:
