@@ -1,10 +1,12 @@
-"""Liveness, readiness and health. Each answer is fresh, and given within two seconds."""
+"""Liveness, readiness and health: each answer is fresh, and comes within two seconds."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
@@ -24,6 +26,9 @@ from app.http.security import PUBLIC
 Connected = Literal["connected", "disconnected"]
 AtHead = Literal["at head", "behind", "unknown"]
 REVISION = "SELECT version_num FROM alembic_version"
+# Each revision names the one that it follows, and a merge names several; none names the newest.
+FOLLOWS = re.compile(r"(?m)^down_revision\b[^=]*=\s*(\([^)]*\)|[^#\n]*)")
+QUOTED = re.compile(r"""["']([^"']+)["']""")
 
 
 class Live(Struct, frozen=True):
@@ -42,7 +47,7 @@ class Ready(Health, frozen=True, omit_defaults=True):
     migrations: dict[DatabaseName, AtHead] = {}
 
 
-# Made once: the same bytes for everybody.
+# Encoded once: everybody gets the same bytes.
 ALIVE = ASGIResponse(body=msgspec.json.encode(Live()))
 
 
@@ -50,7 +55,11 @@ class HealthController(Controller):
     path = "/health"
     tags = ["health"]
 
-    @get("/live", security=PUBLIC, responses={200: ResponseSpec(Live, description="It is")})
+    @get(
+        "/live",
+        security=PUBLIC,
+        responses={200: ResponseSpec(Live, description="The process is alive")},
+    )
     async def get_live(self) -> ASGIResponse:
         """Is the process alive? Touches no database."""
         return ALIVE
@@ -86,7 +95,7 @@ class HealthController(Controller):
 
 
 async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:
-    """Each database's revision ('' when it has none), or None when it is away.
+    """Return each database's revision ('' when it has none), or None when it is away.
 
     One that fell silent is away for as long as its requests are refused for that, see breaker.py.
     """
@@ -99,7 +108,7 @@ async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:
 
 
 async def _revision(settings: Settings, name: DatabaseName) -> str | None:
-    """On a connection of its own: the pool's may all be waiting on the server that hangs."""
+    """Ask on a new connection: the pool's may all be waiting on a server that hangs."""
     try:
         async with asyncio.timeout(settings.health_timeout_seconds):
             connection = await open_connection(settings, name)
@@ -125,7 +134,7 @@ def _summary(revisions: dict[DatabaseName, str | None]) -> dict[str, Any]:
 
 
 def _compare(name: DatabaseName, revision: str | None) -> AtHead:
-    """A revision this code has never heard of is a newer one, and readable: migrations expand."""
+    """Take a revision that is not in our folder for a newer one: migrations only expand."""
     if revision is None:
         return "unknown"
     return "behind" if revision in before_head(name) else "at head"
@@ -133,9 +142,14 @@ def _compare(name: DatabaseName, revision: str | None) -> AtHead:
 
 @cache
 def before_head(name: DatabaseName) -> frozenset[str]:
-    """The revisions before the newest; '' is a database never migrated.
+    """Return all revisions but the newest; '' stands for a database that was never migrated."""
+    return frozenset({"", *followed(ROOT / "migrations" / name)})
 
-    By their files' names: Alembic, which else only commands import, would cost a worker 15 MB.
+
+def followed(revisions: Path) -> set[str]:
+    """Return every revision that another one in this folder follows.
+
+    They are read as text: Alembic, which else only commands import, would cost a worker 15 MB.
     """
-    files = sorted((ROOT / "migrations" / name).glob("*.py"))
-    return frozenset({"", *(file.stem.split("_")[1] for file in files[:-1])})
+    texts = [file.read_text("utf-8") for file in revisions.glob("*.py")]
+    return {one for text in texts for line in FOLLOWS.findall(text) for one in QUOTED.findall(line)}

@@ -1,4 +1,4 @@
-"""Health with each server stopped, frozen and restarted; and what still works meanwhile."""
+"""Health tells of each server that is stopped, frozen or restarted; the rest goes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -18,7 +19,7 @@ from app.commands.embedded.cluster import Server
 from app.commands.migrate import alembic_config, head
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.pool import refuse_closed
-from app.operations.health import before_head
+from app.operations.health import before_head, followed
 from tests.support.factories import Someone, World, a_session
 from tests.support.outages import frozen, stopped
 from tests.support.pgbouncer import only_directly
@@ -63,7 +64,7 @@ async def test_a_database_away_is_told_in_two_seconds(
 async def test_both_away_are_told_in_two_seconds(
     client: httpx.AsyncClient, servers: Servers, database: str
 ) -> None:
-    """They are looked at together."""
+    """The two are asked at the same time."""
     async with frozen(servers.user, database), frozen(servers.general, database):
         response, seconds = await _timed(client, "/health")
     assert seconds < 2
@@ -93,8 +94,21 @@ async def test_an_older_schema_is_not_ready(
     assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
 
 
+def test_the_newest_revision_is_the_one_that_none_follows(tmp_path: Path) -> None:
+    """File names would tell another: several revisions of one day, random ids, a merge."""
+    lines = {
+        "20261122_f00d_first": "down_revision = None  # 'none'",
+        "20261126_9c1a_second": "down_revision: str | None = 'f00d'",
+        "20261126_1b7e_third": 'down_revision = "f00d"',
+        "20261126_0a2b_newest": 'down_revision = (\n    "9c1a",\n    "1b7e",\n)\nother = "x"',
+    }
+    for name, line in lines.items():
+        (tmp_path / f"{name}.py").write_text(f"revision = {name.split('_')[1]!r}\n{line}\n")
+    assert followed(tmp_path) == {"f00d", "9c1a", "1b7e"}
+
+
 @pytest.mark.parametrize("name", DATABASES)
-def test_file_names_tell_the_revisions_as_alembic_does(name: DatabaseName) -> None:
+def test_readiness_tells_the_revisions_as_alembic_does(name: DatabaseName) -> None:
     revisions = ScriptDirectory.from_config(alembic_config(name)).walk_revisions()
     assert before_head(name) == {"", *(one.revision for one in revisions)} - {head(name)}
 
@@ -131,7 +145,7 @@ async def test_after_a_restart_no_request_meets_a_stale_connection(
 async def test_that_it_is_the_guard_which_keeps_them_away(
     app: Litestar, world: World, servers: Servers, database: str
 ) -> None:
-    """The negative control of the test above."""
+    """This is the negative control of the test above."""
     alice = await world.member()
     await _volley(alice)
     pool = app.state.databases.general.engine.sync_engine.pool
