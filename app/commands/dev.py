@@ -1,4 +1,4 @@
-"""`litestar dev`: two PostgreSQL servers of our own, migrated, an administrator, the service."""
+"""`litestar dev` runs everything here: two PostgreSQL servers, their migrations, the service."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def dev(port: int, data_dir: Path, reset: bool) -> None:
 
 
 def _stop(_: int, __: FrameType | None) -> None:
-    """Unwinds, so that whatever was started is stopped."""
+    """Unwind, so that whatever was started is stopped."""
     sys.exit(0)
 
 
@@ -68,7 +68,7 @@ def _say(line: str) -> None:
 
 
 def _listen(port: int) -> socket.socket:
-    """First of all, so that a port in use costs no start of two servers."""
+    """Listen before anything else: a port in use then costs no start of two servers."""
     try:
         return socket.create_server((HOST, port))
     except OSError:
@@ -90,7 +90,7 @@ async def _create_databases(*clusters: Server) -> None:
 
 
 async def create_database(cluster: Server, name: str = "bicameral") -> None:
-    """The database with its logins; what is there already is left as it is."""
+    """Create the database with its logins, unless it is there already."""
     connection = await asyncpg.connect(cluster.url())
     exists = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
     if not exists:
@@ -104,7 +104,7 @@ async def create_database(cluster: Server, name: str = "bicameral") -> None:
 
 
 def _settings(user: Server, general: Server) -> Settings:
-    """Not from the environment: `litestar dev` never touches a database it did not start."""
+    """Make settings without the environment, whose URLs name databases that are not dev's."""
     return Settings.model_validate(
         {
             "request_drain_seconds": 0,  # nobody routes requests here who would have to be told
@@ -119,7 +119,7 @@ def _settings(user: Server, general: Server) -> Settings:
 
 
 def _password(data_dir: Path) -> str:
-    """Kept beside the data, for this user's eyes only, so that every start can print the line."""
+    """Keep the password beside the data, readable by this user only; each start prints it."""
     path = data_dir / "administrator-password"
     if not path.exists():
         path.touch(mode=0o600)
@@ -146,7 +146,7 @@ def _serve(settings: Settings, listening: socket.socket, data_dir: Path) -> None
 
 
 class _Announcing(uvicorn.Server):
-    """Says so once it answers."""
+    """Announces the address once it answers there."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)

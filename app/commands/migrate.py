@@ -1,4 +1,4 @@
-"""Migrations from the inside: to head at a start, and `litestar database …` for both databases.
+"""`litestar database …`, for one database or both, and the upgrade that `litestar dev` begins with.
 
 The commands are Advanced Alchemy's, each given its scope: upgrade and what only reads act on both
 databases, all else on the one that `--bind-key` names. What they run is migrations/env.py, as the
@@ -40,7 +40,7 @@ _one_at_a_time = Lock()  # Alembic's `context` and `op` are globals of the proce
 
 
 def upgrade(settings: Settings, name: DatabaseName) -> None:
-    """One database to head, in this process. Raises alembic's CommandError, its text one line."""
+    """Migrate one database to head, in this process. Raises a CommandError with one line."""
     config = alembic_config(name)
     config.attributes["settings"] = settings
     with _one_at_a_time:
@@ -49,7 +49,7 @@ def upgrade(settings: Settings, name: DatabaseName) -> None:
 
 @cache
 def head(name: DatabaseName) -> str:
-    """The newest revision there is a file for."""
+    """Return the newest revision there is a file for."""
     revision = ScriptDirectory.from_config(alembic_config(name)).get_current_head()
     return revision or "base"
 
@@ -94,7 +94,7 @@ def _names(name: str, bind_key: str | None, options: dict[str, Any]) -> tuple[st
 
 
 def _ask(names: Sequence[str], options: dict[str, Any]) -> None:
-    """Both at once, for Advanced Alchemy would ask twice; nothing where nobody can answer."""
+    """Ask once for both, where Advanced Alchemy would ask twice; never where nobody can answer."""
     if options.get("no_prompt") is not False:
         return
     is_asked = sys.stdin is not None and sys.stdin.isatty() and not options.get("sql")
@@ -123,7 +123,7 @@ def _text(name: str, error: CommandError) -> str:
 
 
 def _differences(diffs: Iterable[Any]) -> Generator[str]:
-    """`remove_column users extra`: Alembic nests the changes of one column in a list."""
+    """Name each change, as `remove_column users extra`; a column's own come nested in a list."""
     for one in diffs:
         if isinstance(one, list):
             yield from _differences(cast("list[Any]", one))
@@ -147,7 +147,7 @@ def _give_scope() -> None:
 
 
 def _drop_by_downgrading(commands: MutableMapping[str, click.Command]) -> None:
-    """Advanced Alchemy's would act as the service, which owns nothing, and leave the functions."""
+    """Replace `drop-all`: it would act as the service, which owns nothing, and keep functions."""
     downgrade = commands["downgrade"].callback
 
     def drop(bind_key: str, no_prompt: bool) -> None:

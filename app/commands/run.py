@@ -116,7 +116,7 @@ def _arguments(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _certificate(options: dict[str, Any]) -> tuple[str, str] | tuple[None, None]:
-    """The two files, looked for before the start; Litestar's errors say which one is not there."""
+    """Return certificate and key; Litestar's own error says which of the two is not there."""
     files = options["ssl_certfile"], options["ssl_keyfile"]
     if options["create_self_signed_cert"]:
         return create_ssl_files(*files, options["host"])

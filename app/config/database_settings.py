@@ -1,4 +1,4 @@
-"""The settings of the two databases: where they are, and how long they may take."""
+"""Settings that say where the two databases are, and how long they may take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.config.database_url import DatabaseUrl
 
 
 class DatabaseSettings(BaseSettings):
-    """The first part of Settings."""
+    """Where the databases are and how long they may take; Settings begins with these."""
 
     database_url_user: SecretStr | None = Field(
         None, description="the user database, as the service's own login"

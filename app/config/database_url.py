@@ -1,4 +1,4 @@
-"""A libpq URL as managed databases hand it out, made fit for asyncpg."""
+"""Makes libpq's URLs, as managed databases hand them out, fit for asyncpg."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLIENT_ONLY = {
 
 
 class DatabaseUrl:
-    """A libpq URL as asyncpg takes it. Its repr and str show neither password nor host."""
+    """A libpq URL as asyncpg takes it; its repr and str show neither password nor host."""
 
     __slots__ = ("connect_timeout_seconds", "dsn", "target", "user")
 
@@ -44,5 +44,5 @@ class DatabaseUrl:
 
 
 def _seconds(value: str | None) -> float | None:
-    """libpq: an integer; zero, negative or absent means to wait for as long as it takes."""
+    """Read libpq's integer; zero, negative or absent means to wait for as long as it takes."""
     return float(value) if value and float(value) > 0 else None

@@ -1,4 +1,4 @@
-"""Where the repository lies, for what is read from it at run time."""
+"""Finds the repository, from which migrations are read at run time."""
 
 from __future__ import annotations
 

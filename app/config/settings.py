@@ -22,16 +22,16 @@ OURS = tuple(PREFIXES.split())
 
 
 class SettingsError(ValueError):
-    """One line for the operator: the setting's name and what to change."""
+    """Tells the operator, in one line, which setting to change, and how."""
 
 
 def stop(line: str) -> SystemExit:
-    """To raise where a command fails: one plain line, exit code 1, at whatever depth."""
+    """Make the exception that ends a command with this line and exit code 1."""
     return SystemExit(f"bicameral: {line}")
 
 
 class Settings(RequestSettings):
-    """Every setting, its default and its unit. app/README.md's table is made from these fields."""
+    """Every setting with its default and unit; app/README.md's table is made from the fields."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -118,7 +118,7 @@ class Settings(RequestSettings):
     )
 
     def url(self, database: Literal["user", "general"], *, owner: bool = False) -> DatabaseUrl:
-        """Raises SettingsError when the variable is not set."""
+        """Return the URL that is to be used, or raise SettingsError where none is set."""
         value: SecretStr | None = getattr(self, f"database_url_{database}")
         if owner:
             value = getattr(self, f"database_url_{database}_owner") or value
@@ -131,7 +131,7 @@ class Settings(RequestSettings):
 
 
 def load_settings() -> Settings:
-    """Settings of this process. Raises SettingsError, one line, for an unknown or bad value."""
+    """Read this process's settings. Raises SettingsError for an unknown name or a bad value."""
     _refuse_unknown(os.environ)
     try:
         return Settings()  # pyright: ignore[reportCallIssue]  # pydantic fills the fields

@@ -1,6 +1,6 @@
-"""What Prometheus fetches: `GET /metrics`, on the service's port, on one of its own, or nowhere.
+"""Serves `GET /metrics` to Prometheus, on the service's port, on one of its own, or nowhere.
 
-Here, since the backlog of erasures is the one figure that must be asked for.
+The backlog of erasures is asked of the user database; all other figures are in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STOP_SECONDS = 1
 
 @get("/metrics", security=PUBLIC, include_in_schema=False)
 async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """For Prometheus. Not for the public."""
+    """Answer Prometheus. A proxy should close this route to the public."""
     state = request.app.state
     try:
         async with asyncio.timeout(state.settings.health_timeout_seconds):
@@ -49,7 +49,7 @@ def on_the_services_port(settings: Settings) -> list[HTTPRouteHandler]:
 
 @asynccontextmanager
 async def on_their_own_port(settings: Settings, databases: Databases) -> AsyncGenerator[None]:
-    """Beside whatever else this process does, if the settings name one."""
+    """Serve metrics on METRICS_PORT beside what else this process does, if it is set."""
     if not settings.metrics or not settings.metrics_port:
         yield
         return
@@ -74,7 +74,7 @@ async def on_their_own_port(settings: Settings, databases: Databases) -> AsyncGe
 
 
 class _Beside(uvicorn.Server):
-    """Signals are for the process's own server."""
+    """A server beside another one, which alone handles the process's signals."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -82,7 +82,7 @@ class _Beside(uvicorn.Server):
 
 
 def listen(settings: Settings, *, shared: bool) -> socket.socket:
-    """Shared: all workers listen there, and whichever is asked adds up the figures of all.
+    """Listen on the metrics' port; shared, every worker does, and each adds up all figures.
 
     Raises SettingsError, one line, where that is not possible.
     """

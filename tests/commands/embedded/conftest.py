@@ -1,4 +1,4 @@
-"""A data folder of its own for each test; none may leave a server behind."""
+"""Gives each test a data folder of its own, in which no server may stay behind."""
 
 from __future__ import annotations
 

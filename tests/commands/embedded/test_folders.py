@@ -1,4 +1,4 @@
-"""The folders the servers are given: any name, another run's, half done, not ours."""
+"""The servers are given folders of any name, another run's, half made ones, strangers'."""
 
 from __future__ import annotations
 

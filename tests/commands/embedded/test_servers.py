@@ -1,4 +1,4 @@
-"""The embedded servers, for real: every test starts PostgreSQL."""
+"""Every test here starts the embedded servers for real."""
 
 from __future__ import annotations
 
