@@ -23,7 +23,7 @@ from app.accounts.login import Authenticator, authenticate
 from app.accounts.me import AuthController, MeController
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
-from app.bridge.export import ExportController
+from app.bridge.export.api import ExportController
 from app.chat.api import ChatSessionController
 from app.config.settings import Settings
 from app.databases.database import Databases

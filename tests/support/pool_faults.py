@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app.databases.direct import Statement
 from app.databases.database import Database
+from app.databases.direct import Statement
 
 TENANT = text("SELECT current_setting('app.tenant_id', true)")
 DIRECT = Statement(text("SELECT current_setting('app.tenant_id', true) AS tenant, :n, :m"))

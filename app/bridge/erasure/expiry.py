@@ -1,6 +1,6 @@
 """Deletes the idempotency keys that have expired, in both databases, wherever a relay runs.
 
-An expired key counts as absent already; this is so that no answer is kept for longer than it need.
+An expired key already counts as absent; deleting it keeps no answer for longer than needed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from typing import Any
 
 from sqlalchemy import text
 
+from app.bridge.rows import fetch_value
 from app.config.settings import Settings
 from app.databases.causes import describe
 from app.databases.database import Database, Databases
 from app.telemetry import log
 
-# So few at a time: one stored answer may be ten megabytes.
+# A batch is small because one stored answer may be ten megabytes.
 ROWS = 100
 EXPIRE = text("SELECT expire_keys(:rows)")
 
 
 async def expire_for_ever(databases: Databases, settings: Settings) -> None:
-    """Until it is cancelled. A database that is away does not keep the other one waiting."""
+    """Sweep until cancelled. A database that is away does not keep the other one waiting."""
     while True:
         for database in (databases.user, databases.general):
             try:
@@ -32,8 +33,7 @@ async def expire_for_ever(databases: Databases, settings: Settings) -> None:
 
 
 async def expire(database: Database[Any]) -> None:
-    """In short transactions, until none is left but what another relay is deleting."""
+    """Delete in short transactions, until only keys are left that another relay is deleting."""
     deleted = ROWS
     while deleted == ROWS:
-        async with database.one_statement() as connection:
-            deleted = await connection.scalar(EXPIRE, {"rows": ROWS})
+        deleted = await fetch_value(database, EXPIRE, {"rows": ROWS})

@@ -1,5 +1,5 @@
-"""The relay's figures. Those of the backlog are asked for at each scrape, so that every process
-gives the same; counters are a process's own, and add up over the processes.
+"""The relay's figures. The backlog is asked for at each scrape, so every process shows the same;
+counters belong to one process and add up over all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DIFFERENCES = Gauge(
 
 
 def show(backlog: Backlog | None) -> None:
-    """None: the user database is away, and nobody knows."""
+    """Set the gauges; None means that the user database is away, and shows them as unknown."""
     PENDING.set(backlog.pending if backlog else math.nan)
     OLDEST.set(backlog.oldest_pending_seconds if backlog else math.nan)
     ATTEMPTS.set(backlog.attempts_max if backlog else math.nan)

@@ -1,29 +1,31 @@
 """The chain of receipts, exported and verified. Verifying needs the file alone, no database.
 
-An export is NDJSON, a receipt on each line, in the chain's order: seq, tenant_id, user_id,
+An export is NDJSON, one receipt a line, in the chain's order: seq, tenant_id, user_id,
 chat_sessions, messages, finished_at, prev_hash, hash. `seq` counts 1, 2, 3 …; `prev_hash` is the
-hash of the line before, of the first line 64 zeros. `hash` is the SHA-256, in lower-case hex, of
-these in UTF-8, joined by `|`:
+hash of the line before, and 64 zeros on the first line. `hash` is the SHA-256, in lower-case hex,
+of these in UTF-8, joined by `|`:
 
     bicameral-receipt-1|seq|tenant_id|user_id|chat_sessions|messages|finished_at|prev_hash
 
 UUIDs are in lower case with dashes, numbers in plain decimals, the time is in UTC with six digits
-of fraction, 2026-11-22T09:30:00.000000Z: each as it stands on the line, less JSON's quotes.
+of fraction, 2026-11-22T09:30:00.000000Z: each as it stands on the line, without JSON's quotes.
 
-A receipt changed, inserted, removed or moved breaks the chain. One cut off at the end does not;
-so keep the last hash of each export, and verify later ones with it.
+A receipt that was changed, inserted, removed or moved breaks the chain. Receipts cut off at the end
+do not; so keep the last hash of each export, and verify later exports with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Iterable
-from datetime import UTC
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
+from app.bridge.rows import fetch_as
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 
@@ -46,42 +48,43 @@ class ReceiptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
 
 
+class StoredReceipt(NamedTuple):
+    """A row of `erasure_receipts`."""
+
+    seq: int
+    tenant_id: UUID
+    user_id: UUID
+    chat_sessions: int
+    messages: int
+    finished_at: datetime
+    prev_hash: str
+    hash: str
+
+
 class Chain(NamedTuple):
-    """What a good chain comes to. `head` is its last hash."""
+    """An unbroken chain: how many receipts it has, and its last hash."""
 
     receipts: int
     head: str
 
 
 class BrokenChainError(ValueError):
-    """Which line, and what is wrong with it."""
+    """The message names the line and what is wrong with it."""
 
 
 async def export(database: Database[GeneralSession]) -> AsyncGenerator[bytes]:
+    """Yield the chain line by line, read in pages."""
     after = 0
-    while rows := await _page(database, after):
+    while rows := await fetch_as(StoredReceipt, database, EXPORTED, {"after": after, "page": PAGE}):
         for row in rows:
             yield msgspec.json.encode(_line(row)) + b"\n"
         after = rows[-1].seq
 
 
-async def _page(database: Database[GeneralSession], after: int) -> list[Row[Any]]:
-    async with database.one_statement() as connection:
-        result = await connection.execute(EXPORTED, {"after": after, "page": PAGE})
-        return list(result.all())
-
-
-def _line(row: Row[Any]) -> ReceiptLine:
-    return ReceiptLine(
-        seq=row.seq,
-        tenant_id=str(row.tenant_id),
-        user_id=str(row.user_id),
-        chat_sessions=row.chat_sessions,
-        messages=row.messages,
-        finished_at=row.finished_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        prev_hash=row.prev_hash,
-        hash=row.hash,
-    )
+def _line(row: StoredReceipt) -> ReceiptLine:
+    finished_at = row.finished_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    texts = {"tenant_id": str(row.tenant_id), "user_id": str(row.user_id)}
+    return msgspec.convert(row._asdict() | texts | {"finished_at": finished_at}, ReceiptLine)
 
 
 def hash_of(line: ReceiptLine) -> str:
@@ -91,7 +94,7 @@ def hash_of(line: ReceiptLine) -> str:
 
 
 def verify(lines: Iterable[bytes], *, must_contain: str | None = None) -> Chain:
-    """Raises BrokenChainError at the first line that does not follow from the one before."""
+    """Check a whole export; raises BrokenChainError at the first line that does not follow."""
     chain, found = Chain(0, FIRST_PREV_HASH), must_contain in (None, FIRST_PREV_HASH)
     for text_line in lines:
         line = _parse(text_line, chain.receipts + 1)

@@ -1,8 +1,8 @@
-"""The relay: brings every deletion of the user database to the general one, and its receipt back.
+"""The relay brings every deletion of the user database to the general one, and its receipt back.
 
-Any number of them may run, with no leader. Effect first, mark second: whatever a crash, a lost
-reply or a second relay interrupts is done again, and doing it again changes nothing. Nothing is
-held open in one database while the other is worked on.
+Any number of relays may run, with no leader. The effect comes first and the mark second: whatever a
+crash, a lost reply or a second relay interrupts is done again, and doing it again changes nothing.
+No transaction is open in one database while the other is worked on.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class AwayError(Exception):
 
 
 class TurnOverError(Exception):
-    """This erasure is large; others go first."""
+    """This erasure is large; others go before the rest of it."""
 
 
 class Relay:
-    """`run_once` is all it does; `run` does it again and again.
+    """Erases deleted users: `run_once` one of them, `run` again and again.
 
-    `hook` is called after each commit, with its name, and before each pause; `sequence` is the
-    steps before the receipt. With them tests stop a relay anywhere, or leave out a guard.
+    `hook` is called with a name after each commit and before each pause; `sequence` is the steps
+    before the receipt. With them tests stop a relay anywhere, or leave out a guard.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Relay:
         self.bell = Bell()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._settings.relay_listen:
                 tasks.create_task(listen(self._settings, self.bell))
@@ -71,7 +71,7 @@ class Relay:
     async def _work(self) -> None:
         pause = 0.0
         while True:
-            rung = self.bell.next()  # before looking: what rings meanwhile must not be missed
+            rung = self.bell.next()  # before looking, so that a ring in between is not missed
             try:
                 found = await self.run_once()
                 pause = 0.0
@@ -89,9 +89,9 @@ class Relay:
         return self._settings.relay_away_max_seconds
 
     async def run_once(self) -> bool:
-        """Claims one pending erasure and does it. False when none is due.
+        """Claim one pending erasure and do it; False when none is due.
 
-        Raises AwayError for the general database's absence, and whatever the user database raises.
+        Raises AwayError if the general database is away, and whatever the user database raises.
         """
         claim = await self._claim()
         if claim is None:
@@ -110,7 +110,7 @@ class Relay:
         return True
 
     async def _claim(self) -> Claim | None:
-        """Cancelled between the claim and its reply, it still knows what to give back."""
+        """Claim an erasure; if cancelled before the reply has come, wait for it to give it back."""
         claiming = asyncio.create_task(self.ledger.claim())
         try:
             return await asyncio.shield(claiming)
@@ -141,7 +141,7 @@ class Relay:
             metrics.PURGED.labels("messages").inc(batch.messages)
             await self._reached("batch")
             if self.ledger.is_renewal_due(claim):
-                await self.ledger.renew(claim, batch)
+                await self.ledger.renew(claim, batch.total)
             if time.monotonic() > ends:
                 raise TurnOverError
 
@@ -149,7 +149,7 @@ class Relay:
         return Work(self._databases.general, claim.tenant_id, claim.user_id, rows, observe)
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
-        """Its own fault delays this erasure; a database's delays the relay."""
+        """Put off this erasure if it failed by itself; if a database is away, the whole relay."""
         state = sqlstate(error)[0]
         line = type(error).__name__ if state is None else f"{type(error).__name__} {state}"
         if is_away(error):
@@ -160,7 +160,7 @@ class Relay:
         await self.ledger.postpone(claim, line)
 
     async def _give_back(self, claim: Claim) -> None:
-        """If that fails, the lease runs out by itself."""
+        """Release the claim if that takes no time; otherwise the lease runs out by itself."""
         with suppress(Exception):
             async with asyncio.timeout(self._settings.relay_stop_seconds / 3):
                 await self.ledger.release(claim)
@@ -177,7 +177,7 @@ def is_away(error: BaseException) -> bool:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncGenerator[Relay]:
-    """A relay beside whatever else this process does, on connections of its own."""
+    """Run a relay beside whatever else this process does, on connections of its own."""
     own = relay_settings(settings)
     databases = Databases.create(own)
     if settings.database_url_user_relay or settings.database_url_general_relay:
@@ -196,7 +196,7 @@ async def running(settings: Settings) -> AsyncGenerator[Relay]:
 
 
 def relay_settings(settings: Settings) -> Settings:
-    """The relay's login where there is one, and as many connections as it has workers."""
+    """Replace the service's logins by the relay's, and give each of its workers a connection."""
     user = settings.database_url_user_relay or settings.database_url_user
     general = settings.database_url_general_relay or settings.database_url_general
     own = {"database_url_user": user, "database_url_general": general}

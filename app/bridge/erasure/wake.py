@@ -1,5 +1,6 @@
-"""What wakes an idle relay within milliseconds. Only sooner: polling finds the same, so that
-losing every notification loses nothing.
+"""Wakes an idle relay within milliseconds of a deletion, by LISTEN and NOTIFY.
+
+Polling finds the same erasures a little later, so a lost notification loses nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ CHANNEL = "bicameral_erasures"
 
 
 class Bell:
-    """Each ring wakes all that wait, and all that asked for the next ring before it."""
+    """Wakes every task that waits for the next ring, also one that asked before it waits."""
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
@@ -37,7 +38,7 @@ class Bell:
 
 
 async def listen(settings: Settings, bell: Bell) -> None:
-    """For ever, on a connection of its own, opened again whenever it ends."""
+    """Listen until cancelled, on a connection of its own that is reopened whenever it ends."""
     while True:
         try:
             await _listen_once(settings, bell)

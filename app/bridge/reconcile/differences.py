@@ -1,21 +1,21 @@
 """What may differ between the two databases, what each difference proves, and what mends it.
 
-A row is touched only where the other database, or a key of its own, proves it wrong:
+A row is changed only where the other database, or a key of its own, proves it wrong:
 
 - A receipt, or an owner that the relay has closed (it notes when), proves a deletion that was
   committed: the relay closes for nothing else, and no deletion is ever taken back. So a user
   database that does not know of it was restored to before it, and the user is deleted again.
 - An owner closed by hand proves nothing. It is reported and left alone.
 - A ledger entry 'deleted' is final. Whatever the general database holds of such a user is erased;
-  a receipt there may be stays as it is, for what it says was true.
-- A user without an entry is there: the entry is made. An entry 'present' without a user is of a
-  user deleted past the trigger: a deletion like any other.
-- A stranger has rows here, and neither a user nor an entry there. Entries are never removed, so
-  either the rows were slipped in, or the user database was restored to before the user was
-  created. Nobody can log in as them or ask for their erasure, ever: nobody owns these rows, and
-  --repair erases them with a receipt. An operator who may yet find a later backup of the user
-  database says --keep-strangers. A user database that never knew anybody is the wrong one, and
-  has no say.
+  a receipt that is already there stays, since what it says was true.
+- A user without a ledger entry exists, so the entry is made. An entry 'present' without a user
+  belongs to a user deleted past the trigger, which is a deletion like any other.
+- A stranger has rows in the general database, and neither a user nor an entry in the other. Entries
+  are never removed, so either the rows were slipped in, or the user database was restored to before
+  the user was created. Nobody can ever log in as them or ask for their erasure, so nobody owns
+  these rows, and --repair erases them with a receipt. An operator who may yet find a later backup
+  of the user database says --keep-strangers. A user database that never knew anybody is the wrong
+  one, and proves nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ MEANING = {
     Kind.CHAIN_BROKEN: "breaks the chain of receipts; compare it with an export",
 }
 
-# What mend_ledger is told, for those that are mended in the user database.
+# The verdicts of mend_ledger, for the differences that are mended in the user database.
 VERDICTS = {
     Kind.USER_RESTORED: "deleted",
     Kind.USER_RETURNED: "deleted",
@@ -72,14 +72,14 @@ VERDICTS = {
 
 
 class Key(NamedTuple):
-    """Whom facts are about."""
+    """A user, in either database."""
 
     tenant_id: UUID
     user_id: UUID
 
 
 class Difference(NamedTuple):
-    """`thing` is a trigger or constraint, or a receipt's number."""
+    """One finding. `thing` names a trigger, a constraint, or a receipt by its number."""
 
     kind: Kind
     tenant_id: UUID | None = None
@@ -106,21 +106,25 @@ class Difference(NamedTuple):
 
 
 class UserFacts(NamedTuple):
-    """By the user database. As it stands here: simply there."""
+    """What the user database knows of a user; `state` and the rest are the ledger's."""
 
-    is_user: bool = True
-    state: str | None = "present"
-    is_pending: bool = False
-    receipt: str | None = None
+    tenant_id: UUID
+    user_id: UUID
+    is_user: bool
+    state: str | None
+    is_pending: bool
+    receipt: str | None
 
 
 class OwnerFacts(NamedTuple):
-    """By the general database. As it stands here: simply open."""
+    """What the general database knows of a user; `is_dated` says that a relay closed the owner."""
 
-    state: str | None = "open"
-    is_dated: bool = False
-    receipt: str | None = None
-    has_rows: bool = True
+    tenant_id: UUID
+    user_id: UUID
+    state: str | None
+    is_dated: bool
+    receipt: str | None
+    has_rows: bool
 
     @property
     def is_gone(self) -> bool:
@@ -135,29 +139,40 @@ class OwnerFacts(NamedTuple):
         return self.state is not None or self.has_rows
 
 
+def present_user(key: Key) -> UserFacts:
+    """The facts about a user whom ledger_facts leaves out: they exist, and nothing is pending."""
+    return UserFacts(*key, is_user=True, state="present", is_pending=False, receipt=None)
+
+
+def open_owner(key: Key) -> OwnerFacts:
+    """The facts about an owner whom owner_facts leaves out: they are open and may have rows."""
+    return OwnerFacts(*key, state="open", is_dated=False, receipt=None, has_rows=True)
+
+
 def compare(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+    """Tell what is wrong between the two, if anything is."""
     if user.state == "deleted":
-        return _of_the_deleted(user, owner)
+        return _compare_deleted(user, owner)
     if owner.is_gone:
         return Kind.USER_RESTORED if owner.is_proof else Kind.UNPROVED
     if user.is_user:
-        return _of_the_living(user, owner)
+        return _compare_living(user, owner)
     if user.state == "present":
         return Kind.USER_LOST
     return Kind.STRANGER if owner.is_anything else None
 
 
-def _of_the_deleted(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+def _compare_deleted(user: UserFacts, owner: OwnerFacts) -> Kind | None:
     if user.is_user:
         return Kind.USER_RETURNED
     if user.is_pending:
-        return None  # the relay's, whatever there is yet
+        return None  # a relay will erase whatever is left
     if user.receipt is None or (owner.state, owner.receipt) != ("erased", user.receipt):
         return Kind.ERASURE_LOST
     return Kind.ROWS_LEFT if owner.has_rows else None
 
 
-def _of_the_living(user: UserFacts, owner: OwnerFacts) -> Kind | None:
+def _compare_living(user: UserFacts, owner: OwnerFacts) -> Kind | None:
     if user.state is None:
         return Kind.ENTRY_LOST
     return Kind.OWNER_LOST if owner.state is None and owner.has_rows else None

@@ -1,18 +1,19 @@
-"""The triggers and constraints on which everything rests: are they there, on and validated?
+"""Finds triggers and constraints that are missing, disabled or not validated, and puts them back.
 
-Anyone may look; only the owner's login may mend. Without it, or where it may not, the difference
-stays, with the statement to run.
+Any login may look at the catalogue; only the tables' owner may mend. Without the owner's login, or
+where it may not, the difference stays, with the statement for the owner to run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import asyncpg
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from app.bridge.reconcile.differences import Difference, Kind
+from app.bridge.rows import fetch_as
 from app.config.settings import Settings, SettingsError
 from app.databases.connection import DatabaseName
 from app.databases.database import Databases
@@ -20,7 +21,7 @@ from app.databases.opening import open_connection
 
 GUARD_KINDS = {Kind.GUARD_MISSING, Kind.GUARD_OFF, Kind.NOT_VALIDATED}
 
-# By database and table: what each is called, and how it is made.
+# By database and table: the name of each, and the text that makes it.
 GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
     "user": {
         "users": {
@@ -99,7 +100,7 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
     },
 }
 
-# By what a difference calls it: where it is.
+# From the words of a difference to the guard's database, table and name.
 THINGS: dict[str, tuple[DatabaseName, str, str]] = {
     f"{name} on {table} in the {database} database": (database, table, name)
     for database, tables in GUARDS.items()
@@ -107,8 +108,8 @@ THINGS: dict[str, tuple[DatabaseName, str, str]] = {
     for name in guards
 }
 
-# A foreign key is kept by triggers of its own, which a superuser may have turned off. `R` fires in
-# a replica only. Before PostgreSQL 18 there is no conenforced.
+# A foreign key works by triggers of its own, which a superuser may have disabled; a trigger in the
+# state 'R' fires on a replica only. The column conenforced exists since PostgreSQL 18.
 CATALOGUE = text("""
 SELECT tgrelid::regclass::text AS place, tgname AS name, tgenabled IN ('O', 'A') AS is_on,
        true AS is_validated
@@ -122,16 +123,25 @@ FROM pg_constraint c WHERE connamespace = 'public'::regnamespace AND conrelid <>
 """)
 
 
+class Guard(NamedTuple):
+    """A trigger or constraint of the catalogue; `place` is its table."""
+
+    place: str
+    name: str
+    is_on: bool
+    is_validated: bool
+
+
 async def faults(databases: Databases) -> set[Difference]:
+    """Look through the catalogues of both databases."""
     found: set[Difference] = set()
     for database in (databases.user, databases.general):
-        async with database.one_statement() as connection:
-            rows = (await connection.execute(CATALOGUE)).all()
+        rows = await fetch_as(Guard, database, CATALOGUE)
         found |= set(_faults(database.name, {(row.place, row.name): row for row in rows}))
     return found
 
 
-def _faults(database: DatabaseName, rows: dict[tuple[str, str], Row[Any]]) -> Iterator[Difference]:
+def _faults(database: DatabaseName, rows: dict[tuple[str, str], Guard]) -> Iterator[Difference]:
     for thing, (where, table, name) in THINGS.items():
         row = rows.get((table, name))
         if where != database:
@@ -145,7 +155,7 @@ def _faults(database: DatabaseName, rows: dict[tuple[str, str], Row[Any]]) -> It
 
 
 def cure(fault: Difference) -> tuple[DatabaseName, str]:
-    """In which database its owner runs which statement."""
+    """Return the database and the statement that its owner runs to mend this."""
     where, table, name = THINGS[fault.thing or ""]
     how = GUARDS[where][table][name]
     if fault.kind is Kind.NOT_VALIDATED:
@@ -153,14 +163,14 @@ def cure(fault: Difference) -> tuple[DatabaseName, str]:
     if how.startswith(("BEFORE", "AFTER")):
         enable = f"ALTER TABLE {table} ENABLE TRIGGER {name}"
         return where, enable if fault.kind is Kind.GUARD_OFF else f"CREATE TRIGGER {name} {how}"
-    # Its triggers are the server's own, and only a superuser could enable them. Validated later,
-    # when what slipped in meanwhile is gone.
+    # A foreign key's triggers are the server's own, which only a superuser could enable, so the key
+    # is made again. It is validated later, when the rows that slipped in are gone.
     drop = f"DROP CONSTRAINT {name}, " * (fault.kind is Kind.GUARD_OFF)
     return where, f"ALTER TABLE {table} {drop}ADD CONSTRAINT {name} {how} NOT VALID"
 
 
 async def mend(settings: Settings, fault: Difference) -> bool:
-    """As the owner. False where it may not, or where rows stand against it yet."""
+    """Run the cure as the owner; False if it may not, or rows stand against the constraint."""
     name, statement = cure(fault)
     try:
         connection = await open_connection(settings, name, owner=True)

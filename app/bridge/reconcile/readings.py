@@ -1,19 +1,29 @@
-"""What reconcile reads: digests of both databases, whom they differ in, what each knows of them.
+"""What reconcile reads: digests of both databases, users on whom they differ, facts about those.
 
-A foreign key proves that every session has an owner, so owners and the ledger are compared, and
-where they agree only 65,536 digests travel. Everything is read in pages, in single statements.
+A foreign key proves that every session has an owner, so it is owners and the ledger that are
+compared; where they agree, only 65,536 digests travel. Each page is a single statement.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import TextClause, text
 
-from app.bridge.reconcile.differences import Difference, Key, Kind, OwnerFacts, UserFacts, compare
+from app.bridge.reconcile.differences import (
+    Difference,
+    Key,
+    Kind,
+    OwnerFacts,
+    UserFacts,
+    compare,
+    open_owner,
+    present_user,
+)
+from app.bridge.rows import fetch_as
 from app.databases.database import Database, Databases
 
 BUCKETS = 65_536
@@ -27,54 +37,65 @@ OWNER_KEYS = text("SELECT * FROM owner_keys(:living, :gone, :tenant_id, :user_id
 LEDGER_SUSPECTS = text("SELECT * FROM ledger_suspects()")
 OWNER_SUSPECTS = text("SELECT * FROM owner_suspects()")
 LEDGER_FACTS = text("SELECT * FROM ledger_facts(CAST(:tenants AS uuid[]), CAST(:users AS uuid[]))")
-OWNER_FACTS = text("SELECT * FROM owner_facts(CAST(:tenants AS uuid[]), CAST(:users AS uuid[]))")
+OWNER_FACTS = text("""
+SELECT tenant_id, user_id, state, is_dated, receipt, has_sessions AS has_rows
+FROM owner_facts(CAST(:tenants AS uuid[]), CAST(:users AS uuid[]))
+""")
 STRAY_MESSAGES = text("SELECT * FROM stray_messages()")
 BROKEN_RECEIPTS = text("SELECT * FROM broken_receipts()")
 
 Watch = Callable[[str, int, int], Awaitable[None]]
-Living = tuple[int, int]  # count, hash
-NOBODY: Living = (0, 0)
+F = TypeVar("F", UserFacts, OwnerFacts)
 
 
 async def nobody_watches(stage: str, done: int, total: int) -> None:
-    """What a terminal shows, and where a test steps in."""
+    """Ignore the progress. A terminal shows it instead, and tests step in there."""
+
+
+class Bucket(NamedTuple):
+    """One of 65,536 parts of all users: how many are living and gone, and XORs of their hashes."""
+
+    bucket: int
+    living: int
+    living_hash: int
+    gone: int
+    gone_hash: int
+
+
+class StrayMessages(NamedTuple):
+    tenant_id: UUID
+    session_id: UUID
+
+
+class BrokenReceipt(NamedTuple):
+    tenant_id: UUID
+    user_id: UUID
+    seq: int
+
+
+Digest = dict[int, Bucket]
 
 
 class Readings:
+    """Reads both databases and changes nothing; `watch` is told how far it is."""
+
     def __init__(self, databases: Databases, watch: Watch = nobody_watches) -> None:
         self._user = databases.user
         self._general = databases.general
         self._watch = watch
 
-    async def differences(self, keys: Sequence[Key]) -> dict[Key, Kind]:
-        """The ledger is read first: what it says is delivered was erased before that.
-
-        The other way round a user erased between the two readings would look as if restored. A
-        user created and talking between them looks a stranger; the second look knows better.
-        """
-        found: dict[Key, Kind] = {}
-        for start in range(0, len(keys), PAGE):
-            page = keys[start : start + PAGE]
-            users = await _facts(self._user, LEDGER_FACTS, page, UserFacts)
-            await self._watch("between", 0, 0)
-            owners = await _facts(self._general, OWNER_FACTS, page, OwnerFacts)
-            for key in users.keys() | owners.keys():
-                if kind := compare(users.get(key, UserFacts()), owners.get(key, OwnerFacts())):
-                    found[key] = kind
-        return found
-
     async def suspects(self) -> AsyncGenerator[Sequence[Key]]:
-        """Everybody in whom the two may differ, some twice, in pages."""
+        """Yield everybody on whom the two may differ, in pages; some come twice."""
         await self._watch("digests", 0, 0)
         ledger, owners = await asyncio.gather(
             _digest(self._user, LEDGER_DIGEST), _digest(self._general, OWNER_DIGEST)
         )
         await self._watch("suspects", 0, 0)
+        yield await fetch_as(Key, self._user, LEDGER_SUSPECTS)
+        yield await fetch_as(Key, self._general, OWNER_SUSPECTS)
         living, gone = differing(ledger, owners)
-        yield await self._keys(self._user, LEDGER_SUSPECTS)
-        yield await self._keys(self._general, OWNER_SUSPECTS)
-        total = sum(row.living + row.gone for row in owners.values())
         masks = {"living": _mask(living), "gone": _mask(gone)}
+        total = sum(bucket.living + bucket.gone for bucket in owners.values())
         if gone:
             async for page in self._pages(self._user, LEDGER_KEYS, {"gone": masks["gone"]}, total):
                 yield page
@@ -82,92 +103,100 @@ class Readings:
             async for page in self._pages(self._general, OWNER_KEYS, masks, total):
                 yield page
 
+    async def differences(self, keys: Sequence[Key]) -> dict[Key, Kind]:
+        """Compare what the two databases know of these users.
+
+        The ledger is read first: what it says is delivered was erased before that. The other way
+        round, a user erased between the two statements would look as if restored. A user who is
+        created and talks between them looks like a stranger, until the second reading.
+        """
+        found: dict[Key, Kind] = {}
+        for page in _in_pages(keys):
+            users = await _facts(UserFacts, self._user, LEDGER_FACTS, page)
+            await self._watch("between", 0, 0)
+            owners = await _facts(OwnerFacts, self._general, OWNER_FACTS, page)
+            for key in users.keys() | owners.keys():
+                user, owner = users.get(key, present_user(key)), owners.get(key, open_owner(key))
+                if kind := compare(user, owner):
+                    found[key] = kind
+        return found
+
     async def pending(self, keys: Sequence[Key]) -> int:
-        """How many of them wait for a relay."""
+        """Count those of these users who wait for a relay."""
         count = 0
-        for start in range(0, len(keys), PAGE):
-            users = await _facts(self._user, LEDGER_FACTS, keys[start : start + PAGE], UserFacts)
+        for page in _in_pages(keys):
+            users = await _facts(UserFacts, self._user, LEDGER_FACTS, page)
             count += sum(one.state == "deleted" and one.is_pending for one in users.values())
         return count
 
     async def stray_messages(self) -> set[Difference]:
-        rows = await _rows(self._general, STRAY_MESSAGES)
+        """Find messages whose session is not there."""
         return {
             Difference(Kind.STRAY_MESSAGES, row.tenant_id, session_id=row.session_id)
-            for row in rows
+            for row in await fetch_as(StrayMessages, self._general, STRAY_MESSAGES)
         }
 
     async def broken_receipts(self) -> set[Difference]:
-        rows = await _rows(self._general, BROKEN_RECEIPTS)
+        """Find receipts that break the chain."""
         return {
             Difference(Kind.CHAIN_BROKEN, row.tenant_id, row.user_id, thing=f"receipt {row.seq}")
-            for row in rows
+            for row in await fetch_as(BrokenReceipt, self._general, BROKEN_RECEIPTS)
         }
-
-    async def _keys(
-        self, database: Database[Any], statement: TextClause, values: dict[str, Any] | None = None
-    ) -> list[Key]:
-        return [Key(*row) for row in await _rows(database, statement, values)]
 
     async def _pages(
         self, database: Database[Any], statement: TextClause, masks: dict[str, Any], total: int
     ) -> AsyncGenerator[Sequence[Key]]:
         last, seen = FIRST, 0
-        while page := await self._keys(database, statement, masks | last._asdict() | LIMIT):
+        values = masks | {"page": PAGE}
+        while page := await fetch_as(Key, database, statement, values | last._asdict()):
             last, seen = page[-1], seen + len(page)
             await self._watch("users", seen, total)
             yield page
 
 
-LIMIT = {"page": PAGE}
-Digest = dict[int, Row[Any]]
-
-
 def differing(ledger: Digest, owners: Digest) -> tuple[set[int], set[int]]:
-    """The buckets to look into, of the living and of those who are gone.
+    """Return the buckets to look into: of the living, and of those who are gone.
 
-    The ledger may have more of the living: who never talked has no owner.
+    The ledger may have more of the living, since a user who never talked has no owner.
     """
     living = {
-        bucket
-        for bucket, row in owners.items()
-        if row.living and _living(ledger.get(bucket)) != _living(row)
+        number
+        for number, owner in owners.items()
+        if owner.living and _living(ledger.get(number)) != _living(owner)
     }
     both = ledger.keys() | owners.keys()
     return living, {one for one in both if _gone(ledger.get(one)) != _gone(owners.get(one))}
 
 
-def _living(row: Row[Any] | None) -> Living:
-    return (row.living, row.living_hash) if row else NOBODY
+def _living(bucket: Bucket | None) -> tuple[int, int]:
+    return (bucket.living, bucket.living_hash) if bucket else (0, 0)
 
 
-def _gone(row: Row[Any] | None) -> Living:
-    return (row.gone, row.gone_hash) if row else NOBODY
+def _gone(bucket: Bucket | None) -> tuple[int, int]:
+    return (bucket.gone, bucket.gone_hash) if bucket else (0, 0)
 
 
 def _mask(buckets: Iterable[int]) -> bytes:
-    """As get_bit counts: from a byte's least significant bit."""
+    """Set a bit for each bucket, as get_bit counts: from a byte's least significant bit."""
     mask = bytearray(BUCKETS // 8)
     for bucket in buckets:
         mask[bucket // 8] |= 1 << bucket % 8
     return bytes(mask)
 
 
+def _in_pages(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in range(0, len(keys), PAGE):
+        yield keys[start : start + PAGE]
+
+
 async def _digest(database: Database[Any], statement: TextClause) -> Digest:
-    return {row.bucket: row for row in await _rows(database, statement)}
+    return {row.bucket: row for row in await fetch_as(Bucket, database, statement)}
 
 
 async def _facts(
-    database: Database[Any], statement: TextClause, keys: Sequence[Key], facts: Any
-) -> dict[Key, Any]:
-    """Of those about whom there is something to say."""
+    shape: type[F], database: Database[Any], statement: TextClause, keys: Sequence[Key]
+) -> dict[Key, F]:
+    """Read the facts about those of these users of whom there is something to say."""
     arrays = {"tenants": [k.tenant_id for k in keys], "users": [k.user_id for k in keys]}
-    rows = await _rows(database, statement, arrays)
-    return {Key(row.tenant_id, row.user_id): facts(*row[2:]) for row in rows}
-
-
-async def _rows(
-    database: Database[Any], statement: TextClause, values: dict[str, Any] | None = None
-) -> Sequence[Row[Any]]:
-    async with database.one_statement() as connection:
-        return (await connection.execute(statement, values or {})).all()
+    rows = await fetch_as(shape, database, statement, arrays)
+    return {Key(row.tenant_id, row.user_id): row for row in rows}

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from app.bridge.erasure import steps
+from app.bridge.erasure.subject_rows import LOCK_SESSIONS
 from app.chat.conversations import ChatSessionService
 from app.http.errors import Unauthenticated
 from app.http.security import Principal
@@ -162,7 +163,7 @@ async def test_a_message_into_a_session_being_purged(scene: Scene, guarded: bool
         await scene.general.execute(drop)
     values = {"tenant_id": alice.tenant_id, "user_id": alice.user_id, "rows": 100}
     async with writer(scene, alice.tenant_id) as purge:
-        query, ordered = statement(steps.LOCK_SESSIONS, values)
+        query, ordered = statement(LOCK_SESSIONS, values)
         assert len(await purge.fetch(query, *ordered)) == 1
         late = scene.general.execute(INSERT_LATE, alice.tenant_id, session_id)
         writing = asyncio.create_task(late)

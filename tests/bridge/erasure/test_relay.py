@@ -11,6 +11,7 @@ import pytest
 from app.bridge.erasure.ledger import LeaseLostError
 from app.bridge.erasure.relay import AwayError
 from app.bridge.erasure.steps import Batch, Work, purge
+from app.bridge.erasure.subject_rows import Counts
 from tests.support.erasure_scene import Scene, Subject, a_session, waits
 
 
@@ -177,7 +178,7 @@ async def test_only_the_holder_acknowledges_renews_or_gives_up(scene: Scene) -> 
     assert held
     before = await scene.entry(alice)
     with pytest.raises(LeaseLostError):
-        await ledger.renew(stale, Batch(1, 1, 1, 1))
+        await ledger.renew(stale, Counts(1, 1))
     await ledger.postpone(stale, "stale")
     await ledger.release(stale, "stale")
     assert await scene.entry(alice) == before

@@ -1,0 +1,95 @@
+"""Erasures as administrators see them: how they are fetched, and who may see which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from advanced_alchemy.repository import SQLAlchemyAsyncRepository
+from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
+from litestar.di import NamedDependency
+from sqlalchemy import select, text
+
+from app.accounts.models import SubjectLedger
+from app.accounts.users import TENANT_OF_USER
+from app.databases.sessions import UserSession, act_in_tenant
+from app.http.errors import NotFound
+from app.http.security import Principal
+
+EVERYWHERE = text("SELECT * FROM platform_erasures(:after, :limit)")
+
+
+class ErasureRepository(SQLAlchemyAsyncRepository[SubjectLedger]):
+    """Reads the ledger's entries of deleted users, in the order of their ids."""
+
+    model_type = SubjectLedger
+
+    async def page(
+        self, tenant_id: UUID, *, limit: int, after: UUID | None
+    ) -> Sequence[SubjectLedger]:
+        deleted = [SubjectLedger.tenant_id == tenant_id, SubjectLedger.state == "deleted"]
+        if after is not None:
+            deleted.append(SubjectLedger.user_id > after)
+        query = select(SubjectLedger).where(*deleted).order_by(SubjectLedger.user_id)
+        return (await self.session.scalars(query.limit(limit))).all()
+
+    async def page_of_all_tenants(
+        self, *, limit: int, after: UUID | None
+    ) -> Sequence[SubjectLedger]:
+        entries = select(SubjectLedger).from_statement(EVERYWHERE)
+        return (await self.session.scalars(entries, {"after": after, "limit": limit})).all()
+
+    async def find(self, tenant_id: UUID, user_id: UUID) -> SubjectLedger | None:
+        return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id, state="deleted")
+
+
+class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, ErasureRepository]):
+    """Shows tenant administrators their tenant's erasures, platform administrators all of them.
+
+    Raises NotFound for every other tenant's.
+    """
+
+    repository_type = ErasureRepository
+
+    async def page(
+        self, actor: Principal, tenant_id: UUID | None, *, limit: int, after: UUID | None
+    ) -> Sequence[SubjectLedger]:
+        """Return one more than `limit` entries if there are more."""
+        if actor.is_admin and tenant_id is None:
+            return await self.repository.page_of_all_tenants(limit=limit + 1, after=after)
+        wanted = tenant_id or actor.tenant_id
+        if wanted != actor.tenant_id:
+            if not actor.is_admin:
+                raise NotFound
+            await act_in_tenant(self._session, wanted)
+        return await self.repository.page(wanted, limit=limit + 1, after=after)
+
+    async def one(self, actor: Principal, user_id: UUID) -> SubjectLedger:
+        """Return the entry of a user who was deleted."""
+        tenant_id = actor.tenant_id
+        if actor.is_admin:
+            tenant_id = await self._enter_tenant_of(user_id)
+        entry = await self.repository.find(tenant_id, user_id)
+        if entry is None:
+            raise NotFound
+        return entry
+
+    async def _enter_tenant_of(self, user_id: UUID) -> UUID:
+        tenant_id = await self._session.scalar(TENANT_OF_USER, {"user_id": user_id})
+        if tenant_id is None:
+            raise NotFound
+        await act_in_tenant(self._session, tenant_id)
+        return tenant_id
+
+    @property
+    def _session(self) -> UserSession:
+        session = self.repository.session
+        assert isinstance(session, UserSession)  # noqa: S101  # `erasures` passes one in
+        return session
+
+
+def erasures(user_session: NamedDependency[UserSession]) -> ErasureService:
+    """Provide the service. A generator dependency would be the request's second, and lose errors
+    of the commit.
+    """
+    return ErasureService(session=user_session, wrap_exceptions=False)

@@ -1,0 +1,51 @@
+"""Exports over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, Request, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from app.accounts.api import Call
+from app.accounts.users import UserService, users
+from app.bridge.export.service import ExportService
+from app.http.openapi import problems
+from app.http.security import Principal, administrators, signed_in
+
+NDJSON = "application/x-ndjson"
+
+
+def exports(
+    request: Request[Principal, Any, Any], users: NamedDependency[UserService]
+) -> ExportService:
+    """Provide the service with the database itself: a session ends before the answer is sent."""
+    return ExportService(users, request.app.state.databases.general)
+
+
+class ExportController(Controller):
+    tags = ["export"]
+    dependencies = {
+        "users": Provide(users, sync_to_thread=False),
+        "exports": Provide(exports, sync_to_thread=False),
+    }
+
+    @get("/me/export", guards=[signed_in], media_type=NDJSON)
+    async def export_me(self, request: Call, exports: NamedDependency[ExportService]) -> Stream:
+        """Export all there is about you: your account, conversations and messages, line by line."""
+        return Stream(await exports.own(request.user), media_type=NDJSON)
+
+    @get(
+        "/users/{user_id:uuid}/export",
+        guards=[administrators],
+        media_type=NDJSON,
+        responses=problems(403, 404),
+    )
+    async def export_user(
+        self, request: Call, user_id: FromPath[UUID], exports: NamedDependency[ExportService]
+    ) -> Stream:
+        """Export all there is about a user, line by line."""
+        return Stream(await exports.of(request.user, user_id), media_type=NDJSON)

@@ -1,0 +1,124 @@
+"""Mends what one database proves wrong in the other, and does the erasures that come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import text
+
+from app.bridge.erasure.relay import Relay
+from app.bridge.reconcile import guards
+from app.bridge.reconcile.differences import VERDICTS, Difference, Key, Kind
+from app.bridge.reconcile.readings import Readings, Watch
+from app.bridge.rows import fetch_value
+from app.config.settings import Settings
+from app.databases.database import Databases
+
+ERASURES = 100
+
+IS_EMPTY = text("SELECT ledger_is_empty()")
+MEND = text("SELECT mend_ledger(:tenant_id, :user_id, :verdict)")
+
+# Makes the owner of sessions that slipped in without one, of a user who exists.
+MAKE_OWNER = text("""
+INSERT INTO owners (tenant_id, user_id) VALUES (:tenant_id, :user_id) ON CONFLICT DO NOTHING
+""")
+
+# Deletes a batch of one session's messages, unless the session is there after all.
+DELETE_STRAY = text("""
+DELETE FROM messages m WHERE m.tenant_id = :tenant_id AND m.session_id = :session_id
+AND m.id IN (SELECT id FROM messages WHERE tenant_id = :tenant_id AND session_id = :session_id
+             ORDER BY position LIMIT :rows)
+AND NOT EXISTS (SELECT FROM chat_sessions s
+                WHERE s.tenant_id = :tenant_id AND s.id = :session_id)
+RETURNING 1
+""")
+
+
+class Mender:
+    """Mends differences, each only as far as the other database still proves it."""
+
+    def __init__(
+        self, databases: Databases, settings: Settings, *, watch: Watch, keep_strangers: bool
+    ) -> None:
+        self._databases = databases
+        self._settings = settings
+        self._watch = watch
+        self._keep_strangers = keep_strangers
+        self._readings = Readings(databases)
+
+    async def mend(self, found: Iterable[Difference]) -> int:
+        """Mend guards first, so that nothing more slips in, and validate last; count the mended."""
+        order = list(Kind)
+        order.sort(key=lambda kind: (kind is Kind.NOT_VALIDATED, kind not in guards.GUARD_KINDS))
+        mended = 0
+        strangers = not self._keep_strangers and not await fetch_value(
+            self._databases.user, IS_EMPTY
+        )
+        ordered = sorted(found, key=lambda one: order.index(one.kind))
+        for number, one in enumerate(ordered, 1):
+            await self._watch("mended", number, len(ordered))
+            if one.kind is not Kind.STRANGER or strangers:
+                mended += await self._mend_one(one)
+        return mended
+
+    async def _mend_one(self, one: Difference) -> bool:
+        if one.kind in guards.GUARD_KINDS:
+            return await guards.mend(self._settings, one)
+        if one.kind is Kind.STRAY_MESSAGES:
+            return await self._delete_stray(one)
+        if one.key and one.kind is Kind.OWNER_LOST:
+            async with self._databases.general.session(one.key.tenant_id) as session:
+                await session.execute(MAKE_OWNER, one.key._asdict())
+            return True
+        if one.key and one.kind in VERDICTS:
+            values = one.key._asdict() | {"verdict": VERDICTS[one.kind]}
+            await fetch_value(self._databases.user, MEND, values)
+            return True
+        return False
+
+    async def _delete_stray(self, one: Difference) -> bool:
+        """Delete in short transactions, as a purge does."""
+        ids = {"tenant_id": one.tenant_id, "session_id": one.session_id}
+        values = ids | {"rows": self._settings.relay_batch_rows}
+        while True:
+            async with self._databases.general.session(one.tenant_id) as session:
+                if not (await session.execute(DELETE_STRAY, values)).first():
+                    return True
+
+    async def erase(self, keys: Sequence[Key]) -> int:
+        """Do, as a relay, all that is pending now, but not for ever what is deleted meanwhile.
+
+        It waits for what another relay holds. Returns how many are still pending: those that
+        failed, which a relay will try again later.
+        """
+        relay, done = Relay(self._databases, self._settings), 0
+        goal = (await relay.ledger.backlog()).pending
+        gives_up = self._gives_up()
+        while pending := (await relay.ledger.backlog()).pending:
+            await self._watch("erased", min(done, goal), goal)
+            if count := await self._relay(relay):
+                done, gives_up = done + count, self._gives_up()
+                if done >= goal and not await self._readings.pending(keys):
+                    return 0
+            elif time.monotonic() > gives_up:
+                return pending
+            else:
+                await asyncio.sleep(self._settings.relay_poll_seconds)
+        return 0
+
+    def _gives_up(self) -> float:
+        return time.monotonic() + self._settings.relay_lease_seconds
+
+    async def _relay(self, relay: Relay) -> int:
+        """Do up to about ERASURES of them, and return how many."""
+        done = 0
+        while done < ERASURES:
+            workers = (relay.run_once() for _ in range(self._settings.relay_workers))
+            found = sum(await asyncio.gather(*workers))
+            if not found:
+                break
+            done += found
+        return done
