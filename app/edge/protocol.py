@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.config.settings import Settings
 from app.edge.gate import PAUSE
+from app.edge.parser import RequestParser
 from app.http import headers
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
 from app.http.problems import encoded
@@ -52,39 +53,42 @@ class BoundedProtocol(HttpToolsProtocol):
         self._receive_seconds = receive_seconds
         self._stalled_seconds = stalled_seconds
         self._max_head_bytes = max_head_bytes
-        self._head_bytes = 0  # of a head that has not ended
-        self._is_in_head = False
+        self._stray_bytes = 0  # received since anything came of them
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
         self._refusal: Problem = BadRequest(NOT_HTTP)
         self._work: asyncio.Task[None] | None = None
         self._service, self.app = self.app, self._serve
+        self.parser = RequestParser(self)  # type: ignore[assignment]  # has what uvicorn uses
 
-    # Receiving: a head must end in time, and within its size.
+    # Receiving: a head must end in time, and within its size; trailers likewise.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        self._stray_bytes += len(data)
         super().data_received(data)
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._max_head_bytes:
-                self._refuse(HeadersTooLarge())
+        if self._stray_bytes > self._max_head_bytes and not self.transport.is_closing():
+            self._refuse(HeadersTooLarge())
         if self._is_in_head or not self._is_busy:
             self._await_head()
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._is_in_head, self._head_bytes = True, 0
-
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._stray_bytes = 0
         self._forget_head_timer()
         self._check_head()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._stray_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stray_bytes = 0
+        super().on_message_complete()
 
     def _check_head(self) -> None:
         """Raising makes the parser stop; see send_400_response."""
@@ -104,6 +108,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    @property
+    def _is_in_head(self) -> bool:
+        return bool(self.parser) and self.parser.is_in_head
 
     @property
     def _is_busy(self) -> bool:
@@ -133,19 +141,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(_written(problem))
             self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """An offer to upgrade is passed over (RFC 9110, 7.8); the parser reads no further."""
-        self.cycle.keep_alive = False
-
     # Working: for as long as the client is there.
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """uvicorn's own, but for keeping the task. Asking for it within costs a system call."""
-        self._work = task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        self._work = asyncio.current_task()
         try:
             await self._service(scope, receive, send)
         except asyncio.CancelledError:

@@ -138,12 +138,6 @@ async def test_what_came_before_is_answered_first_or_nobody_is(settings: Setting
         assert await answers(port, GOOD + PROBES["no chunk size"]) == []
 
 
-async def test_an_offer_to_upgrade_is_passed_over(settings: Settings) -> None:
-    offer = GOOD[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    async with serving(create_app(settings), settings) as port:
-        assert await last_answer(port, offer + GOOD) == b"200"
-
-
 async def test_a_head_must_arrive_in_time(settings: Settings) -> None:
     hasty = settings.model_copy(update={"request_receive_seconds": 0.2})
     async with serving(create_app(hasty), hasty) as port:
