@@ -2,246 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from operator import itemgetter
-from typing import Annotated, Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, patch, post
-from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct, convert
+from msgspec import convert
 
-from app.chat.conversations import ChatSessionService, sessions
-from app.chat.messages import Conversations, MessageRole, new_messages
-from app.databases.database import Database
-from app.databases.sessions import GeneralSession
-from app.http.idempotency import Key, Once, keyed, response
+from app.chat import schemas
+from app.chat.conversations import ChatSessionService
+from app.chat.messages import MessageService
+from app.http.idempotency import Key, keyed, response
 from app.http.openapi import problems
-from app.http.paging import (
-    After,
-    AfterPosition,
-    Limit,
-    Order,
-    cut,
-    position_after,
-    uuid_after,
-)
+from app.http.paging import After, AfterPosition, Limit, Order, cut, position_after, uuid_after
 from app.http.security import Principal, signed_in
 
-T = TypeVar("T")
-BATCH = 1000
-# PostgreSQL's text holds every character but this one.
-NO_NUL = r"^[^\u0000]*$"
-Title = Annotated[
-    str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
-]
-Content = Annotated[
-    str, Meta(min_length=1, max_length=262_144, pattern=NO_NUL, examples=["Where is it warm?"])
-]
-
-
-class NewChatSession(Struct, frozen=True, forbid_unknown_fields=True):
-    title: Title | None = None
-
-
-class ChatSessionTitle(Struct, frozen=True, forbid_unknown_fields=True):
-    title: Title
-
-
-class ChatSession(Struct, frozen=True):
-    id: UUID
-    title: Annotated[str, Meta(examples=["Holiday in Norway"])]
-    message_count: Annotated[int, Meta(ge=0)]
-    created_at: datetime
-    updated_at: datetime
-
-
-class ChatSessionPage(Struct, frozen=True):
-    items: list[ChatSession]
-    next: str | None
-
-
-class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
-    role: MessageRole
-    content: Content
-
-
-class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):
-    messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=BATCH)]
-
-
-class Message(Struct, frozen=True):
-    id: UUID
-    session_id: UUID
-    position: Annotated[int, Meta(ge=1)]
-    role: MessageRole
-    content: Annotated[str, Meta(examples=["Where is it warm?"])]
-    created_at: datetime
-
-
-class MessagePage(Struct, frozen=True):
-    items: list[Message]
-    next: str | None
-
-
-class Messages(Struct, frozen=True):
-    items: list[Message]
+Call = Request[Principal, Any, Any]
 
 
 class ChatSessionController(Controller):
     path = "/chat-sessions"
     tags = ["chat"]
     guards = [signed_in]
-    dependencies = {
-        "chat_sessions": Provide(sessions, sync_to_thread=False),
-    }
 
     @post("/", responses=problems(409))
     async def create_chat_session(
         self,
-        request: Request[Principal, Any, Any],
-        chat_sessions: NamedDependency[ChatSessionService],
-        general_session: NamedDependency[GeneralSession],
-        data: JSONBody[NewChatSession | None] = None,
+        request: Call,
+        data: JSONBody[schemas.NewChatSession | None] = None,
         idempotency_key: Key = None,
-    ) -> Response[ChatSession]:
+    ) -> Response[schemas.ChatSession]:
         """Open a conversation."""
-        once = await _once(request, general_session, idempotency_key)
-        if stored := await once.stored():
-            return response(stored)
-        opened = await chat_sessions.open(request.user, data.title if data else None)
-        return response(await once.keep(_to(ChatSession, opened)))
+        title = data.title if data else None
+        sent = await keyed(request, idempotency_key)
+        return response(await _sessions(request).open(request.user, title, sent))
 
     @get("/")
     async def list_chat_sessions(
-        self,
-        request: Request[Principal, Any, Any],
-        chat_sessions: NamedDependency[ChatSessionService],
-        limit: Limit = 50,
-        after: After = None,
-    ) -> ChatSessionPage:
+        self, request: Call, limit: Limit = 50, after: After = None
+    ) -> schemas.ChatSessionPage:
         """List your conversations, newest first."""
-        rows = await chat_sessions.of_user(request.user, limit=limit, after=uuid_after(after))
+        start = uuid_after(after)
+        rows = await _sessions(request).page(request.user, limit=limit, after=start)
         page, following = cut(rows, limit, lambda session: session.id)
-        return ChatSessionPage(_to(list[ChatSession], page), following)
+        items = convert(page, list[schemas.ChatSession], from_attributes=True)
+        return schemas.ChatSessionPage(items, following)
 
     @get("/{session_id:uuid}", responses=problems(404))
     async def get_chat_session(
-        self,
-        request: Request[Principal, Any, Any],
-        session_id: FromPath[UUID],
-    ) -> ChatSession:
+        self, request: Call, session_id: FromPath[UUID]
+    ) -> schemas.ChatSession:
         """Read a conversation's title and size."""
-        return ChatSession(
-            *await Conversations(_general(request)).chat_session(request.user, session_id)
-        )
+        return await _sessions(request).get(request.user, session_id)
 
     @patch("/{session_id:uuid}", responses=problems(404))
     async def rename_chat_session(
         self,
-        request: Request[Principal, Any, Any],
+        request: Call,
         session_id: FromPath[UUID],
-        data: JSONBody[ChatSessionTitle],
-        chat_sessions: NamedDependency[ChatSessionService],
-    ) -> ChatSession:
+        data: JSONBody[schemas.ChatSessionTitle],
+    ) -> schemas.ChatSession:
         """Rename a conversation."""
-        renamed = await chat_sessions.rename(request.user, session_id, data.title)
-        return _to(ChatSession, renamed)
+        renamed = await _sessions(request).rename(request.user, session_id, data.title)
+        return convert(renamed, schemas.ChatSession, from_attributes=True)
 
     @delete("/{session_id:uuid}", responses=problems(404))
-    async def delete_chat_session(
-        self,
-        request: Request[Principal, Any, Any],
-        session_id: FromPath[UUID],
-        chat_sessions: NamedDependency[ChatSessionService],
-    ) -> None:
+    async def delete_chat_session(self, request: Call, session_id: FromPath[UUID]) -> None:
         """Delete a conversation and its messages."""
-        await chat_sessions.close(request.user, session_id)
+        await _sessions(request).delete(request.user, session_id)
 
     @post("/{session_id:uuid}/messages", responses=problems(404, 409))
     async def create_message(
         self,
-        request: Request[Principal, Any, Any],
+        request: Call,
         session_id: FromPath[UUID],
-        data: JSONBody[NewMessage],
+        data: JSONBody[schemas.NewMessage],
         idempotency_key: Key = None,
-    ) -> Response[Message]:
+    ) -> Response[schemas.Message]:
         """Append a message."""
-        return await _append(request, session_id, [data], idempotency_key, _one)
+        sent = await keyed(request, idempotency_key)
+        return response(await _messages(request).append(request.user, session_id, data, sent))
 
     @post("/{session_id:uuid}/messages/batch", responses=problems(404, 409))
     async def create_messages(
         self,
-        request: Request[Principal, Any, Any],
+        request: Call,
         session_id: FromPath[UUID],
-        data: JSONBody[NewMessages],
+        data: JSONBody[schemas.NewMessages],
         idempotency_key: Key = None,
-    ) -> Response[Messages]:
+    ) -> Response[schemas.Messages]:
         """Append up to a thousand messages, all or none."""
-        return await _append(request, session_id, data.messages, idempotency_key, Messages)
+        sent = await keyed(request, idempotency_key)
+        service = _messages(request)
+        return response(await service.append_all(request.user, session_id, data.messages, sent))
 
     @get("/{session_id:uuid}/messages", responses=problems(404))
     async def list_messages(
         self,
-        request: Request[Principal, Any, Any],
+        request: Call,
         session_id: FromPath[UUID],
         limit: Limit = 50,
         after: AfterPosition = None,
         order: Order = "desc",
-    ) -> MessagePage:
+    ) -> schemas.MessagePage:
         """Page through a conversation."""
-        rows = await Conversations(_general(request)).page(
+        rows = await _messages(request).page(
             request.user,
             session_id,
             limit=limit,
             after=position_after(after),
             newest_first=order == "desc",
         )
-        page, following = cut(rows, limit, itemgetter("position"))
-        return MessagePage([Message(*row) for row in page], following)
+        page, following = cut(rows, limit, lambda message: message.position)
+        return schemas.MessagePage(list(page), following)
 
 
-async def _append(
-    request: Request[Principal, Any, Any],
-    session_id: UUID,
-    messages: Sequence[NewMessage],
-    key: str | None,
-    answer: Callable[[list[Message]], T],
-) -> Response[T]:
-    """Without a key in one round trip; with one in a transaction, which stores the answer too."""
-    texts: list[tuple[MessageRole, str]] = [(one.role, one.content) for one in messages]
-    general = _general(request)
-    if key is None:
-        rows = await Conversations(general).append(request.user, session_id, texts)
-        return Response(answer([Message(*row) for row in rows]))
-    new = new_messages(request.user, session_id, texts)
-    async with general.session(request.user.tenant_id) as session:
-        once = await _once(request, session, key)
-        if stored := await once.stored():
-            return response(stored)
-        rows = (await session.execute(new.statement.clause, new.values)).all()
-        appended = answer([Message(*row) for row in new.appended(rows)])
-        return response(await once.keep(appended, about=session_id))
+# Functions, and no dependencies: Litestar's resolving one costs a tenth of the fastest routes.
+def _sessions(request: Call) -> ChatSessionService:
+    state = request.app.state
+    kept_seconds = state.settings.idempotency_kept_seconds
+    return ChatSessionService(state.databases.general, answers_kept_seconds=kept_seconds)
 
 
-async def _once(
-    request: Request[Principal, Any, Any], session: GeneralSession, key: str | None
-) -> Once:
-    kept_seconds = request.app.state.settings.idempotency_kept_seconds
-    return Once(session, request.user, await keyed(request, key), kept_seconds=kept_seconds)
-
-
-def _one(messages: list[Message]) -> Message:
-    return messages[0]
-
-
-def _general(request: Request[Principal, Any, Any]) -> Database[GeneralSession]:
-    # Not a dependency: Litestar's resolving one costs a tenth of these requests.
-    general: Database[GeneralSession] = request.app.state.databases.general
-    return general
-
-
-def _to(shape: type[T], row: object) -> T:
-    return convert(row, shape, from_attributes=True)
+def _messages(request: Call) -> MessageService:
+    state = request.app.state
+    kept_seconds = state.settings.idempotency_kept_seconds
+    return MessageService(state.databases.general, answers_kept_seconds=kept_seconds)

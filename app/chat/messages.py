@@ -1,25 +1,31 @@
-"""The three hot routes: one round trip each, through the functions of migration g0006."""
+"""Messages: appended to a conversation and paged, each in one round trip.
+
+The statements call the functions in app/databases/sql/general, which set the tenant themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from app.chat.schemas import Message, Messages, NewMessage
 from app.databases.database import Database
 from app.databases.direct import Statement
+from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
 from app.http.errors import NotFound
+from app.http.idempotency import KeyedRequest, Once
 from app.http.security import Principal
 
-MessageRole = Literal["user", "assistant"]
-Row = Any  # the driver's, or a session's: both are tuples but in name
+T = TypeVar("T")
+# Runs a statement by itself, or within a session's transaction.
+Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 
-SESSION = Statement(text("SELECT * FROM chat_session_of(:tenant_id, :user_id, :session_id)"))
 PAGE = Statement(
     text("SELECT * FROM message_page(:tenant_id, :user_id, :session_id, :newest, :after, :rows)")
 )
@@ -32,76 +38,69 @@ APPEND = Statement(
     )
 )
 
+messages_of = StructsOf(Message)
 
-class NewMessages(NamedTuple):
-    """Whose, where to, and what; `statement` and `values` are what appends them."""
 
-    owner: Principal
-    session_id: UUID
-    ids: Sequence[UUID]
-    texts: Sequence[tuple[MessageRole, str]]
+class MessageRepository:
+    """The messages of one owner's conversation. None: it is not there, or not the owner's."""
 
-    @property
-    def statement(self) -> Statement:
-        return APPEND_ONE if len(self.texts) == 1 else APPEND
+    def __init__(self, fetch: Fetch, owner: Principal, session_id: UUID) -> None:
+        self._fetch = fetch
+        self._session_id = session_id
+        self._place: dict[str, Any] = {
+            "tenant_id": owner.tenant_id,
+            "user_id": owner.user_id,
+            "session_id": session_id,
+        }
 
-    @property
-    def values(self) -> dict[str, Any]:
-        values = _key(self.owner, self.session_id)
-        if len(self.texts) == 1:
-            role, content = self.texts[0]
-            return {**values, "id": self.ids[0], "role": role, "content": content}
-        roles = [role for role, _ in self.texts]
-        contents = [content for _, content in self.texts]
-        return {**values, "ids": self.ids, "roles": roles, "contents": contents}
+    async def page(
+        self, *, rows: int, after: int | None, newest_first: bool
+    ) -> list[Message] | None:
+        values = self._place | {"newest": newest_first, "after": after, "rows": rows}
+        found = await self._fetch(PAGE, values)
+        if found and found[0][0] is None:  # an empty session's own row
+            return []
+        return messages_of(found) or None
 
-    def appended(self, rows: Sequence[Row]) -> list[Appended]:
-        """Of the statement's answer. Raises NotFound when the session is not this user's."""
-        first, created_at = _found(rows)[0]
+    async def append(
+        self, ids: Sequence[UUID], messages: Sequence[NewMessage]
+    ) -> list[Message] | None:
+        """All or none, in the order given, at the session's next positions."""
+        appended = await (
+            self._append_one(ids[0], messages[0])
+            if len(messages) == 1
+            else self._append(ids, messages)
+        )
+        if not appended:
+            return None
+        first, created_at = appended[0]
+        return self._stored(first, created_at, ids, messages)
+
+    async def _append_one(self, new_id: UUID, message: NewMessage) -> Sequence[Any]:
+        values = self._place | {"id": new_id, "role": message.role, "content": message.content}
+        return await self._fetch(APPEND_ONE, values)
+
+    async def _append(self, ids: Sequence[UUID], messages: Sequence[NewMessage]) -> Sequence[Any]:
+        roles = [message.role for message in messages]
+        contents = [message.content for message in messages]
+        values = self._place | {"ids": ids, "roles": roles, "contents": contents}
+        return await self._fetch(APPEND, values)
+
+    def _stored(
+        self, first: int, at: datetime, ids: Sequence[UUID], messages: Sequence[NewMessage]
+    ) -> list[Message]:
         return [
-            Appended(self.ids[i], self.session_id, first + i, role, content, created_at)
-            for i, (role, content) in enumerate(self.texts)
+            Message(ids[i], self._session_id, first + i, message.role, message.content, at)
+            for i, message in enumerate(messages)
         ]
 
 
-class Appended(NamedTuple):
-    id: UUID
-    session_id: UUID
-    position: int
-    role: MessageRole
-    content: str
-    created_at: datetime
+class MessageService:
+    """Appends to and pages through a person's conversation. Raises NotFound for another's."""
 
-
-def new_messages(
-    owner: Principal, session_id: UUID, texts: Sequence[tuple[MessageRole, str]]
-) -> NewMessages:
-    return NewMessages(owner, session_id, [uuid7() for _ in texts], texts)
-
-
-class Conversations:
-    """Each method is one transaction. Raises NotFound for a session that is not this user's.
-
-    Rows are what the routes' structs are made of, in their fields' order.
-    """
-
-    def __init__(self, general: Database[GeneralSession]) -> None:
+    def __init__(self, general: Database[GeneralSession], *, answers_kept_seconds: float) -> None:
         self._general = general
-
-    async def chat_session(self, owner: Principal, session_id: UUID) -> Row:
-        return _found(await self._general.fetch(SESSION, _key(owner, session_id)))[0]
-
-    async def append(
-        self, owner: Principal, session_id: UUID, texts: Sequence[tuple[MessageRole, str]]
-    ) -> list[Appended]:
-        """All or none, in the order given, at the session's next positions.
-
-        One conversation's appends wait for each other here: in the database, for its row's lock,
-        each would hold a connection, and a handful would keep everybody else from having one.
-        """
-        new = new_messages(owner, session_id, texts)
-        async with self._general.turns.of((owner.user_id, session_id)):
-            return new.appended(await self._general.fetch(new.statement, new.values))
+        self._kept_seconds = answers_kept_seconds
 
     async def page(
         self,
@@ -111,19 +110,66 @@ class Conversations:
         limit: int,
         after: int | None,
         newest_first: bool,
-    ) -> Sequence[Row]:
-        """Messages by position, one more than `limit` if there are more."""
-        values = _key(owner, session_id)
-        values |= {"newest": newest_first, "after": after, "rows": limit + 1}
-        rows = _found(await self._general.fetch(PAGE, values))
-        return rows if rows[0][0] is not None else ()  # an empty session's own row
+    ) -> list[Message]:
+        """By position, one more than `limit` if there are more."""
+        messages = MessageRepository(self._general.fetch, owner, session_id)
+        return _found(await messages.page(rows=limit + 1, after=after, newest_first=newest_first))
+
+    async def append(
+        self,
+        owner: Principal,
+        session_id: UUID,
+        message: NewMessage,
+        request: KeyedRequest | None = None,
+    ) -> Message | bytes:
+        return await self._append(owner, session_id, [message], request, _only)
+
+    async def append_all(
+        self,
+        owner: Principal,
+        session_id: UUID,
+        messages: Sequence[NewMessage],
+        request: KeyedRequest | None = None,
+    ) -> Messages | bytes:
+        return await self._append(owner, session_id, messages, request, Messages)
+
+    async def _append(
+        self,
+        owner: Principal,
+        session_id: UUID,
+        messages: Sequence[NewMessage],
+        request: KeyedRequest | None,
+        answer: Callable[[list[Message]], T],
+    ) -> T | bytes:
+        """Without a key in one round trip; with one in a transaction, which stores the answer."""
+        ids = [uuid7() for _ in messages]
+        if request is None:
+            # One conversation's appends wait for each other here: in the database, for its row's
+            # lock, each would hold a connection, and a handful would keep everybody else from one.
+            async with self._general.turns.of((owner.user_id, session_id)):
+                repository = MessageRepository(self._general.fetch, owner, session_id)
+                return answer(_found(await repository.append(ids, messages)))
+        async with self._general.session(owner.tenant_id) as session:
+            once = Once(session, owner, request, kept_seconds=self._kept_seconds)
+            if stored := await once.stored():
+                return stored
+            repository = MessageRepository(_within(session), owner, session_id)
+            appended = _found(await repository.append(ids, messages))
+            return await once.keep(answer(appended), about=session_id)
 
 
-def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
-    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
+def _within(session: GeneralSession) -> Fetch:
+    async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
+        return (await session.execute(statement.clause, values)).all()
+
+    return fetch
 
 
-def _found(rows: Sequence[Row]) -> Sequence[Row]:
-    if not rows:
+def _only(messages: list[Message]) -> Message:
+    return messages[0]
+
+
+def _found(value: T | None) -> T:
+    if value is None:
         raise NotFound
-    return rows
+    return value

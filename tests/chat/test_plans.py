@@ -9,7 +9,9 @@ from uuid import uuid4
 import asyncpg
 
 from app.accounts.login import AUTHENTICATE
-from app.chat.messages import PAGE, SESSION, MessageRole, new_messages
+from app.chat.conversations import FIND
+from app.chat.messages import PAGE, MessageRepository
+from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
 from app.databases.direct import Statement
 from app.http.security import Principal, token_digest
@@ -62,14 +64,26 @@ async def test_no_plan_reads_in_vain(servers: Servers, database: str) -> None:
     for newest in (True, False):
         turns = [page | {"newest": newest}]
         assert await _wasted(servers.general, database, PAGE, turns) == []
-    assert await _wasted(servers.general, database, SESSION, [key]) == []
+    assert await _wasted(servers.general, database, FIND, [key]) == []
     for count in (1, 3):
-        said: list[tuple[MessageRole, str]] = [("user", "Hello")] * count
-        new = [new_messages(one, one.user_id, said) for _ in range(TURNS)]
-        turns = [turn.values for turn in new]
-        assert await _wasted(servers.general, database, new[0].statement, turns) == []
+        append, turns = await _appends(one, count)
+        assert await _wasted(servers.general, database, append, turns) == []
     await run(servers.general, "DROP INDEX idx_messages_session_id", database)  # the control
     assert await _wasted(servers.general, database, PAGE, [page | {"newest": True}]) != []
+
+
+async def _appends(one: Principal, count: int) -> tuple[Statement, list[dict[str, Any]]]:
+    """What the repository sends for so many messages, turn by turn."""
+    sent: list[tuple[Statement, Any]] = []
+
+    async def note(statement: Statement, values: Any) -> list[Any]:
+        sent.append((statement, values))
+        return []
+
+    repository = MessageRepository(note, one, one.user_id)
+    for _ in range(TURNS):
+        await repository.append([uuid4() for _ in range(count)], [NewMessage("user", "Hi")] * count)
+    return sent[0][0], [values for _, values in sent]
 
 
 async def _wasted(

@@ -14,11 +14,10 @@ import pytest
 
 from app.bridge.erasure.receipts import export, verify
 from app.bridge.erasure.relay import Relay
-from app.chat.conversations import ChatSessionService
-from app.chat.messages import Conversations, MessageRole
 from app.config.settings import Settings
 from app.databases.database import Databases
 from app.http.security import Principal
+from tests.support.chat import append, open_session
 from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers, run, settings_for
 
@@ -42,10 +41,8 @@ async def write(databases: Databases, people: list[Subject], chance: random.Rand
         one = chance.choice(people)
         late = Principal(one.user_id, one.tenant_id, "\\t\\late", frozenset())
         with suppress(Exception):
-            async with databases.general.session(one.tenant_id) as session:
-                opened = await ChatSessionService(session=session).open(late, None)
-            texts: list[tuple[MessageRole, str]] = [("user", "Hello")] * chance.randrange(1, 40)
-            await Conversations(databases.general).append(late, opened.id, texts)
+            opened = await open_session(databases.general, late)
+            await append(databases.general, late, opened.id, chance.randrange(1, 40))
         await asyncio.sleep(0)
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select, text
 
-from app.chat import api as chat
+from app.chat import schemas as chat
 from app.chat.models import ChatSession
 from app.databases.database import Database
 from app.databases.direct import Statement

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.chat.conversations import ChatSessionService
-from app.chat.messages import Conversations
 from app.http.problems import to_problem
 from app.http.security import Principal
+from tests.support.chat import append, open_session
 from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers
 
@@ -33,12 +32,9 @@ async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> tuple[
     sessions = messages = 0
     while True:
         try:
-            async with scene.databases.general.session(subject.tenant_id) as session:
-                opened = await ChatSessionService(session=session).open(late, None)
+            opened = await open_session(scene.databases.general, late)
             sessions += 1
-            await Conversations(scene.databases.general).append(
-                late, opened.id, [("user", "Hello")]
-            )
+            await append(scene.databases.general, late, opened.id)
         except Exception as error:  # as the service's own handler does
             if to_problem(error).status not in (401, 404):
                 raise

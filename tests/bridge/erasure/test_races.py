@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app.bridge.erasure import steps
 from app.bridge.erasure.subject_rows import LOCK_SESSIONS
-from app.chat.conversations import ChatSessionService
 from app.http.errors import Unauthenticated
 from app.http.security import Principal
+from tests.support.chat import open_session
 from tests.support.erasure_scene import Scene, Subject, a_session, statement, waits, writer
 
 STALL = """
@@ -30,8 +30,7 @@ WITHOUT_TRIGGER = "ALTER TABLE chat_sessions DISABLE TRIGGER owner_is_open"
 async def by_service(scene: Scene, subject: Subject) -> Any:
     """A request whose token was checked before the user was deleted."""
     late = Principal(subject.user_id, subject.tenant_id, "\\acme\\late", frozenset())
-    async with scene.databases.general.session(subject.tenant_id) as session:
-        return await ChatSessionService(session=session).open(late, "Late")
+    return await open_session(scene.databases.general, late, "Late")
 
 
 async def erased(scene: Scene, subject: Subject, **how: Any) -> None:
