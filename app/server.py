@@ -18,9 +18,12 @@ from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
 from litestar.types import HTTPResponseStartEvent, Scope
 
-from app.accounts.api import TenantController, UserController
-from app.accounts.login import Authenticator, authenticate
-from app.accounts.me import AuthController, MeController
+from app.accounts.api.auth import AuthController
+from app.accounts.api.me import MeController
+from app.accounts.api.tenants import TenantController
+from app.accounts.api.users import UserController
+from app.accounts.passwords import Passwords
+from app.accounts.tokens import TokenLookup
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
@@ -35,7 +38,6 @@ from app.http.errors import UnsupportedMediaType
 from app.http.logs_plugin import logs_plugin
 from app.http.openapi import complete, openapi_config
 from app.http.problems import problem_response
-from app.http.security import Passwords
 from app.operations.health import HealthController
 from app.operations.metrics import on_the_services_port, on_their_own_port
 from app.telemetry.pools import watching
@@ -100,10 +102,9 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     configure_traces()
     databases = Databases.create(settings)
     passwords = Passwords(settings)
-    authenticator = Authenticator(databases, passwords, settings)
     app = Litestar(
         route_handlers=[
-            _v1(databases, passwords, authenticator),
+            _v1(databases, passwords),
             HealthController,
             *on_the_services_port(settings),
         ],
@@ -112,7 +113,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "settings": settings,
                 "databases": databases,
                 "passwords": passwords,
-                "authenticate": authenticate,
+                "authenticate": TokenLookup(databases.user, settings).principal,
             }
         ),
         plugins=[logs_plugin(), *plugins],
@@ -144,7 +145,7 @@ def _put_gate(app: Litestar, settings: Settings) -> Gate:
     return gate
 
 
-def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator) -> Router:
+def _v1(databases: Databases, passwords: Passwords) -> Router:
     return Router(
         "/v1",
         route_handlers=[
@@ -159,7 +160,6 @@ def _v1(databases: Databases, passwords: Passwords, authenticator: Authenticator
         dependencies={
             **databases.dependencies(),
             "passwords": Provide(lambda: passwords, sync_to_thread=False),
-            "auth": Provide(lambda: authenticator, sync_to_thread=False),
         },
     )
 

@@ -25,6 +25,9 @@ from app.http.idempotency import StoredAnswer
 
 
 class Timestamps:
+    # An UPDATE returns the time it sets; else reading it would be another round trip.
+    __mapper_args__ = {"eager_defaults": True}
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=90)
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), onupdate=func.now(), sort_order=91

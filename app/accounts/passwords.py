@@ -1,13 +1,24 @@
-"""Which passwords are accepted: NIST SP 800-63B-4, section 3.1.1.2."""
+"""Passwords: which are accepted, and how they are hashed."""
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import string
+import unicodedata
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
-from app.http.errors import Invalid
-from app.http.security import normalized
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from app.config.settings import Settings
+from app.http.errors import Invalid, Unavailable
+
+T = TypeVar("T")
+# NIST SP 800-63B-4, section 3.1.1.2.
 MIN_CODE_POINTS = 15
 MAX_CODE_POINTS = 128
 # What is left of a password without its owner's names must still be this long.
@@ -15,14 +26,73 @@ MIN_BESIDE_NAMES = 8
 PADDING = string.digits + string.punctuation + string.whitespace
 
 
-def check_password(password: str, names: list[str], *, path: str) -> None:
-    """Raises Invalid with the rule that is broken. Any Unicode, no rules of composition."""
-    rule = broken_rule(normalized(password), [name.casefold() for name in names if name])
-    if rule:
-        raise Invalid.field(path, rule)
+class Passwords:
+    """argon2id off the event loop, in a bounded pool.
+
+    m=19456 KiB, t=2, p=1 are OWASP's figures (Password Storage Cheat Sheet); the library's own
+    defaults cost seven times as much. A full pool raises Unavailable instead of piling up work.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        self._threads = ThreadPoolExecutor(settings.password_hash_threads, "argon2")
+        self._limit = settings.password_hash_threads + settings.password_hash_queue
+        self._running = 0
+        # Verified against when there is no such user, so that both cost the same.
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash_new(self, password: str, names: Sequence[str], *, field: str) -> str:
+        """Hash a password that its owner of these names may take.
+
+        Raises Invalid, which names the rule and the field of the request.
+        """
+        if rule := broken_rule(normalized(password), [n.casefold() for n in names if n]):
+            raise Invalid.field(field, rule)
+        return await self.hash(password)
+
+    async def hash(self, password: str) -> str:
+        return await self._run(self._hasher.hash, normalized(password))
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """False for a wrong password, and for no user at all (`stored` None), at equal cost."""
+        matches = await self._run(self._matches, stored or self._nobody, normalized(password))
+        return matches and stored is not None
+
+    def is_outdated(self, stored: str) -> bool:
+        """The hash was made with other parameters: hash again while the password is at hand."""
+        return self._hasher.check_needs_rehash(stored)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+
+    async def _run(self, function: Callable[..., T], *args: str) -> T:
+        if self._running >= self._limit:
+            raise Unavailable("Too many passwords are being checked; try again.")
+        self._running += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        finally:
+            self._running -= 1
+
+
+def normalized(password: str) -> str:
+    """NFC (RFC 8265, OpaqueString): an é is the same whether a keyboard sends one sign or two."""
+    return unicodedata.normalize("NFC", password)
+
+
+def own_names(username: str, email: str = "") -> list[str]:
+    """List what a password may not be made of: tenant, own part, the parts of the address."""
+    return [*username.strip("\\").split("\\"), *email.split("@")]
 
 
 def broken_rule(password: str, names: list[str]) -> str | None:
+    """Name the rule that a password breaks. Any Unicode is taken, without rules of composition."""
     if len(password) < MIN_CODE_POINTS:
         return f"Too short: at least {MIN_CODE_POINTS} characters."
     if len(password) > MAX_CODE_POINTS:
@@ -34,6 +104,14 @@ def broken_rule(password: str, names: list[str]) -> str | None:
     return None
 
 
+def _is_common(password: str) -> bool:
+    """A common one also counts when it is repeated to length, or has digits and signs around it."""
+    common = _common()
+    forms = {password, _unit(password), password.strip(PADDING)}
+    forms.add(_unit(password.strip(PADDING)))
+    return not forms.isdisjoint(common) or len(_unit(password)) < 3
+
+
 @cache
 def _common() -> frozenset[str]:
     # Not before it is needed: the package's lists take 15 MB, and a fifth of a second.
@@ -42,16 +120,8 @@ def _common() -> frozenset[str]:
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def _is_common(password: str) -> bool:
-    """Also a common one repeated to length, or with digits and signs around it."""
-    common = _common()
-    forms = {password, _unit(password), password.strip(PADDING)}
-    forms.add(_unit(password.strip(PADDING)))
-    return not forms.isdisjoint(common) or len(_unit(password)) < 3
-
-
 def _unit(text: str) -> str:
-    """The shortest prefix that, repeated, gives the text: `abcab` is `abc`, cut off."""
+    """Find the shortest prefix that, repeated, gives the text: `abcab` is `abc`, cut off."""
     return next((text[:n] for n in range(1, len(text)) if text[n:] == text[:-n]), text)
 
 

@@ -11,12 +11,13 @@ import click
 from msgspec import ValidationError, convert
 
 from app.accounts.operators import Operators
+from app.accounts.passwords import Passwords
 from app.accounts.schemas import Email, NewUsername, TenantName
 from app.config.settings import SettingsError, load_settings, stop
 from app.databases.database import Databases
 from app.http.errors import Invalid, Problem
 from app.http.problems import to_problem
-from app.http.security import PLATFORM_TENANT, Passwords, Role
+from app.http.security import PLATFORM_TENANT, Role
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ import click
 import uvicorn
 
 from app.accounts.operators import Operators
+from app.accounts.passwords import Passwords
 from app.commands.embedded.cluster import EmbeddedError, Server, servers
 from app.commands.migrate import upgrade
 from app.config.paths import ROOT
@@ -25,7 +26,6 @@ from app.config.settings import Settings, stop
 from app.databases.connection import DATABASES
 from app.databases.database import Databases
 from app.edge import protocol
-from app.http.security import Passwords
 from app.server import create_app
 
 ROLES = ROOT / "migrations" / "roles.sql"

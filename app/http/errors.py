@@ -15,10 +15,11 @@ them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
+T = TypeVar("T")
 RETRY_AFTER_SECONDS = 1
 
 
@@ -138,3 +139,10 @@ class Unavailable(Problem):
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
         self.headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def found(value: T | None) -> T:
+    """Return what is there; raises NotFound for None."""
+    if value is None:
+        raise NotFound
+    return value

@@ -1,32 +1,22 @@
-"""Who is asking and what they may do; how passwords and tokens are kept."""
+"""Who is asking, and what they may do."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import secrets
 import time
-import unicodedata
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import SecurityRequirement
 
-from app.config.settings import Settings
-from app.http.errors import Forbidden, Unavailable
+from app.http.errors import Forbidden, Unauthenticated
 
-TOKEN_PREFIX = "bic_"  # noqa: S105  # lets secret scanners find a leaked token
-TOKEN_BYTES = 32
 PLATFORM_TENANT = "platform"
-T = TypeVar("T")
+MAX_TOKEN_LENGTH = 100
 
 
 class Role(StrEnum):
@@ -68,8 +58,18 @@ def is_public(handler: BaseRouteHandler) -> bool:
     return isinstance(handler, HTTPRouteHandler) and handler.resolve_security() == PUBLIC
 
 
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Read the token of the request; raises Unauthenticated where there is none."""
+    header = next((value for name, value in headers if name == b"authorization"), b"")
+    scheme, _, token = header.partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
+        raise Unauthenticated
+    return token.decode()
+
+
 def requires(*roles: Role) -> Guard:
-    """A valid token whose user has one of the roles: sets `request.user`.
+    """Let pass who has a valid token and one of the roles; sets `request.user`.
 
     Raises Unauthenticated and Forbidden. One guard does both, and asynchronously: Litestar copies
     the route's handler for each guard, and runs a plain function in a thread.
@@ -77,7 +77,8 @@ def requires(*roles: Role) -> Guard:
     wanted = frozenset(roles)
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        principal: Principal = await connection.app.state.authenticate(connection)
+        token = bearer_token(connection.scope["headers"])
+        principal: Principal = await connection.app.state.authenticate(token)
         connection.scope["user"] = principal
         if principal.roles.isdisjoint(wanted):
             raise Forbidden
@@ -89,64 +90,3 @@ def requires(*roles: Role) -> Guard:
 signed_in = requires(*Role)
 administrators = requires(Role.TENANT_ADMIN, Role.ADMIN)
 platform = requires(Role.ADMIN)
-
-
-def new_token() -> str:
-    """256 random bits."""
-    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def token_digest(token: str) -> bytes:
-    """All that is stored. Plain SHA-256 is enough: a token has nothing to guess."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def normalized(password: str) -> str:
-    """NFC (RFC 8265, OpaqueString): an é is the same whether a keyboard sends one sign or two."""
-    return unicodedata.normalize("NFC", password)
-
-
-class Passwords:
-    """argon2id off the event loop, in a bounded pool.
-
-    m=19456 KiB, t=2, p=1 are OWASP's figures (Password Storage Cheat Sheet); the library's own
-    defaults cost seven times as much. A full pool raises Unavailable instead of piling up work.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        self._threads = ThreadPoolExecutor(settings.password_hash_threads, "argon2")
-        self._limit = settings.password_hash_threads + settings.password_hash_queue
-        self._running = 0
-        # Verified against when there is no such user, so that both cost the same.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
-
-    async def hash(self, password: str) -> str:
-        return await self._run(self._hasher.hash, normalized(password))
-
-    async def verify(self, stored: str | None, password: str) -> bool:
-        """False for a wrong password, and for no user at all (`stored` None), at equal cost."""
-        matches = await self._run(self._matches, stored or self._nobody, normalized(password))
-        return matches and stored is not None
-
-    def is_outdated(self, stored: str) -> bool:
-        """The hash was made with other parameters: hash again while the password is at hand."""
-        return self._hasher.check_needs_rehash(stored)
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _matches(self, stored: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(stored, password)
-        except (VerifyMismatchError, InvalidHashError):
-            return False
-
-    async def _run(self, function: Callable[..., T], *args: str) -> T:
-        if self._running >= self._limit:
-            raise Unavailable("Too many passwords are being checked; try again.")
-        self._running += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        finally:
-            self._running -= 1

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.http.security import new_token, token_digest
+from app.accounts.tokens import new_token, token_digest
 from tests.benchmarks.world import Pair, connected, run
 
 PAGE = 50

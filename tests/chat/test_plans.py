@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.accounts.login import AUTHENTICATE
+from app.accounts.tokens import AUTHENTICATE, token_digest
 from app.chat.conversations import FIND
 from app.chat.messages import PAGE, MessageRepository
 from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
 from app.databases.direct import Statement
-from app.http.security import Principal, token_digest
+from app.http.security import Principal
 from tests.support.servers import Servers, run
 
 OTHERS = 3000  # users, each in a tenant of their own with a session of a few messages

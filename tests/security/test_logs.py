@@ -10,8 +10,9 @@ import asyncpg
 import httpx
 import pytest
 
+from app.accounts.tokens import new_token, token_digest
 from app.config.settings import Settings
-from app.http.security import Principal, Role, new_token, token_digest
+from app.http.security import Principal, Role
 from tests.support.callers import HASH
 from tests.support.factories import PASSWORD, World, a_message, a_session
 from tests.support.leaks import CANARIES, leaks

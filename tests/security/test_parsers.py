@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.accounts.tokens import new_token
 from app.http.idempotency import HEADER
 from app.http.paging import cursor_of
 from app.http.problems import PROBLEM_JSON
-from app.http.security import new_token
 from tests.support.callers import Callers, Victim, client_of
 from tests.support.factories import PASSWORD
 

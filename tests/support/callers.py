@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from litestar import Litestar
 from uuid_utils.compat import uuid7
 
-from app.http.security import new_token, token_digest
+from app.accounts.tokens import new_token, token_digest
 from tests.support.factories import PASSWORD
 
 HASH = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(PASSWORD)

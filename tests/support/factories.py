@@ -12,8 +12,9 @@ from litestar import Litestar
 
 from app.accounts.models import User
 from app.accounts.operators import Operators
+from app.accounts.passwords import Passwords
 from app.databases.database import Databases
-from app.http.security import Passwords, Role
+from app.http.security import Role
 
 PASSWORD = "a quiet corner of the library"
 numbers = count(1)

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from app import telemetry
-from app.accounts.login import find_principal
+from app.accounts.tokens import TokenLookup
 from app.databases.database import Databases
 from app.http.errors import Unauthenticated
 from app.telemetry.context import RequestContext, current_request
@@ -98,7 +98,7 @@ async def test_statements_go_to_the_log_on_request(
     async with databases.user.session() as session:
         await session.execute(text("SELECT :secret"), {"secret": "hidden"})
     with pytest.raises(Unauthenticated):
-        await find_principal(databases.user, settings_for(servers, database), "hidden")
+        await TokenLookup(databases.user, settings_for(servers, database)).principal("hidden")
     await databases.dispose()
     written = capfd.readouterr().err
     lines = [line["query"] for line in events(written, "statement")]

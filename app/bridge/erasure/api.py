@@ -11,7 +11,8 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
 from app.accounts import schemas
-from app.accounts.api import Call, erasure
+from app.accounts.api.erasures import erasure
+from app.accounts.api.requests import Call
 from app.bridge.erasure.service import ErasureService, erasures
 from app.http.openapi import problems
 from app.http.paging import After, Limit, cut, uuid_after

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
 from litestar.di import NamedDependency
 from sqlalchemy import select, text
 
 from app.accounts.models import SubjectLedger
-from app.accounts.users import TENANT_OF_USER
-from app.databases.sessions import UserSession, act_in_tenant
-from app.http.errors import NotFound
+from app.accounts.repositories import TenantRepository, UserRepository
+from app.databases.repository import Repository
+from app.databases.sessions import UserSession
+from app.http.errors import NotFound, found
 from app.http.security import Principal
 
 EVERYWHERE = text("SELECT * FROM platform_erasures(:after, :limit)")
 
 
-class ErasureRepository(SQLAlchemyAsyncRepository[SubjectLedger]):
+class ErasureRepository(Repository[SubjectLedger]):
     """Reads the ledger's entries of deleted users, in the order of their ids."""
 
     model_type = SubjectLedger
@@ -51,6 +51,11 @@ class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, Erasure
 
     repository_type = ErasureRepository
 
+    def __init__(self, session: UserSession) -> None:
+        super().__init__(session)
+        self._tenants = TenantRepository(session)
+        self._users = UserRepository(session)
+
     async def page(
         self, actor: Principal, tenant_id: UUID | None, *, limit: int, after: UUID | None
     ) -> Sequence[SubjectLedger]:
@@ -61,7 +66,7 @@ class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, Erasure
         if wanted != actor.tenant_id:
             if not actor.is_admin:
                 raise NotFound
-            await act_in_tenant(self._session, wanted)
+            await self._tenants.enter(wanted)
         return await self.repository.page(wanted, limit=limit + 1, after=after)
 
     async def one(self, actor: Principal, user_id: UUID) -> SubjectLedger:
@@ -69,27 +74,16 @@ class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, Erasure
         tenant_id = actor.tenant_id
         if actor.is_admin:
             tenant_id = await self._enter_tenant_of(user_id)
-        entry = await self.repository.find(tenant_id, user_id)
-        if entry is None:
-            raise NotFound
-        return entry
+        return found(await self.repository.find(tenant_id, user_id))
 
     async def _enter_tenant_of(self, user_id: UUID) -> UUID:
-        tenant_id = await self._session.scalar(TENANT_OF_USER, {"user_id": user_id})
-        if tenant_id is None:
-            raise NotFound
-        await act_in_tenant(self._session, tenant_id)
+        tenant_id = found(await self._users.tenant_of(user_id))
+        await self._tenants.enter(tenant_id)
         return tenant_id
-
-    @property
-    def _session(self) -> UserSession:
-        session = self.repository.session
-        assert isinstance(session, UserSession)  # noqa: S101  # `erasures` passes one in
-        return session
 
 
 def erasures(user_session: NamedDependency[UserSession]) -> ErasureService:
     """Provide the service. A generator dependency would be the request's second, and lose errors
     of the commit.
     """
-    return ErasureService(session=user_session, wrap_exceptions=False)
+    return ErasureService(user_session)

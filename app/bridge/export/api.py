@@ -10,8 +10,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from app.accounts.api import Call
-from app.accounts.users import UserService, users
+from app.accounts.api import services
+from app.accounts.api.requests import Call
+from app.accounts.users import UserService
 from app.bridge.export.service import ExportService
 from app.http.openapi import problems
 from app.http.security import Principal, administrators, signed_in
@@ -29,7 +30,7 @@ def exports(
 class ExportController(Controller):
     tags = ["export"]
     dependencies = {
-        "users": Provide(users, sync_to_thread=False),
+        "users": services.users,
         "exports": Provide(exports, sync_to_thread=False),
     }
 

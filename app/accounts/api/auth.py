@@ -1,0 +1,34 @@
+"""Login and logout over HTTP."""
+
+from __future__ import annotations
+
+from litestar import Controller, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from app.accounts import schemas
+from app.accounts.api import services
+from app.accounts.api.requests import Anyone, Call, address_of
+from app.accounts.login import Login
+from app.accounts.tokens import TokenService
+from app.http.openapi import problems
+from app.http.security import PUBLIC, signed_in
+
+
+class AuthController(Controller):
+    path = "/auth"
+    tags = ["auth"]
+    dependencies = {"login": services.login, "tokens": services.tokens}
+
+    @post("/login", status_code=200, security=PUBLIC, responses=problems(401, 429, 503))
+    async def log_in(
+        self, request: Anyone, data: JSONBody[schemas.Login], login: NamedDependency[Login]
+    ) -> schemas.Token:
+        """Trade a username, in full, and a password for an access token."""
+        grant = await login.log_in(data.username, data.password, address_of(request))
+        return schemas.Token(grant.token, "bearer", grant.expires_at)
+
+    @post("/logout", status_code=204, guards=[signed_in])
+    async def log_out(self, request: Call, tokens: NamedDependency[TokenService]) -> None:
+        """End the token this request was made with."""
+        await tokens.log_out(request.user)

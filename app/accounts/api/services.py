@@ -1,0 +1,43 @@
+"""The services that the controllers of this room take, made for one request.
+
+Plain functions: a second generator dependency in a request would lose the errors of the commit.
+"""
+
+from __future__ import annotations
+
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+
+from app.accounts.login import Login
+from app.accounts.own_account import OwnAccount
+from app.accounts.tenants import TenantService
+from app.accounts.tokens import TokenService
+from app.accounts.users import UserService
+from app.databases.sessions import UserSession
+
+
+def _login(state: State) -> Login:
+    return Login(state.databases, state.passwords, state.settings)
+
+
+def _own_account(state: State) -> OwnAccount:
+    return OwnAccount(state.databases, state.passwords, _login(state))
+
+
+def _tenants(user_session: NamedDependency[UserSession]) -> TenantService:
+    return TenantService(user_session)
+
+
+def _tokens(user_session: NamedDependency[UserSession]) -> TokenService:
+    return TokenService(user_session)
+
+
+def _users(user_session: NamedDependency[UserSession]) -> UserService:
+    return UserService(user_session)
+
+
+login = Provide(_login, sync_to_thread=False)
+own_account = Provide(_own_account, sync_to_thread=False)
+tenants = Provide(_tenants, sync_to_thread=False)
+tokens = Provide(_tokens, sync_to_thread=False)
+users = Provide(_users, sync_to_thread=False)

@@ -1,0 +1,68 @@
+"""Tenants over HTTP, for administrators of the platform."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from litestar import Controller, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.accounts import schemas
+from app.accounts.api import services
+from app.accounts.api.requests import Call, once_for
+from app.accounts.tenants import TenantService
+from app.databases.sessions import UserSession
+from app.http.idempotency import Key, response
+from app.http.openapi import problems
+from app.http.paging import After, Limit, cut, uuid_after
+from app.http.security import platform
+from app.http.structs import to_struct
+
+
+class TenantController(Controller):
+    path = "/tenants"
+    tags = ["tenants"]
+    guards = [platform]
+    dependencies = {"tenants": services.tenants}
+
+    @post("/", responses=problems(403, 409))
+    async def create_tenant(
+        self,
+        request: Call,
+        data: JSONBody[schemas.NewTenant],
+        tenants: NamedDependency[TenantService],
+        user_session: NamedDependency[UserSession],
+        idempotency_key: Key = None,
+    ) -> Response[schemas.Tenant]:
+        """Create a tenant."""
+        once = await once_for(request, user_session, idempotency_key)
+        if stored := await once.stored():
+            return response(stored)
+        tenant = await tenants.add(data.name)
+        return response(await once.keep(to_struct(schemas.Tenant, tenant)))
+
+    @get("/", responses=problems(403))
+    async def list_tenants(
+        self, tenants: NamedDependency[TenantService], limit: Limit = 50, after: After = None
+    ) -> schemas.TenantPage:
+        """List tenants, oldest first."""
+        rows = await tenants.page(limit=limit, after=uuid_after(after))
+        page, following = cut(rows, limit, lambda tenant: tenant.id)
+        return schemas.TenantPage(to_struct(list[schemas.Tenant], page), following)
+
+    @get("/{tenant_id:uuid}", responses=problems(403, 404))
+    async def get_tenant(
+        self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
+    ) -> schemas.Tenant:
+        """Read a tenant."""
+        return to_struct(schemas.Tenant, await tenants.enter(tenant_id))
+
+    @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
+    async def delete_tenant(
+        self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
+    ) -> Response[schemas.TenantErasure]:
+        """Delete a tenant and all its users; their conversations are erased next."""
+        removed = await tenants.remove(tenant_id)
+        location = {"Location": f"/v1/erasures?tenant_id={tenant_id}"}
+        return Response(schemas.TenantErasure(tenant_id, "pending", removed), headers=location)

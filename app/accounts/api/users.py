@@ -1,0 +1,120 @@
+"""Users over HTTP, for those who administer them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.accounts import schemas
+from app.accounts.api import services
+from app.accounts.api.erasures import accepted
+from app.accounts.api.requests import Call, given, once_for
+from app.accounts.passwords import Passwords
+from app.accounts.users import UserService
+from app.databases.sessions import UserSession
+from app.http.idempotency import Key, response
+from app.http.openapi import problems
+from app.http.paging import After, Limit, cut, uuid_after
+from app.http.security import Role, administrators
+from app.http.structs import to_struct
+
+
+class UserController(Controller):
+    path = "/users"
+    tags = ["users"]
+    guards = [administrators]
+    dependencies = {"users": services.users}
+
+    @post("/", responses=problems(403, 404, 409))
+    async def create_user(
+        self,
+        request: Call,
+        data: JSONBody[schemas.NewUser],
+        users: NamedDependency[UserService],
+        passwords: NamedDependency[Passwords],
+        user_session: NamedDependency[UserSession],
+        idempotency_key: Key = None,
+    ) -> Response[schemas.User]:
+        """Create a user in your tenant, or, for a platform administrator, in any."""
+        names = users.names_of_new(request.user, data.username, data.email)
+        # Before the first statement: hashing must not hold a connection.
+        password_hash = await passwords.hash_new(data.password, names, field="password")
+        once = await once_for(request, user_session, idempotency_key)
+        if stored := await once.stored(passwords):
+            return response(stored)
+        user = await users.add(
+            request.user,
+            tenant_id=data.tenant_id,
+            username=data.username,
+            email=data.email,
+            password_hash=password_hash,
+            roles=data.roles or [Role.MEMBER],
+        )
+        return response(await once.keep(to_struct(schemas.User, user), about=user.id))
+
+    @get("/", responses=problems(403))
+    async def list_users(
+        self,
+        request: Call,
+        users: NamedDependency[UserService],
+        limit: Limit = 50,
+        after: After = None,
+    ) -> schemas.UserPage:
+        """List your tenant's users, or, for a platform administrator, all; oldest first."""
+        rows = await users.page(request.user, limit=limit, after=uuid_after(after))
+        page, following = cut(rows, limit, lambda user: user.id)
+        return schemas.UserPage(to_struct(list[schemas.User], page), following)
+
+    @get("/{user_id:uuid}", responses=problems(403, 404))
+    async def get_user(
+        self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
+    ) -> schemas.User:
+        """Read a user."""
+        return to_struct(schemas.User, await users.one(request.user, user_id))
+
+    @patch("/{user_id:uuid}", responses=problems(403, 404, 409))
+    async def change_user(
+        self,
+        request: Call,
+        user_id: FromPath[UUID],
+        data: JSONBody[schemas.UserChange],
+        users: NamedDependency[UserService],
+    ) -> schemas.User:
+        """Change a user's e-mail address, roles or activity; a user made inactive is logged out."""
+        changed = await users.change(
+            request.user,
+            user_id,
+            email=given(data.email),
+            roles=given(data.roles),
+            is_active=given(data.is_active),
+        )
+        return to_struct(schemas.User, changed)
+
+    @delete("/{user_id:uuid}", status_code=202, responses=problems(403, 404, 409))
+    async def delete_user(
+        self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
+    ) -> Response[schemas.Erasure]:
+        """Delete a user. Their tokens end now; their conversations are erased next."""
+        return accepted(await users.remove(request.user, user_id))
+
+    @post("/{user_id:uuid}/block", status_code=200, responses=problems(403, 404, 409))
+    async def block_user(
+        self,
+        request: Call,
+        user_id: FromPath[UUID],
+        users: NamedDependency[UserService],
+        data: JSONBody[schemas.Block | None] = None,
+    ) -> schemas.User:
+        """Block a user: from this answer on, every token of theirs is refused."""
+        reason = data.reason if data else None
+        return to_struct(schemas.User, await users.block(request.user, user_id, reason))
+
+    @post("/{user_id:uuid}/unblock", status_code=200, responses=problems(403, 404))
+    async def unblock_user(
+        self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
+    ) -> schemas.User:
+        """Unblock a user, who may then log in again."""
+        return to_struct(schemas.User, await users.unblock(request.user, user_id))

@@ -1,0 +1,40 @@
+"""What people do with their own account: they say their password once more."""
+
+from __future__ import annotations
+
+from app.accounts.login import Login
+from app.accounts.models import SubjectLedger
+from app.accounts.passwords import Passwords, own_names
+from app.accounts.users import UserService
+from app.databases.database import Databases
+from app.http.security import Principal
+
+
+class OwnAccount:
+    """No connection is held while a password is hashed: each step is a transaction of its own.
+
+    Raises Forbidden for a wrong password, TooManyRequests, and Unavailable.
+    """
+
+    def __init__(self, databases: Databases, passwords: Passwords, login: Login) -> None:
+        self._database = databases.user
+        self._passwords = passwords
+        self._login = login
+
+    async def change_password(
+        self, person: Principal, current: str, new: str, *, address: str
+    ) -> None:
+        """Their other tokens end. Raises Invalid for a password that is not accepted."""
+        was = await self._login.confirm(person, current, address)
+        async with self._database.session(person.tenant_id) as session:
+            user = await UserService(session).own(person)
+        names = own_names(user.username, user.email)
+        renewed = await self._passwords.hash_new(new, names, field="new_password")
+        async with self._database.session(person.tenant_id) as session:
+            await UserService(session).set_password(person, person.user_id, renewed, was=was)
+
+    async def erase(self, person: Principal, password: str, *, address: str) -> SubjectLedger:
+        """Delete the account; its conversations are erased next."""
+        await self._login.confirm(person, password, address)
+        async with self._database.session(person.tenant_id) as session:
+            return await UserService(session).remove(person, person.user_id)

@@ -1,0 +1,159 @@
+"""What is fetched and changed in the user database; who may ask for it, the services say.
+
+Each class is one table, in the caller's transaction. Row level security shows a session the rows
+of its tenant, and `TenantRepository.enter` moves it to another one. What must look across tenants
+goes through a SECURITY DEFINER function (app/databases/sql/user).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Row, delete, func, insert, literal, select, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import array
+
+from app.accounts.models import AccessToken, SubjectLedger, Tenant, User, UserBlock
+from app.databases.repository import Repository
+from app.databases.sessions import UserSession, act_in_tenant
+from app.http.security import Role
+
+TENANT_NAMED = text("SELECT tenant_named(:name)")
+TENANTS_PAGE = text("SELECT * FROM platform_tenants(:after, :limit)")
+TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
+USERS_PAGE = text("SELECT * FROM platform_users(:after, :limit)")
+
+
+class TenantRepository(Repository[Tenant]):
+    model_type = Tenant
+
+    async def enter(self, tenant_id: UUID) -> None:
+        """Show the session this tenant's rows, no others, to the end of the transaction."""
+        await act_in_tenant(cast("UserSession", self.session), tenant_id)
+
+    async def id_named(self, name: str) -> UUID | None:
+        return await self.session.scalar(TENANT_NAMED, {"name": name})
+
+    async def page(self, *, limit: int, after: UUID | None) -> Sequence[Tenant]:
+        """Oldest first, one more than `limit` if there are more; of the whole platform."""
+        query = select(Tenant).from_statement(TENANTS_PAGE)
+        return (await self.session.scalars(query, {"after": after, "limit": limit + 1})).all()
+
+    async def lock(self, tenant_id: UUID) -> None:
+        """Administrators who would demote each other queue here, before the first user's row."""
+        query = select(Tenant.id).where(Tenant.id == tenant_id)
+        await self.session.execute(query.with_for_update(key_share=True))
+
+    async def remove(self, tenant_id: UUID) -> None:
+        """Delete the tenant and, by the foreign keys, everybody in it."""
+        await self.session.execute(delete(Tenant).where(Tenant.id == tenant_id))
+
+
+class UserRepository(Repository[User]):
+    model_type = User
+
+    async def find(self, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> User | None:
+        """`lock` holds the row to the end of the transaction."""
+        return await self.get_one_or_none(tenant_id=tenant_id, id=user_id, with_for_update=lock)
+
+    async def named(self, tenant_id: UUID, username: str) -> User | None:
+        return await self.get_one_or_none(tenant_id=tenant_id, username=username)
+
+    async def tenant_of(self, user_id: UUID) -> UUID | None:
+        """Whichever tenant that is; a deleted user has one, too."""
+        return await self.session.scalar(TENANT_OF_USER, {"user_id": user_id})
+
+    async def page(self, tenant_id: UUID, *, limit: int, after: UUID | None) -> Sequence[User]:
+        """Oldest first, one more than `limit` if there are more."""
+        query = select(User).where(User.tenant_id == tenant_id).order_by(User.id)
+        if after is not None:
+            query = query.where(User.id > after)
+        return (await self.session.scalars(query.limit(limit + 1))).all()
+
+    async def page_of_all(self, *, limit: int, after: UUID | None) -> Sequence[Row[Any]]:
+        """The whole platform's, without password hashes."""
+        values = {"after": after, "limit": limit + 1}
+        return (await self.session.execute(USERS_PAGE, values)).all()
+
+    async def has_another(self, user: User, roles: Sequence[Role]) -> bool:
+        """Somebody else in the user's tenant has one of the roles and may log in."""
+        return await self.exists(
+            User.tenant_id == user.tenant_id,
+            User.id != user.id,
+            User.is_active.is_(True),
+            User.is_blocked.is_(False),
+            User.roles.has_any(array([role.value for role in roles])),
+        )
+
+    async def set_hash(self, user_id: UUID, password_hash: str) -> None:
+        query = update(User).where(User.id == user_id)
+        await self.session.execute(query.values(password_hash=password_hash))
+
+    async def save(self, user: User) -> User:
+        """Send what was changed of the user; the statement returns `updated_at`."""
+        await self.session.flush()
+        return user
+
+    async def remove(self, user_id: UUID) -> None:
+        """Delete the user with tokens, block and keys; a trigger notes it in the ledger."""
+        await self.session.execute(delete(User).where(User.id == user_id))
+
+
+class BlockRepository(Repository[UserBlock]):
+    model_type = UserBlock
+
+    async def put(self, user: User, reason: str | None, blocked_by: UUID) -> None:
+        """Note why and by whom; the last block's reason holds."""
+        new = postgresql.insert(UserBlock).values(
+            user_id=user.id, tenant_id=user.tenant_id, reason=reason, blocked_by=blocked_by
+        )
+        changed = {"reason": new.excluded.reason, "blocked_by": new.excluded.blocked_by}
+        await self.session.execute(
+            new.on_conflict_do_update(index_elements=[UserBlock.user_id], set_=changed)
+        )
+
+    async def lift(self, user_id: UUID) -> None:
+        await self.session.execute(delete(UserBlock).where(UserBlock.user_id == user_id))
+
+
+class TokenRepository(Repository[AccessToken]):
+    model_type = AccessToken
+
+    async def issue(
+        self, digest: bytes, user_id: UUID, password_hash: str, lifetime: timedelta
+    ) -> datetime | None:
+        """Store a token of a user who may log in with this hash, or answer None.
+
+        The row's lock waits for whoever is blocking, deleting or changing them.
+        """
+        # By the clock that will judge it: this process's may be wrong, or the other replica's.
+        expires_at = func.now() + lifetime
+        user = (
+            select(literal(digest), User.tenant_id, User.id, expires_at)
+            .where(User.id == user_id, User.password_hash == password_hash)
+            .where(User.is_active, ~User.is_blocked)
+            .with_for_update(key_share=True)
+        )
+        columns = ["digest", "tenant_id", "user_id", "expires_at"]
+        query = insert(AccessToken).from_select(columns, user).returning(AccessToken.expires_at)
+        return await self.session.scalar(query)
+
+    async def end(self, digest: bytes) -> None:
+        await self.session.execute(delete(AccessToken).where(AccessToken.digest == digest))
+
+    async def end_all(self, user_id: UUID, *, keep: bytes | None = None) -> None:
+        """End the user's tokens but the one with the digest `keep`."""
+        query = delete(AccessToken).where(AccessToken.user_id == user_id)
+        if keep is not None:
+            query = query.where(AccessToken.digest != keep)
+        await self.session.execute(query)
+
+
+class LedgerRepository(Repository[SubjectLedger]):
+    model_type = SubjectLedger
+
+    async def entry(self, tenant_id: UUID, user_id: UUID) -> SubjectLedger | None:
+        return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id)
