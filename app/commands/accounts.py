@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import click
-from msgspec import ValidationError, convert
+from msgspec import convert
 
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
 from app.accounts.schemas import Email, NewUsername, TenantName
-from app.config.settings import SettingsError, load_settings, stop
+from app.commands.running import run
+from app.config.settings import load_settings, stop
 from app.databases.database import Databases
-from app.http.errors import Invalid, Problem
-from app.http.problems import to_problem
 from app.http.security import PLATFORM_TENANT, Role
 
 T = TypeVar("T")
 
 
 def _run(work: Callable[[Operators], Awaitable[T]]) -> T:
-    """Any failure is one plain line and a non-zero exit."""
-    try:
-        return asyncio.run(_with_operators(work))
-    except (SettingsError, ValidationError) as error:
-        raise stop(str(error)) from None
-    except Exception as error:
-        raise stop(_line(to_problem(error))) from error
+    return run(_with_operators(work))
 
 
 async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
@@ -40,12 +32,6 @@ async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
     finally:
         passwords.close()
         await databases.user.dispose()
-
-
-def _line(problem: Problem) -> str:
-    if isinstance(problem, Invalid) and problem.errors:
-        return "; ".join(f"{error.path}: {error.message}" for error in problem.errors)
-    return str(problem)
 
 
 def _password(from_stdin: bool) -> str:

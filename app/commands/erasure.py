@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.bridge.erasure.relay import relay_settings, running
 from app.bridge.reconcile.reconciler import reconciling
-from app.config.settings import Settings, SettingsError, load_settings, stop
+from app.commands.running import run
+from app.config.settings import load_settings, stop
 from app.databases.database import Databases
-from app.http.problems import to_problem
 from app.operations.metrics import on_their_own_port
 
 
 @click.command()
 def relay() -> None:
     """Erase what deleted users said, until stopped; `litestar run` does so beside serving."""
-    run(_relay(load_settings()))
+    run(_relay())
 
 
-async def _relay(settings: Settings) -> None:
+async def _relay() -> None:
+    settings = load_settings()
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
@@ -49,11 +49,11 @@ def receipts() -> None:
 @click.argument("file", type=click.File("wb"), default="-")
 def export_receipts(file: BinaryIO) -> None:
     """Write the chain of receipts to FILE, or to standard output, a line of JSON each."""
-    run(_export(load_settings(), file))
+    run(_export(file))
 
 
-async def _export(settings: Settings, file: BinaryIO) -> None:
-    databases = Databases.create(relay_settings(settings))
+async def _export(file: BinaryIO) -> None:
+    databases = Databases.create(relay_settings(load_settings()))
     try:
         async for line in export(databases.general):
             file.write(line)
@@ -72,17 +72,3 @@ def verify_receipts(file: Path, contains: str | None) -> None:
     except BrokenChainError as error:
         raise stop(str(error)) from None
     click.echo(f"{chain.receipts} receipts, unbroken. Last hash: {chain.head}")
-
-
-def run(work: Awaitable[Any]) -> None:
-    """Any failure is one plain line and a non-zero exit."""
-
-    async def awaited() -> None:
-        await work
-
-    try:
-        asyncio.run(awaited())
-    except SettingsError as error:
-        raise stop(str(error)) from None
-    except Exception as error:
-        raise stop(str(to_problem(error))) from error

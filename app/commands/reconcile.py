@@ -1,4 +1,4 @@
-"""`litestar reconcile`: differences as plain lines or as JSON, and a progress bar for people."""
+"""`litestar reconcile` prints differences as lines or as JSON, with a progress bar for people."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from app.bridge.reconcile.differences import Difference
 from app.bridge.reconcile.guards import GUARD_KINDS, cure
 from app.bridge.reconcile.readings import Watch, nobody_watches
 from app.bridge.reconcile.reconciler import Outcome, Reconciler, reconcile_settings
-from app.commands.erasure import run
-from app.config.settings import Settings, load_settings
+from app.commands.running import run
+from app.config.settings import load_settings
 from app.databases.database import Databases
 
 STAGES = {
@@ -41,11 +41,11 @@ STAGES = {
 @click.option("--json", "as_json", is_flag=True, help="For machines: one object.")
 def reconcile(repair: bool, keep_strangers: bool, as_json: bool) -> None:
     """Compare the two databases. Exits 0 when they agree, 1 when they do not."""
-    run(_reconcile(load_settings(), repair=repair, keep=keep_strangers, as_json=as_json))
+    run(_reconcile(repair=repair, keep=keep_strangers, as_json=as_json))
 
 
-async def _reconcile(settings: Settings, *, repair: bool, keep: bool, as_json: bool) -> None:
-    own = reconcile_settings(settings)
+async def _reconcile(*, repair: bool, keep: bool, as_json: bool) -> None:
+    own = reconcile_settings(load_settings())
     databases = Databases.create(own)
     try:
         async with _shown() as watch:
@@ -65,7 +65,7 @@ async def _found(reconciler: Reconciler) -> Outcome:
 
 @asynccontextmanager
 async def _shown() -> AsyncGenerator[Watch]:
-    """On a terminal only; standard output is for the result."""
+    """Show progress if standard error is a terminal; standard output is for the result."""
     if not sys.stderr.isatty():
         yield nobody_watches
         return
@@ -91,7 +91,7 @@ def _lines(outcome: Outcome, *, repaired: bool) -> Iterator[str]:
 
 
 def _advice(one: Difference) -> str:
-    """What the owner of the tables runs, where that mends it."""
+    """Name the statement with which the tables' owner mends this, if there is one."""
     if one.kind not in GUARD_KINDS:
         return ""
     return f"; as the owner: {cure(one)[1]}"

@@ -1,0 +1,31 @@
+"""Runs what a command does: whatever fails is one plain line and a non-zero exit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from msgspec import ValidationError
+
+from app.config.settings import SettingsError, stop
+from app.http.errors import Invalid, Problem
+from app.http.problems import to_problem
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return what it returns."""
+    try:
+        return asyncio.run(work)
+    except (SettingsError, ValidationError) as error:
+        raise stop(str(error)) from None
+    except Exception as error:
+        raise stop(_line(to_problem(error))) from error
+
+
+def _line(problem: Problem) -> str:
+    if isinstance(problem, Invalid) and problem.errors:
+        return "; ".join(f"{error.path}: {error.message}" for error in problem.errors)
+    return str(problem)
