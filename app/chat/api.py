@@ -32,7 +32,10 @@ class ChatSessionController(Controller):
         data: JSONBody[schemas.NewChatSession | None] = None,
         idempotency_key: Key = None,
     ) -> Response[schemas.ChatSession]:
-        """Open a conversation."""
+        """Open a conversation.
+
+        It is yours alone. A title may be given, now or later.
+        """
         title = data.title if data else None
         sent = await keyed(request, idempotency_key)
         return response(await _sessions(request).open(request.user, title, sent))
@@ -41,7 +44,10 @@ class ChatSessionController(Controller):
     async def list_chat_sessions(
         self, request: Call, limit: Limit = 50, after: After = None
     ) -> schemas.ChatSessionPage:
-        """List your conversations, newest first."""
+        """List your conversations, newest first.
+
+        They come in pages of at most `limit`; take `next` of one page as `after` for the following.
+        """
         start = uuid_after(after)
         rows = await _sessions(request).page(request.user, limit=limit, after=start)
         page, following = cut(rows, limit, lambda session: session.id)
@@ -52,7 +58,10 @@ class ChatSessionController(Controller):
     async def get_chat_session(
         self, request: Call, session_id: FromPath[UUID]
     ) -> schemas.ChatSession:
-        """Read a conversation's title and size."""
+        """Read a conversation.
+
+        Its title, its times and how many messages it has; the messages have a list of their own.
+        """
         return await _sessions(request).get(request.user, session_id)
 
     @patch("/{session_id:uuid}", responses=problems(404))
@@ -62,13 +71,19 @@ class ChatSessionController(Controller):
         session_id: FromPath[UUID],
         data: JSONBody[schemas.ChatSessionTitle],
     ) -> schemas.ChatSession:
-        """Rename a conversation."""
+        """Rename a conversation.
+
+        Nothing else about it changes but `updated_at`.
+        """
         renamed = await _sessions(request).rename(request.user, session_id, data.title)
         return convert(renamed, schemas.ChatSession, from_attributes=True)
 
     @delete("/{session_id:uuid}", responses=problems(404))
     async def delete_chat_session(self, request: Call, session_id: FromPath[UUID]) -> None:
-        """Delete a conversation and its messages."""
+        """Delete a conversation.
+
+        Its messages go with it, in the same transaction. There is no way back.
+        """
         await _sessions(request).delete(request.user, session_id)
 
     @post("/{session_id:uuid}/messages", responses=problems(404, 409))
@@ -79,7 +94,11 @@ class ChatSessionController(Controller):
         data: JSONBody[schemas.NewMessage],
         idempotency_key: Key = None,
     ) -> Response[schemas.Message]:
-        """Append a message."""
+        """Append a message.
+
+        It is given the next `position` in its conversation: 1, 2, 3, without gaps. With an
+        `Idempotency-Key` the same request can be sent again without appending twice.
+        """
         sent = await keyed(request, idempotency_key)
         return response(await _messages(request).append(request.user, session_id, data, sent))
 
@@ -91,7 +110,10 @@ class ChatSessionController(Controller):
         data: JSONBody[schemas.NewMessages],
         idempotency_key: Key = None,
     ) -> Response[schemas.Messages]:
-        """Append up to a thousand messages, all or none."""
+        """Append up to a thousand messages.
+
+        All of them or none, in the order sent, at positions that follow one another.
+        """
         sent = await keyed(request, idempotency_key)
         service = _messages(request)
         return response(await service.append_all(request.user, session_id, data.messages, sent))
@@ -105,7 +127,11 @@ class ChatSessionController(Controller):
         after: AfterPosition = None,
         order: Order = "desc",
     ) -> schemas.MessagePage:
-        """Page through a conversation."""
+        """List a conversation's messages.
+
+        Newest first, or oldest first with `order=asc`, in pages of at most `limit`; take `next` of
+        one page as `after` for the following.
+        """
         rows = await _messages(request).page(
             request.user,
             session_id,

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 BATCH = 1000
 # PostgreSQL's text holds every character but this one.
-NO_NUL = r"^[^\u0000]*$"
-MessageRole = Literal["user", "assistant"]
+NO_NUL = r"^[^\x00]*$"
+MessageRole = Annotated[Literal["user", "assistant"], Meta(title="MessageRole")]
 Title = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
 ]
