@@ -125,7 +125,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
     )
-    complete(app.openapi_schema)
+    complete(app)
     app.state.gate = _put_gate(app, settings)
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
     app.asgi_handler = observe_requests(app.asgi_handler, set_headers(settings))

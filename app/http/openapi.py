@@ -1,34 +1,33 @@
 """This serves the OpenAPI document at /schema/openapi.json and the explorer at /schema.
 
-Litestar writes most of the document. This module adds the errors that follow from what an operation
-is, names that do not move, and a page whose scripts and styles come from us alone.
+Litestar writes most of the document. This module adds errors and headers that follow from what an
+operation is, names that do not move, an order, and a page whose scripts and styles come from us
+alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import CacheControlHeader, ResponseHeader
 from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
-    OpenAPI,
-    OpenAPIMediaType,
+    Contact,
+    License,
     OpenAPIResponse,
     Operation,
-    PathItem,
-    Reference,
+    Parameter,
     RequestBody,
-    Responses,
-    Schema,
     SecurityRequirement,
     SecurityScheme,
+    Server,
+    Tag,
 )
 from litestar.static_files import (
     create_static_files_router,  # pyright: ignore[reportUnknownVariableType]  # bare generics
@@ -36,12 +35,35 @@ from litestar.static_files import (
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from app.http.problems import BY_STATUS, PROBLEM_JSON, ProblemDetails, problem_details
+from app.http.document.answers import complete_answers, header_components, headers_of
+from app.http.document.operations import describe, operations, put_in_order
+from app.http.document.schemas import Schemas, is_nullable, without_null
+from app.http.problems import PROBLEM_JSON, ProblemDetails
 from app.http.security import PUBLIC
 
 OURS = Path(__file__).parent / "explorer"
 
 BEARER: list[SecurityRequirement] = [{"bearer": []}]
+ABOUT = """\
+Tenants, their users, and what those users said: chat sessions and their messages.
+
+Log in with `POST /v1/auth/login`, and send the token with every other request:
+`Authorization: Bearer …`. Lists come in pages: `next` of one page is `after` of the following one,
+and null on the last. A POST that creates may bear an `Idempotency-Key`, so that it can be sent
+again without creating twice. Errors are `application/problem+json` (RFC 9457); a success has been
+committed."""
+
+# In the order in which one needs them.
+TAGS = {
+    "auth": "Log in for an access token, and end it.",
+    "me": "Your own account: read it, change its password, delete it.",
+    "chat": "Your conversations and their messages; nobody else can read them.",
+    "export": "All there is about a person, from both databases, line by line.",
+    "users": "A tenant's users, for its administrators.",
+    "erasures": "What became of the conversations of users who were deleted, with receipts.",
+    "tenants": "Who shares the service, for platform administrators.",
+    "health": "What a load balancer or an orchestrator asks.",
+}
 
 # The browser itself refuses another host, whatever the page asks for.
 POLICY = (
@@ -56,14 +78,18 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     return dict.fromkeys(statuses, spec)
 
 
-def openapi_config(version: str) -> OpenAPIConfig:
+def openapi_config(version: str, root_path: str = "") -> OpenAPIConfig:
+    """`root_path` is the prefix under which clients reach the service, behind a proxy."""
     return OpenAPIConfig(
         title="Bicameral",
         version=version,
-        description="Tenants, users, chat sessions and messages. Log in, press Authorize, try it.",
+        description=ABOUT,
+        contact=Contact(name="The Bicameral authors"),
+        license=License(name="MIT License", identifier="MIT"),
         components=Components(security_schemes={"bearer": SecurityScheme("http", scheme="bearer")}),
         security=BEARER,
-        servers=[],
+        servers=[Server(url=root_path or "/")],
+        tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
         use_handler_docstrings=True,
         operation_id_creator=_handler_name,
         render_plugins=[Explorer(path="/"), JsonRenderPlugin()],
@@ -71,16 +97,22 @@ def openapi_config(version: str) -> OpenAPIConfig:
     )
 
 
-def complete(openapi: OpenAPI) -> None:
+def complete(app: Litestar) -> None:
     """Complete, once and in place, the document that Litestar wrote."""
-    schemas = openapi.components.schemas
-    for operation in _operations(openapi):
-        if isinstance(operation.request_body, RequestBody):
-            _complete_body(operation.request_body, schemas)
-        operation.summary, operation.description = _described(operation)
-        operation.responses = dict(sorted((_errors(operation) | _answers(operation)).items()))
+    openapi = app.openapi_schema
+    schemas = Schemas(openapi.components.schemas)
+    put_in_order(openapi, app.routes)
+    headers: set[str] = set()
+    for operation in operations(openapi):
+        describe(operation)
+        complete_answers(operation)
+        _complete_input(operation, schemas)
+        _mend_answers(operation, schemas)
+        headers |= headers_of(operation)
         if operation.security == PUBLIC:
             operation.security = []
+    schemas.sort()
+    openapi.components.headers = header_components(headers)
 
 
 class Explorer(OpenAPIRenderPlugin):
@@ -118,76 +150,25 @@ def _handler_name(
     return handler.handler_name
 
 
-def _operations(openapi: OpenAPI) -> Iterator[Operation]:
-    for path in (openapi.paths or {}).values():
-        yield from _of_path(path)
+def _complete_input(operation: Operation, schemas: Schemas) -> None:
+    for parameter in operation.parameters or ():
+        if isinstance(parameter, Parameter) and parameter.schema:
+            parameter.schema = schemas.mended(without_null(parameter.schema))
+    if isinstance(operation.request_body, RequestBody):
+        _complete_body(operation.request_body, schemas)
 
 
-def _of_path(path: PathItem) -> Iterator[Operation]:
-    for operation in (path.get, path.post, path.put, path.patch, path.delete):
-        if operation:
-            yield operation
-
-
-def _described(operation: Operation) -> tuple[str | None, str | None]:
-    """Split a docstring: its first line is what the page lists."""
-    first, _, rest = (operation.description or operation.summary or "").partition("\n\n")
-    return first or None, rest or None
-
-
-def _complete_body(body: RequestBody, schemas: dict[str, Schema]) -> None:
-    """A body that may be null may be left out; a field that is not named is refused."""
+def _complete_body(body: RequestBody, schemas: Schemas) -> None:
+    """A body that may be null may be left out."""
     media = body.content["application/json"]
-    if isinstance(media.schema, Schema):
-        body.required = not media.schema.one_of
-    for name in _named_in(media.schema, schemas):
-        schemas[name].additional_properties = False
+    if media.schema:
+        body.required = not is_nullable(media.schema)
+        media.schema = schemas.mended(without_null(media.schema))
+        schemas.close(media.schema)
 
 
-def _named_in(schema: Schema | Reference | None, schemas: dict[str, Schema]) -> Iterator[str]:
-    """Yield the components that a schema consists of, through lists and alternatives."""
-    if isinstance(schema, Reference):
-        name = schema.ref.rpartition("/")[2]
-        yield from [name] if schemas[name].properties else []
-        fields = (schemas[name].properties or {}).values()
-        yield from (name for field in fields for name in _named_in(field, schemas))
-    elif schema is not None:
-        inner = [*(schema.one_of or []), schema.items]
-        yield from (name for one in inner for name in _named_in(one, schemas))
-
-
-def _errors(operation: Operation) -> Responses:
-    answers = (operation.responses or {}).items()
-    own = {int(status) for status, answer in answers if _is_problem(answer)}
-    return {str(status): _problem(status) for status in own.union(_errors_that_follow(operation))}
-
-
-def _answers(operation: Operation) -> Responses:
-    """Return what is no problem, less the 400 of its own shape that Litestar adds for any input."""
-    answers = (operation.responses or {}).items()
-    return {
-        status: answer for status, answer in answers if status != "400" and not _is_problem(answer)
-    }
-
-
-def _is_problem(answer: OpenAPIResponse | Reference) -> bool:
-    return isinstance(answer, OpenAPIResponse) and PROBLEM_JSON in (answer.content or {})
-
-
-def _errors_that_follow(operation: Operation) -> Iterator[int]:
-    if operation.security != PUBLIC:
-        yield from (401, 503)
-    if operation.request_body:
-        yield from (400, 413, 415)
-    if operation.request_body or operation.parameters:
-        yield 422
-
-
-def _problem(status: int) -> OpenAPIResponse:
-    details = problem_details(BY_STATUS[status]())
-    example = {"type": "about:blank", "title": details.title, "status": status}
-    content = OpenAPIMediaType(
-        schema=Reference(ref="#/components/schemas/ProblemDetails"),
-        example=example | {"detail": details.detail},
-    )
-    return OpenAPIResponse(description=details.title, content={PROBLEM_JSON: content})
+def _mend_answers(operation: Operation, schemas: Schemas) -> None:
+    for answer in (operation.responses or {}).values():
+        for media in (answer.content or {}).values() if isinstance(answer, OpenAPIResponse) else ():
+            if media.schema:
+                media.schema = schemas.mended(media.schema)

@@ -29,7 +29,7 @@ AfterPosition = Annotated[
 ]
 Order = Annotated[
     Literal["desc", "asc"],
-    QueryParameter(description="Newest first, or oldest first."),
+    QueryParameter(title="Order", description="Newest first, or oldest first."),
 ]
 
 

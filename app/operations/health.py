@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import msgspec
@@ -15,7 +15,7 @@ from litestar import Controller, Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi import ResponseSpec
 from litestar.response.base import ASGIResponse
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError
@@ -23,8 +23,9 @@ from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import open_connection
 from app.http.security import PUBLIC
 
-Connected = Literal["connected", "disconnected"]
-AtHead = Literal["at head", "behind", "unknown"]
+Status = Annotated[Literal["healthy", "unhealthy"], Meta(title="HealthStatus")]
+Connected = Annotated[Literal["connected", "disconnected"], Meta(title="Connection")]
+AtHead = Annotated[Literal["at head", "behind", "unknown"], Meta(title="MigrationState")]
 REVISION = "SELECT version_num FROM alembic_version"
 # Each revision names the one that it follows, and a merge names several; none names the newest.
 FOLLOWS = re.compile(r"(?m)^down_revision\b[^=]*=\s*(\([^)]*\)|[^#\n]*)")
@@ -35,16 +36,26 @@ class Live(Struct, frozen=True):
     status: Literal["alive"] = "alive"
 
 
+class Connections(Struct, frozen=True):
+    user: Connected
+    general: Connected
+
+
+class Migrations(Struct, frozen=True):
+    user: AtHead
+    general: AtHead
+
+
 class Health(Struct, frozen=True, omit_defaults=True):
-    status: Literal["healthy", "unhealthy"]
+    status: Status
     database: Connected
-    databases: dict[DatabaseName, Connected]
+    databases: Connections
     timestamp: datetime
     error: str | None = None
 
 
-class Ready(Health, frozen=True, omit_defaults=True):
-    migrations: dict[DatabaseName, AtHead] = {}
+class Ready(Health, frozen=True, kw_only=True, omit_defaults=True):
+    migrations: Migrations
 
 
 # Encoded once: everybody gets the same bytes.
@@ -58,19 +69,25 @@ class HealthController(Controller):
     @get(
         "/live",
         security=PUBLIC,
-        responses={200: ResponseSpec(Live, description="The process is alive")},
+        responses={200: ResponseSpec(Live, description="The process is alive.")},
     )
     async def get_live(self) -> ASGIResponse:
-        """Is the process alive? Touches no database."""
+        """Is the process alive?
+
+        Touches no database. Restart the process if this does not answer.
+        """
         return ALIVE
 
     @get(
         "/",
         security=PUBLIC,
-        responses={503: ResponseSpec(Health, description="A database is away")},
+        responses={503: ResponseSpec(Health, description="A database is away.")},
     )
     async def get_health(self, request: Request[Any, Any, Any]) -> Response[Health]:
-        """Are both databases there?"""
+        """Are both databases there?
+
+        503 if one is away, and `databases` tells which.
+        """
         revisions = await _look_at_both(request.app.state)
         health = Health(**_summary(revisions))
         return Response(health, status_code=200 if health.status == "healthy" else 503)
@@ -78,19 +95,22 @@ class HealthController(Controller):
     @get(
         "/ready",
         security=PUBLIC,
-        responses={503: ResponseSpec(Ready, description="Not ready: do not route requests here")},
+        responses={503: ResponseSpec(Ready, description="Not now.")},
     )
     async def get_ready(self, request: Request[Any, Any, Any]) -> Response[Ready]:
-        """Are both databases there, and migrated as far as this code expects?"""
+        """May requests be sent here?
+
+        Only if both databases are there and migrated as far as this code expects; else 503.
+        """
         revisions = await _look_at_both(request.app.state)
-        migrations: dict[DatabaseName, AtHead] = {
+        states: dict[str, AtHead] = {
             name: _compare(name, found) for name, found in revisions.items()
         }
         summary = _summary(revisions)
         if request.app.state.gate.is_stopping:
             summary |= {"status": "unhealthy", "error": "this process is stopping"}
-        ready = Ready(**summary, migrations=migrations)
-        good = ready.status == "healthy" and set(migrations.values()) == {"at head"}
+        ready = Ready(**summary, migrations=Migrations(**states))
+        good = ready.status == "healthy" and set(states.values()) == {"at head"}
         return Response(ready, status_code=200 if good else 503)
 
 
@@ -124,10 +144,13 @@ async def _revision(settings: Settings, name: DatabaseName) -> str | None:
 
 def _summary(revisions: dict[DatabaseName, str | None]) -> dict[str, Any]:
     away = [name for name, revision in revisions.items() if revision is None]
+    found: dict[str, Connected] = {
+        name: "disconnected" if name in away else "connected" for name in revisions
+    }
     return {
         "status": "unhealthy" if away else "healthy",
         "database": "disconnected" if away else "connected",
-        "databases": {n: "disconnected" if n in away else "connected" for n in revisions},
+        "databases": Connections(**found),
         "error": f"not reachable: {', '.join(away)} database" if away else None,
         "timestamp": datetime.now(UTC),
     }

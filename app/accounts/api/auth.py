@@ -24,11 +24,18 @@ class AuthController(Controller):
     async def log_in(
         self, request: Anyone, data: JSONBody[schemas.Login], login: NamedDependency[Login]
     ) -> schemas.Token:
-        """Trade a username, in full, and a password for an access token."""
+        """Log in.
+
+        Trade a username, in full, and a password for an access token. Send it with every other
+        request, in the header `Authorization: Bearer …`.
+        """
         grant = await login.log_in(data.username, data.password, address_of(request))
         return schemas.Token(grant.token, "bearer", grant.expires_at)
 
     @post("/logout", status_code=204, guards=[signed_in])
     async def log_out(self, request: Call, tokens: NamedDependency[TokenService]) -> None:
-        """End the token this request was made with."""
+        """Log out.
+
+        Ends the token that this request was made with. Your other tokens live on.
+        """
         await tokens.log_out(request.user)

@@ -25,7 +25,10 @@ class MeController(Controller):
 
     @get("/")
     async def get_me(self, request: Call, users: NamedDependency[UserService]) -> schemas.User:
-        """Read your own account."""
+        """Read your own account.
+
+        Your tenant, username, e-mail address and roles.
+        """
         return to_struct(schemas.User, await users.own(request.user))
 
     @put("/password", status_code=204, responses=problems(403, 409, 429))
@@ -35,7 +38,10 @@ class MeController(Controller):
         data: JSONBody[schemas.PasswordChange],
         own_account: NamedDependency[OwnAccount],
     ) -> None:
-        """Change your password; your other tokens end."""
+        """Change your password.
+
+        The token of this request lives on; your other tokens end.
+        """
         current, new = data.current_password, data.new_password
         await own_account.change_password(request.user, current, new, address=address_of(request))
 
@@ -46,6 +52,10 @@ class MeController(Controller):
         data: JSONBody[schemas.CurrentPassword],
         own_account: NamedDependency[OwnAccount],
     ) -> Response[schemas.Erasure]:
-        """Delete yourself. Your tokens end now; your conversations are erased next."""
+        """Delete yourself.
+
+        Your tokens end now; your conversations are erased next. `Location` tells an administrator
+        how far that is.
+        """
         password, address = data.current_password, address_of(request)
         return accepted(await own_account.erase(request.user, password, address=address))

@@ -35,7 +35,10 @@ class TenantController(Controller):
         user_session: NamedDependency[UserSession],
         idempotency_key: Key = None,
     ) -> Response[schemas.Tenant]:
-        """Create a tenant."""
+        """Create a tenant.
+
+        It is empty; its first user, with the role `tenant_admin`, is created by you as well.
+        """
         once = await once_for(request, user_session, idempotency_key)
         if stored := await once.stored():
             return response(stored)
@@ -46,7 +49,10 @@ class TenantController(Controller):
     async def list_tenants(
         self, tenants: NamedDependency[TenantService], limit: Limit = 50, after: After = None
     ) -> schemas.TenantPage:
-        """List tenants, oldest first."""
+        """List tenants, oldest first.
+
+        In pages of at most `limit`; take `next` of one page as `after` for the following.
+        """
         rows = await tenants.page(limit=limit, after=uuid_after(after))
         page, following = cut(rows, limit, lambda tenant: tenant.id)
         return schemas.TenantPage(to_struct(list[schemas.Tenant], page), following)
@@ -55,14 +61,20 @@ class TenantController(Controller):
     async def get_tenant(
         self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
     ) -> schemas.Tenant:
-        """Read a tenant."""
+        """Read a tenant.
+
+        Its name cannot be changed: every username in it begins with it.
+        """
         return to_struct(schemas.Tenant, await tenants.enter(tenant_id))
 
     @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
     async def delete_tenant(
         self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
     ) -> Response[schemas.TenantErasure]:
-        """Delete a tenant and all its users; their conversations are erased next."""
+        """Delete a tenant and all its users.
+
+        Their tokens end now; their conversations are erased next. `Location` lists the erasures.
+        """
         removed = await tenants.remove(tenant_id)
         location = {"Location": f"/v1/erasures?tenant_id={tenant_id}"}
         return Response(schemas.TenantErasure(tenant_id, "pending", removed), headers=location)

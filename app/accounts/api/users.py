@@ -38,7 +38,11 @@ class UserController(Controller):
         user_session: NamedDependency[UserSession],
         idempotency_key: Key = None,
     ) -> Response[schemas.User]:
-        """Create a user in your tenant, or, for a platform administrator, in any."""
+        """Create a user.
+
+        In your own tenant, or, for a platform administrator, in any: by `tenant_id`, or by a
+        username in full, such as `\\acme\\alice`. Without `roles` it is a `member`.
+        """
         names = users.names_of_new(request.user, data.username, data.email)
         # Before the first statement: hashing must not hold a connection.
         password_hash = await passwords.hash_new(data.password, names, field="password")
@@ -63,7 +67,11 @@ class UserController(Controller):
         limit: Limit = 50,
         after: After = None,
     ) -> schemas.UserPage:
-        """List your tenant's users, or, for a platform administrator, all; oldest first."""
+        """List users, oldest first.
+
+        Your tenant's, or, for a platform administrator, all. In pages of at most `limit`; take
+        `next` of one page as `after` for the following.
+        """
         rows = await users.page(request.user, limit=limit, after=uuid_after(after))
         page, following = cut(rows, limit, lambda user: user.id)
         return schemas.UserPage(to_struct(list[schemas.User], page), following)
@@ -72,7 +80,10 @@ class UserController(Controller):
     async def get_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> schemas.User:
-        """Read a user."""
+        """Read a user.
+
+        Who is blocked or not active is shown as well; who was deleted is not there.
+        """
         return to_struct(schemas.User, await users.one(request.user, user_id))
 
     @patch("/{user_id:uuid}", responses=problems(403, 404, 409))
@@ -83,7 +94,11 @@ class UserController(Controller):
         data: JSONBody[schemas.UserChange],
         users: NamedDependency[UserService],
     ) -> schemas.User:
-        """Change a user's e-mail address, roles or activity; a user made inactive is logged out."""
+        """Change a user.
+
+        The e-mail address, the roles, or whether they are active; what is left out stays. A user
+        made inactive is logged out.
+        """
         changed = await users.change(
             request.user,
             user_id,
@@ -97,7 +112,10 @@ class UserController(Controller):
     async def delete_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> Response[schemas.Erasure]:
-        """Delete a user. Their tokens end now; their conversations are erased next."""
+        """Delete a user.
+
+        Their tokens end now; their conversations are erased next. `Location` tells how far that is.
+        """
         return accepted(await users.remove(request.user, user_id))
 
     @post("/{user_id:uuid}/block", status_code=200, responses=problems(403, 404, 409))
@@ -108,7 +126,10 @@ class UserController(Controller):
         users: NamedDependency[UserService],
         data: JSONBody[schemas.Block | None] = None,
     ) -> schemas.User:
-        """Block a user: from this answer on, every token of theirs is refused."""
+        """Block a user.
+
+        From this answer on every token of theirs is refused. A reason may be kept with it.
+        """
         reason = data.reason if data else None
         return to_struct(schemas.User, await users.block(request.user, user_id, reason))
 
@@ -116,5 +137,8 @@ class UserController(Controller):
     async def unblock_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> schemas.User:
-        """Unblock a user, who may then log in again."""
+        """Unblock a user.
+
+        They may log in again; tokens from before the block stay ended.
+        """
         return to_struct(schemas.User, await users.unblock(request.user, user_id))

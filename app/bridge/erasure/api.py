@@ -43,7 +43,11 @@ class ErasureController(Controller):
         limit: Limit = 50,
         after: After = None,
     ) -> ErasurePage:
-        """List your tenant's erasures, or, for a platform administrator, all or one tenant's."""
+        """List erasures.
+
+        Your tenant's, or, for a platform administrator, all or one tenant's. In pages of at most
+        `limit`; take `next` of one page as `after` for the following.
+        """
         start = uuid_after(after)
         rows = await erasures.page(request.user, tenant_id, limit=limit, after=start)
         page, following = cut(rows, limit, lambda entry: entry.user_id)
@@ -53,5 +57,9 @@ class ErasureController(Controller):
     async def get_erasure(
         self, request: Call, user_id: FromPath[UUID], erasures: NamedDependency[ErasureService]
     ) -> schemas.Erasure:
-        """Read how far a deleted user's erasure is; once complete, with its receipt."""
+        """Read an erasure.
+
+        How far the erasure of a deleted user's conversations is; once it is complete, how many
+        there were, and the receipt that proves it.
+        """
         return erasure(await erasures.one(request.user, user_id))

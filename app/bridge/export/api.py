@@ -7,17 +7,21 @@ from uuid import UUID
 
 from litestar import Controller, Request, get
 from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import Stream
 
 from app.accounts.api import services
 from app.accounts.api.requests import Call
 from app.accounts.users import UserService
+from app.bridge.export.lines import ExportLine
 from app.bridge.export.service import ExportService
 from app.http.openapi import problems
 from app.http.security import Principal, administrators, signed_in
 
 NDJSON = "application/x-ndjson"
+# A document has no word for lines: the schema is that of each of them.
+LINES = {200: ResponseSpec(ExportLine, False, "Lines, each of them an `ExportLine`.", NDJSON)}
 
 
 def exports(
@@ -34,19 +38,27 @@ class ExportController(Controller):
         "exports": Provide(exports, sync_to_thread=False),
     }
 
-    @get("/me/export", guards=[signed_in], media_type=NDJSON)
+    @get("/me/export", guards=[signed_in], media_type=NDJSON, responses=LINES)
     async def export_me(self, request: Call, exports: NamedDependency[ExportService]) -> Stream:
-        """Export all there is about you: your account, conversations and messages, line by line."""
+        """Export all there is about you.
+
+        NDJSON: each line is an object by itself, your account first, then your conversations, then
+        their messages. Read it as a stream; it may be long.
+        """
         return Stream(await exports.own(request.user), media_type=NDJSON)
 
     @get(
         "/users/{user_id:uuid}/export",
         guards=[administrators],
         media_type=NDJSON,
-        responses=problems(403, 404),
+        responses=LINES | problems(403, 404),
     )
     async def export_user(
         self, request: Call, user_id: FromPath[UUID], exports: NamedDependency[ExportService]
     ) -> Stream:
-        """Export all there is about a user, line by line."""
+        """Export all there is about a user.
+
+        NDJSON: each line is an object by itself, the account first, then its conversations, then
+        their messages. Read it as a stream; it may be long.
+        """
         return Stream(await exports.of(request.user, user_id), media_type=NDJSON)

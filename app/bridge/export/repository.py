@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select, text
 
-from app.chat import schemas as chat
+from app.bridge.export.lines import ChatSessionLine
 from app.chat.models import ChatSession
 from app.databases.database import Database
 from app.databases.direct import Statement
@@ -22,10 +22,6 @@ PAGE = 1000
 MESSAGES = Statement(
     text("SELECT * FROM export_messages(:tenant_id, :user_id, :session_id, :last, :rows)")
 )
-
-
-class ChatSessionLine(chat.ChatSession, frozen=True, tag_field="type", tag="chat_session"):
-    """One for each conversation, in order of creation."""
 
 
 class Place(NamedTuple):

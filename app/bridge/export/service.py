@@ -10,17 +10,13 @@ from uuid import UUID
 
 import msgspec
 
-from app.accounts import schemas
 from app.accounts.models import User
 from app.accounts.users import UserService
+from app.bridge.export.lines import UserLine
 from app.bridge.export.repository import PAGE, START, ExportRepository, Place
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.security import Principal
-
-
-class UserLine(schemas.User, frozen=True, tag_field="type", tag="user"):
-    """The first line."""
 
 
 class ExportService:
