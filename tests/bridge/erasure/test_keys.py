@@ -148,6 +148,20 @@ async def test_expired_ones_are_deleted_in_batches_and_no_others(scene: Scene) -
     assert await keys(scene, alice) == 1
 
 
+async def test_an_expired_one_that_somebody_holds_is_passed_by(scene: Scene) -> None:
+    """Of several tenants, the sweep deletes the others and does not wait."""
+    alice, bob = await scene.a_user(sessions=1), await scene.a_user(sessions=1)
+    for subject in (alice, alice, bob):
+        await store(scene.general, subject, seconds=0)
+    async with scene.another() as holder, holder.transaction():
+        statement = "SELECT FROM general_idempotency_keys WHERE user_id = $1 LIMIT 1 FOR UPDATE"
+        await holder.execute(statement, alice.user_id)
+        await expiry.expire(scene.databases.general)
+        assert (await keys(scene, alice), await keys(scene, bob)) == (1, 0)
+    await expiry.expire(scene.databases.general)
+    assert await keys(scene, alice) == 0
+
+
 async def test_wherever_a_relay_runs_expired_ones_go(scene: Scene) -> None:
     """Both databases' again and again; one that fails does not keep the other's waiting."""
     await scene.user.execute("ALTER TABLE user_idempotency_keys RENAME TO gone")
