@@ -37,6 +37,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "authenticate": "EXECUTE",
             "login_attempt": "EXECUTE",
             "login_succeeded": "EXECUTE",
+            "lock_actor": "EXECUTE",
             "platform_tenants": "EXECUTE",
             "platform_users": "EXECUTE",
             "platform_erasures": "EXECUTE",

@@ -32,11 +32,11 @@ class Operators:
             try:
                 await tenants.enter_named(name)
             except NotFound:
-                await tenants.add(name)
+                await tenants.add(operator(), name)
 
     async def create_tenant(self, name: str) -> Tenant:
         async with self._database.session() as session:
-            return await TenantService(session).add(name)
+            return await TenantService(session).add(operator(), name)
 
     async def tenants(self) -> Sequence[Tenant]:
         async with self._database.session() as session:

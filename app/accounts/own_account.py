@@ -31,10 +31,10 @@ class OwnAccount:
         names = own_names(user.username, user.email)
         renewed = await self._passwords.hash_new(new, names, field="new_password")
         async with self._database.session(person.tenant_id) as session:
-            await UserService(session).set_password(person, person.user_id, renewed, was=was)
+            await UserService(session).set_own_password(person, renewed, was=was)
 
     async def erase(self, person: Principal, password: str, *, address: str) -> SubjectLedger:
         """Delete the account; its conversations are erased next."""
         await self._login.confirm(person, password, address)
         async with self._database.session(person.tenant_id) as session:
-            return await UserService(session).remove(person, person.user_id)
+            return await UserService(session).remove_own(person)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
@@ -24,7 +25,19 @@ from app.http.security import Role
 TENANT_NAMED = text("SELECT tenant_named(:name)")
 TENANTS_PAGE = text("SELECT * FROM platform_tenants(:after, :limit)")
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
+LOCK_ACTOR = text("SELECT lock_actor(:actor, :token)")
 USERS_PAGE = text("SELECT * FROM platform_users(:after, :limit)")
+
+# A row that the session has read before is else given as it was before the wait for its lock.
+AS_LOCKED = {"populate_existing": True}
+
+
+class TenantLock(Enum):
+    """How a transaction holds the tenant it changes something in, before any of its users."""
+
+    KEEP = {"read": True, "key_share": True}  # FOR KEY SHARE: it is not deleted meanwhile
+    QUEUE = {"key_share": True}  # FOR NO KEY UPDATE: one at a time changes users that are there
+    REMOVE = {"key_share": False}  # FOR UPDATE: nobody else changes anything in it
 
 
 class TenantRepository(Repository[Tenant]):
@@ -32,7 +45,16 @@ class TenantRepository(Repository[Tenant]):
 
     async def enter(self, tenant_id: UUID) -> None:
         """Show the session this tenant's rows, no others, to the end of the transaction."""
-        await act_in_tenant(cast("UserSession", self.session), tenant_id)
+        session = cast("UserSession", self.session)
+        if session.info.get("tenant_id") != tenant_id:
+            await act_in_tenant(session, tenant_id)
+
+    async def find(self, tenant_id: UUID, lock: TenantLock | None = None) -> Tenant | None:
+        if lock is None:
+            return await self.get_one_or_none(id=tenant_id)
+        return await self.get_one_or_none(
+            id=tenant_id, with_for_update=lock.value, execution_options=AS_LOCKED
+        )
 
     async def id_named(self, name: str) -> UUID | None:
         return await self.session.scalar(TENANT_NAMED, {"name": name})
@@ -41,11 +63,6 @@ class TenantRepository(Repository[Tenant]):
         """Oldest first, one more than `limit` if there are more; of the whole platform."""
         query = select(Tenant).from_statement(TENANTS_PAGE)
         return (await self.session.scalars(query, {"after": after, "limit": limit + 1})).all()
-
-    async def lock(self, tenant_id: UUID) -> None:
-        """Administrators who would demote each other queue here, before the first user's row."""
-        query = select(Tenant.id).where(Tenant.id == tenant_id)
-        await self.session.execute(query.with_for_update(key_share=True))
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the tenant and, by the foreign keys, everybody in it."""
@@ -57,7 +74,12 @@ class UserRepository(Repository[User]):
 
     async def find(self, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> User | None:
         """`lock` holds the row to the end of the transaction."""
-        return await self.get_one_or_none(tenant_id=tenant_id, id=user_id, with_for_update=lock)
+        return await self.get_one_or_none(
+            tenant_id=tenant_id,
+            id=user_id,
+            with_for_update=lock,
+            execution_options=AS_LOCKED if lock else None,
+        )
 
     async def named(self, tenant_id: UUID, username: str) -> User | None:
         return await self.get_one_or_none(tenant_id=tenant_id, username=username)
@@ -141,8 +163,17 @@ class TokenRepository(Repository[AccessToken]):
         query = insert(AccessToken).from_select(columns, user).returning(AccessToken.expires_at)
         return await self.session.scalar(query)
 
-    async def end(self, digest: bytes) -> None:
-        await self.session.execute(delete(AccessToken).where(AccessToken.digest == digest))
+    async def lock_actor(self, user_id: UUID, digest: bytes) -> list[Role] | None:
+        """Hold user and token to the end of the transaction, and read the user's roles.
+
+        None where the token has ended or the user may not log in.
+        """
+        return await self.session.scalar(LOCK_ACTOR, {"actor": user_id, "token": digest})
+
+    async def end(self, digest: bytes) -> bool:
+        """False for a token that has ended before."""
+        query = delete(AccessToken).where(AccessToken.digest == digest)
+        return await self.session.scalar(query.returning(AccessToken.digest)) is not None
 
     async def end_all(self, user_id: UUID, *, keep: bytes | None = None) -> None:
         """End the user's tokens but the one with the digest `keep`."""

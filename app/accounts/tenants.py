@@ -8,24 +8,28 @@ from uuid import UUID
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
+from app.accounts.authority import Authority
 from app.accounts.models import Tenant
-from app.accounts.repositories import TenantRepository, UserRepository
+from app.accounts.repositories import TenantLock, TenantRepository, UserRepository
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, NotFound, found
-from app.http.security import PLATFORM_TENANT
+from app.http.security import PLATFORM_TENANT, Principal
 
 
 class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
-    """Each method ends acting in the tenant it was about. Raises NotFound and Conflict."""
+    """Each method ends acting in the tenant it was about. Raises NotFound and Conflict;
+    Unauthenticated and Forbidden for who was shut out meanwhile."""
 
     repository_type = TenantRepository
 
     def __init__(self, session: UserSession) -> None:
         super().__init__(session)
+        self._authority = Authority(session)
         self._users = UserRepository(session)
 
-    async def add(self, name: str) -> Tenant:
+    async def add(self, actor: Principal, name: str) -> Tenant:
         tenant = Tenant(id=uuid7(), name=name)
+        await self._authority.recheck(actor)
         await self.repository.enter(tenant.id)
         return await self.create(tenant)
 
@@ -33,10 +37,14 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         """Oldest first, one more than `limit` if there are more."""
         return await self.repository.page(limit=limit, after=after)
 
-    async def enter(self, tenant_id: UUID) -> Tenant:
+    async def recheck(self, actor: Principal) -> None:
+        """Look at the actor again, before what they were answered once is answered again."""
+        await self._authority.recheck(actor)
+
+    async def enter(self, tenant_id: UUID, lock: TenantLock | None = None) -> Tenant:
         """Read the tenant, and act in it from here on."""
         await self.repository.enter(tenant_id)
-        return found(await self.repository.get_one_or_none(id=tenant_id))
+        return found(await self.repository.find(tenant_id, lock))
 
     async def enter_named(self, name: str) -> Tenant:
         tenant_id = await self.repository.id_named(name)
@@ -44,9 +52,10 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
             raise NotFound(f"There is no tenant named {name}.")
         return await self.enter(tenant_id)
 
-    async def remove(self, tenant_id: UUID) -> int:
+    async def remove(self, actor: Principal, tenant_id: UUID) -> int:
         """Delete the tenant with all its users; answers how many there were."""
-        tenant = await self.enter(tenant_id)
+        tenant = await self.enter(tenant_id, TenantLock.REMOVE)
+        await self._authority.recheck(actor)
         if tenant.name == PLATFORM_TENANT:
             raise Conflict("The platform's own tenant cannot be deleted.")
         users = await self._users.count()

@@ -72,5 +72,6 @@ class TokenService:
         self._tokens = TokenRepository(session)
 
     async def log_out(self, actor: Principal) -> None:
-        """End the token that the request was made with."""
-        await self._tokens.end(actor.token_digest)
+        """End the token that the request was made with; Unauthenticated if it has ended since."""
+        if not await self._tokens.end(actor.token_digest):
+            raise Unauthenticated

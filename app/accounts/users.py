@@ -2,7 +2,8 @@
 
 Whoever is not a platform administrator acts in their own tenant only; what is not there is
 NotFound, so that nothing can be learned of another tenant. A platform administrator enters the
-tenant of whom they act on, and is held by row level security from there on.
+tenant of whom they act on, and is held by row level security from there on. In which order a
+change locks what it reads, authority.py says.
 """
 
 from __future__ import annotations
@@ -14,30 +15,31 @@ from uuid import UUID
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
+from app.accounts.authority import Authority
 from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.passwords import own_names
 from app.accounts.repositories import (
     BlockRepository,
     LedgerRepository,
+    TenantLock,
+    TenantRepository,
     TokenRepository,
     UserRepository,
 )
-from app.accounts.tenants import TenantService
 from app.databases.sessions import UserSession
-from app.http.errors import Conflict, Forbidden, NotFound, found
-from app.http.security import PLATFORM_TENANT, Principal, Role
-
-ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.ADMIN})
+from app.http.errors import Conflict, NotFound, Unauthenticated, found
+from app.http.security import Principal, Role
 
 
 class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
-    """Raises NotFound, Forbidden and Conflict."""
+    """Raises NotFound, Forbidden and Conflict; Unauthenticated for who was shut out meanwhile."""
 
     repository_type = UserRepository
 
     def __init__(self, session: UserSession) -> None:
         super().__init__(session)
-        self._tenants = TenantService(session)
+        self._authority = Authority(session)
+        self._tenants = TenantRepository(session)
         self._tokens = TokenRepository(session)
         self._blocks = BlockRepository(session)
         self._ledger = LedgerRepository(session)
@@ -62,7 +64,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         `username` is in full, or the user's own part of it.
         """
         tenant, username = await self._home(actor, tenant_id, username)
-        _check_grant(actor, tenant, roles)
+        await self._authority.recheck(actor)
+        self._authority.check_grant(actor, tenant, roles)
         user = User(
             id=uuid7(),
             tenant_id=tenant.id,
@@ -81,12 +84,17 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         if not actor.is_admin and tenant_id not in (None, actor.tenant_id):
             raise NotFound
         if actor.is_admin and tenant_id is None and named:
-            tenant = await self._tenants.enter_named(named)
-        else:
-            tenant = await self._tenants.enter(tenant_id or actor.tenant_id)
+            tenant_id = await self._tenants.id_named(named)
+            if tenant_id is None:
+                raise NotFound(f"There is no tenant named {named}.")
+        tenant = await self._entered(tenant_id or actor.tenant_id, TenantLock.KEEP)
         if named and named != tenant.name:
             raise Conflict("The username names another tenant than the user's.")
         return tenant, f"\\{tenant.name}\\{own}"
+
+    async def recheck(self, actor: Principal) -> None:
+        """Look at the actor again, before what they were answered once is answered again."""
+        await self._authority.recheck(actor)
 
     async def page(
         self,
@@ -105,7 +113,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self.repository.page(tenant_id or actor.tenant_id, limit=limit, after=after)
 
     async def one(self, actor: Principal, user_id: UUID) -> User:
-        tenant_id = await self._enter(actor, user_id)
+        tenant_id = await self._tenant_of(actor, user_id)
+        await self._tenants.enter(tenant_id)
         return found(await self.repository.find(tenant_id, user_id))
 
     async def named(self, tenant: Tenant, username: str) -> User | None:
@@ -113,7 +122,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self.repository.named(tenant.id, username)
 
     async def own(self, person: Principal) -> User:
-        return found(await self.repository.find(person.tenant_id, person.user_id))
+        return self._still_there(await self.repository.find(person.tenant_id, person.user_id))
 
     async def change(
         self,
@@ -125,13 +134,13 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         is_active: bool | None,
     ) -> User:
         """Change what is not None. Whoever is made inactive is logged out."""
-        user = await self._for_change(actor, user_id)
+        tenant, user = await self._for_change(actor, user_id)
         if roles is not None:
-            _check_grant(actor, await self._tenants.enter(user.tenant_id), roles)
-            await self._keep_an_administrator(actor, user, but=roles)
+            self._authority.check_grant(actor, tenant, roles)
+            await self._authority.keep_an_administrator(actor, user, but=roles)
             user.roles = sorted(set(roles))
         if is_active is False:
-            await self._keep_an_administrator(actor, user)
+            await self._authority.keep_an_administrator(actor, user)
             await self._tokens.end_all(user_id)
         user.is_active = user.is_active if is_active is None else is_active
         user.email = user.email if email is None else email
@@ -139,75 +148,76 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 
     async def block(self, actor: Principal, user_id: UUID, reason: str | None) -> User:
         """From the commit on, no token of theirs is good."""
-        user = await self._for_change(actor, user_id)
-        await self._keep_an_administrator(actor, user)
+        _, user = await self._for_change(actor, user_id)
+        await self._authority.keep_an_administrator(actor, user)
         user.is_blocked = True
         await self._blocks.put(user, reason, actor.user_id)
         await self._tokens.end_all(user_id)
         return await self.repository.save(user)
 
     async def unblock(self, actor: Principal, user_id: UUID) -> User:
-        user = await self._for_change(actor, user_id)
+        _, user = await self._for_change(actor, user_id)
         user.is_blocked = False
         await self._blocks.lift(user_id)
         return await self.repository.save(user)
 
-    async def remove(self, actor: Principal, user_id: UUID) -> SubjectLedger:
-        """Delete the user with all personal data and tokens; the ledger's entry is the request."""
-        user = await self._for_change(actor, user_id)
-        await self._keep_an_administrator(actor, user)
-        await self.repository.remove(user_id)
-        return found(await self._ledger.entry(user.tenant_id, user_id))
+    async def set_password(self, actor: Principal, user_id: UUID, password_hash: str) -> None:
+        """Every token of theirs ends."""
+        _, user = await self._for_change(actor, user_id)
+        await self._replace_hash(user, password_hash)
 
-    async def set_password(
-        self, actor: Principal, user_id: UUID, password_hash: str, *, was: str | None = None
-    ) -> None:
-        """End every token of theirs but the actor's own. Conflict if the hash `was` another."""
-        user = await self._for_change(actor, user_id)
-        if was is not None and user.password_hash != was:
+    async def set_own_password(self, person: Principal, password_hash: str, *, was: str) -> None:
+        """Every other token of theirs ends. Raises Conflict if the hash `was` another."""
+        user = await self._own_for_change(person)
+        if user.password_hash != was:
             raise Conflict("The password was changed meanwhile.")
+        await self._replace_hash(user, password_hash, keep=person.token_digest)
+
+    async def _replace_hash(
+        self, user: User, password_hash: str, *, keep: bytes | None = None
+    ) -> None:
         user.password_hash = password_hash
-        await self._tokens.end_all(user.id, keep=actor.token_digest)
+        await self._tokens.end_all(user.id, keep=keep)
         await self.repository.save(user)
 
-    async def _for_change(self, actor: Principal, user_id: UUID) -> User:
-        """Lock the user until the end of the transaction. Raises Forbidden for one above you."""
-        tenant_id = await self._enter(actor, user_id)
-        await self._tenants.repository.lock(tenant_id)
-        user = found(await self.repository.find(tenant_id, user_id, lock=True))
-        if Role.ADMIN in user.roles and not actor.is_admin:
-            raise Forbidden("Only a platform administrator may change one.")
-        return user
+    async def remove(self, actor: Principal, user_id: UUID) -> SubjectLedger:
+        """Delete the user with all personal data and tokens; the ledger's entry is the request."""
+        _, user = await self._for_change(actor, user_id)
+        return await self._remove(actor, user)
 
-    async def _enter(self, actor: Principal, user_id: UUID) -> UUID:
-        """Find the tenant to look in; a platform administrator enters that of whom they act on."""
+    async def remove_own(self, person: Principal) -> SubjectLedger:
+        return await self._remove(person, await self._own_for_change(person))
+
+    async def _remove(self, actor: Principal, user: User) -> SubjectLedger:
+        await self._authority.keep_an_administrator(actor, user)
+        await self.repository.remove(user.id)
+        return found(await self._ledger.entry(user.tenant_id, user.id))
+
+    async def _for_change(self, actor: Principal, user_id: UUID) -> tuple[Tenant, User]:
+        """Lock the user, and their tenant, until the end of the transaction."""
+        tenant = await self._entered(await self._tenant_of(actor, user_id), TenantLock.QUEUE)
+        user = found(await self.repository.find(tenant.id, user_id, lock=True))
+        await self._authority.recheck(actor)
+        self._authority.check_change(actor, user)
+        return tenant, user
+
+    async def _own_for_change(self, person: Principal) -> User:
+        await self._entered(person.tenant_id, TenantLock.QUEUE)
+        user = await self.repository.find(person.tenant_id, person.user_id, lock=True)
+        await self._authority.recheck_own(person)
+        return self._still_there(user)
+
+    def _still_there(self, person: User | None) -> User:
+        if person is None:
+            raise Unauthenticated
+        return person
+
+    async def _entered(self, tenant_id: UUID, lock: TenantLock) -> Tenant:
+        await self._tenants.enter(tenant_id)
+        return found(await self._tenants.find(tenant_id, lock))
+
+    async def _tenant_of(self, actor: Principal, user_id: UUID) -> UUID:
+        """Find the tenant to look in: for a platform administrator, that of whom they act on."""
         if not actor.is_admin or user_id == actor.user_id:
             return actor.tenant_id
-        tenant_id = found(await self.repository.tenant_of(user_id))
-        if tenant_id != actor.tenant_id:
-            await self._tenants.repository.enter(tenant_id)
-        return tenant_id
-
-    async def _keep_an_administrator(
-        self, actor: Principal, user: User, *, but: Sequence[Role] = ()
-    ) -> None:
-        """Refuses what would leave the tenant, or the platform, without an administrator.
-
-        `but` are the roles the user keeps.
-        """
-        foreign = actor.is_admin and actor.tenant_id != user.tenant_id
-        lost = ADMINISTRATORS.intersection(user.roles).difference(but)
-        if foreign or not lost or Role.ADMIN in but:
-            return
-        needed = [Role.ADMIN] if Role.ADMIN in lost else list(ADMINISTRATORS)
-        if not await self.repository.has_another(user, needed):
-            raise Conflict("This is the tenant's last administrator; appoint another one first.")
-
-
-def _check_grant(actor: Principal, tenant: Tenant, roles: Sequence[Role]) -> None:
-    if Role.ADMIN not in roles:
-        return
-    if not actor.is_admin:
-        raise Forbidden("Only a platform administrator may grant the role admin.")
-    if tenant.name != PLATFORM_TENANT:
-        raise Conflict("The role admin exists in the tenant `platform` only.")
+        return found(await self.repository.tenant_of(user_id))

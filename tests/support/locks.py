@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import asyncpg
 
@@ -11,8 +12,10 @@ PATIENCE_SECONDS = 20
 WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
 
-async def until_waiting(sql: asyncpg.Connection, count: int = 1) -> None:
-    """Return when so many sessions of this server wait for a lock."""
+async def until_waiting(
+    sql: asyncpg.Connection, count: int = 1, *, on: asyncio.Task[Any] | None = None
+) -> None:
+    """Return when so many sessions of this server wait for a lock, or when `on` is done."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await sql.fetchval(WAITING) < count:
+        while await sql.fetchval(WAITING) < count and not (on and on.done()):
             pass  # each question is a round trip, so this is no busy loop

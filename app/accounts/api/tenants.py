@@ -41,8 +41,9 @@ class TenantController(Controller):
         """
         once = await once_for(request, user_session, idempotency_key)
         if stored := await once.stored():
+            await tenants.recheck(request.user)
             return response(stored)
-        tenant = await tenants.add(data.name)
+        tenant = await tenants.add(request.user, data.name)
         return response(await once.keep(to_struct(schemas.Tenant, tenant)))
 
     @get("/", responses=problems(403))
@@ -69,12 +70,12 @@ class TenantController(Controller):
 
     @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
     async def delete_tenant(
-        self, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
+        self, request: Call, tenant_id: FromPath[UUID], tenants: NamedDependency[TenantService]
     ) -> Response[schemas.TenantErasure]:
         """Delete a tenant and all its users.
 
         Their tokens end now; their conversations are erased next. `Location` lists the erasures.
         """
-        removed = await tenants.remove(tenant_id)
+        removed = await tenants.remove(request.user, tenant_id)
         location = {"Location": f"/v1/erasures?tenant_id={tenant_id}"}
         return Response(schemas.TenantErasure(tenant_id, "pending", removed), headers=location)

@@ -48,6 +48,7 @@ class UserController(Controller):
         password_hash = await passwords.hash_new(data.password, names, field="password")
         once = await once_for(request, user_session, idempotency_key)
         if stored := await once.stored(passwords):
+            await users.recheck(request.user)
             return response(stored)
         user = await users.add(
             request.user,
