@@ -14,7 +14,16 @@ from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
 from app.http.idempotency import Key, keyed, response
 from app.http.openapi import problems
-from app.http.paging import After, AfterPosition, Limit, Order, cut, position_after, uuid_after
+from app.http.paging import (
+    After,
+    AfterPosition,
+    Limit,
+    Order,
+    Place,
+    cut,
+    place_after,
+    position_after,
+)
 from app.http.security import Principal, signed_in
 
 Call = Request[Principal, Any, Any]
@@ -48,9 +57,9 @@ class ChatSessionController(Controller):
 
         They come in pages of at most `limit`; take `next` of one page as `after` for the following.
         """
-        start = uuid_after(after)
+        start = place_after(after)
         rows = await _sessions(request).page(request.user, limit=limit, after=start)
-        page, following = cut(rows, limit, lambda session: session.id)
+        page, following = cut(rows, limit, lambda one: Place(one.created_at, one.id))
         items = convert(page, list[schemas.ChatSession], from_attributes=True)
         return schemas.ChatSessionPage(items, following)
 

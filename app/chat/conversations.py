@@ -7,12 +7,13 @@ but not one user from another; and past one machine the tenant in the statement 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from msgspec import convert
-from sqlalchemy import Row, text, update
+from sqlalchemy import Row, select, text, tuple_, update
 from uuid_utils.compat import uuid7
 
 from app.chat import schemas
@@ -23,6 +24,7 @@ from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
 from app.http.errors import NotFound, Unauthenticated
 from app.http.idempotency import KeyedRequest, Once
+from app.http.paging import Place, made_at
 from app.http.security import Principal
 
 # One round trip, tenant and statement together: what the busiest route asks.
@@ -65,12 +67,19 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
     async def make_owner(self) -> None:
         await self.session.execute(MAKE_OWNER, self._owner)
 
-    async def page(self, *, rows: int, after: UUID | None) -> Sequence[ChatSession]:
-        """Newest first. Ids are in order of creation."""
-        query = self.statement.order_by(ChatSession.id.desc()).limit(rows)
+    async def page(self, *, rows: int, after: Place | None) -> Sequence[ChatSession]:
+        """Newest first, by the database's clock."""
+        order = tuple_(ChatSession.created_at, ChatSession.id)
+        query = self.statement.order_by(*(one.desc() for one in order)).limit(rows)
         if after is not None:
-            query = query.where(ChatSession.id < after)
+            at = after.at or await self._created_at(after.id) or made_at(after.id)
+            query = query.where(order < (at, after.id))
         return await self.get_many(statement=query, **self._owner)
+
+    async def _created_at(self, session_id: UUID) -> datetime | None:
+        query = select(ChatSession.created_at).filter_by(id=session_id, **self._owner)
+        created_at: datetime | None = await self.session.scalar(query)
+        return created_at
 
     async def rename(self, session_id: UUID, title: str) -> ChatSession | None:
         """One statement: `update` would read the row before it and after it."""
@@ -103,7 +112,7 @@ class ChatSessionService:
             return await once.keep(convert(opened, schemas.ChatSession, from_attributes=True))
 
     async def page(
-        self, owner: Principal, *, limit: int, after: UUID | None
+        self, owner: Principal, *, limit: int, after: Place | None
     ) -> Sequence[ChatSession]:
         """Newest first, one more than `limit` if there are more."""
         async with self._general.session(owner.tenant_id) as session:

@@ -49,7 +49,8 @@ class ChatSession(GeneralBase):
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id"),
         ForeignKeyConstraint(["tenant_id", "user_id"], ["owners.tenant_id", "owners.user_id"]),
-        Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "id"),
+        Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "created_at", "id"),
+        Index("idx_chat_sessions_user_id_id", "tenant_id", "user_id", "id"),
     )
 
     tenant_id: Mapped[UUID]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from app.accounts.tokens import AUTHENTICATE, token_digest
-from app.chat.conversations import FIND
+from app.chat.conversations import FIND, ChatSessionRepository
 from app.chat.messages import PAGE, MessageRepository
 from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
+from app.databases.connection import TenantConnection, set_tenant
 from app.databases.direct import Statement
+from app.databases.sessions import GeneralSession
+from app.http.paging import Place
 from app.http.security import Principal
 from tests.support.servers import Servers, run
 
@@ -41,6 +47,11 @@ MESSAGES = """
 INSERT INTO messages (tenant_id, id, session_id, position, role, content)
 SELECT tenant_id, gen_random_uuid(), id, n, 'user', 'Hello'
 FROM chat_sessions CROSS JOIN LATERAL generate_series(1, message_count) AS n
+"""
+MANY_SESSIONS = """
+INSERT INTO chat_sessions (tenant_id, id, user_id, created_at)
+SELECT $1, gen_random_uuid(), $2, now() - n * interval '1 hour'
+FROM generate_series(1, $3::int) AS n
 """
 EXPLAINED = """
 LOAD 'auto_explain';
@@ -72,6 +83,28 @@ async def test_no_plan_reads_in_vain(servers: Servers, database: str) -> None:
     assert await _wasted(servers.general, database, PAGE, [page | {"newest": True}]) != []
 
 
+async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database: str) -> None:
+    """From the newest, and from a place in the middle."""
+    one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset())
+    general = servers.general
+    url = general.url(database).replace("postgresql://", "postgresql+asyncpg://")
+    await _filled(servers, database, one)
+    middle = Place(datetime.now(UTC) - timedelta(hours=OTHERS // 2), uuid4())
+    connect_args = {"connection_class": TenantConnection}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
+    for after in (None, middle):
+        async with GeneralSession(engine) as session:
+            raw = await (await session.connection()).get_raw_connection()
+            plans = await _explained(raw.driver_connection)
+            await session.execute(text(set_tenant(one.tenant_id)))
+            for _ in range(TURNS):
+                page = await ChatSessionRepository(session, one).page(rows=51, after=after)
+                assert len(page) == 51
+        assert "\n".join(plans).count("using idx_chat_sessions_user_id on") == TURNS
+        assert _waste(plans) == []
+    await engine.dispose()
+
+
 async def _appends(one: Principal, count: int) -> tuple[Statement, list[dict[str, Any]]]:
     """What the repository sends for so many messages, turn by turn."""
     sent: list[tuple[Statement, Any]] = []
@@ -91,13 +124,27 @@ async def _wasted(
 ) -> list[str]:
     """Lines of the plans, the functions' own statements' too, that tell of work for nothing."""
     connection = await asyncpg.connect(server.url(database))
-    plans: list[str] = []
-    connection.add_log_listener(lambda _, log: plans.append(str(log)))
     await connection.prepare(statement.sql)  # the driver then asks for the types it meets
-    await connection.execute(EXPLAINED)
+    plans = await _explained(connection)
     for values in (turns * TURNS)[:TURNS]:
         assert await connection.fetch(statement.sql, *statement.in_order(values))
     await connection.close()
+    return _waste(plans)
+
+
+async def _explained(connection: Any) -> list[str]:
+    """Where the plans of whatever the connection runs from here on are collected."""
+    plans: list[str] = []
+
+    def note(_: object, log: object) -> None:
+        plans.append(str(log))
+
+    connection.add_log_listener(note)
+    await connection.execute(EXPLAINED)
+    return plans
+
+
+def _waste(plans: list[str]) -> list[str]:
     lines = "\n".join(plans).splitlines()
     assert any("Index" in line for line in lines)
     return [line for line in lines if any(word in line for word in WASTE)]
@@ -109,6 +156,7 @@ async def _filled(servers: Servers, database: str, one: Principal) -> None:
     await user.execute(USERS, one.tenant_id, one.user_id, one.token_digest, OTHERS)
     await general.execute(SESSIONS, one.tenant_id, one.user_id, OTHERS)
     await general.execute(MESSAGES)
+    await general.execute(MANY_SESSIONS, one.tenant_id, one.user_id, OTHERS)
     for connection in (user, general):
         await connection.execute("ANALYZE")
         await connection.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID, uuid4
 
+from app.http.paging import cursor_of
 from tests.support.factories import World, a_message, a_session
+from tests.support.pages import items
 
 
 async def test_a_session_is_opened_read_renamed_and_deleted(world: World) -> None:
@@ -40,15 +41,30 @@ async def test_a_title_may_be_left_out(world: World) -> None:
 async def test_sessions_are_paged_newest_first(world: World) -> None:
     alice = await world.member()
     opened = [(await a_session(alice, str(number)))["id"] for number in range(5)]
-    seen: list[str] = []
-    query: dict[str, Any] = {"limit": 2}
-    while True:
-        page = (await alice.http.get("/v1/chat-sessions", params=query)).json()
-        seen += [session["id"] for session in page["items"]]
-        if page["next"] is None:
-            break
-        query["after"] = page["next"]
+    seen = [session["id"] async for session in items(alice.http, "/v1/chat-sessions")]
     assert seen == opened[::-1]
+
+
+async def test_a_cursor_from_before_lists_were_ordered_by_time_goes_on(world: World) -> None:
+    """It holds an id alone, which may belong to a session that has been deleted since."""
+    alice = await world.member()
+    opened = [(await a_session(alice, str(number)))["id"] for number in range(4)]
+    for deleted in (False, True):
+        if deleted:
+            assert (await alice.http.delete(f"/v1/chat-sessions/{opened[2]}")).status_code == 204
+        query = {"after": cursor_of(UUID(opened[2]))}
+        page = (await alice.http.get("/v1/chat-sessions", params=query)).json()
+        assert [session["id"] for session in page["items"]] == [opened[1], opened[0]], deleted
+
+
+async def test_any_cursor_of_the_right_form_is_a_place(world: World) -> None:
+    """The first of all times and the last that a cursor can name."""
+    alice = await world.member()
+    await a_session(alice)
+    for after, count in (("A" * 31, 0), ("_" * 30 + "8", 1), ("A" * 22, 0), ("_" * 21 + "w", 1)):
+        answer = await alice.http.get("/v1/chat-sessions", params={"after": after})
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["items"]) == count, after
 
 
 async def test_nobody_else_sees_or_touches_it(world: World) -> None:

@@ -1,6 +1,6 @@
-"""A process whose clock is an hour wrong, beside one whose clock is right: nobody notices.
+"""A process whose clock is two hours wrong, beside one whose clock is right: nobody notices.
 
-Tokens, throttles and keys go by the database's clock, the order of messages by no clock at all.
+Tokens, throttles, keys and lists go by the database's clock, the order of messages by none at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 
 from app.config.settings import Settings
 from tests.support.factories import PASSWORD, World, a_message, a_session
+from tests.support.pages import items
 from tests.support.servers import LOUD
 from tests.support.service import running
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["+1h", "-1h"])
+@pytest.fixture(params=["+2h", "-2h"])
 async def wrong(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """The address of a service in a process of its own, whose clock is so far off."""
     # Monotonic clocks stay as they are: the kernel's own sleeps go by them.
@@ -63,6 +64,21 @@ async def test_its_messages_are_in_order(wrong: str, world: World) -> None:
         times = [datetime.fromisoformat(one["created_at"]) for one in page]
         assert times == sorted(times)
         assert times[-1] - times[0] < timedelta(minutes=50)
+
+
+async def test_its_sessions_are_listed_in_order(wrong: str, world: World) -> None:
+    """Their ids are in the order of two clocks."""
+    alice = await world.member()
+    opened: list[str] = []
+    async with httpx.AsyncClient(base_url=wrong, headers=alice.http.headers, timeout=30) as http:
+        for _ in range(3):
+            for client in (alice.http, http):
+                answer = await client.post("/v1/chat-sessions")
+                assert answer.status_code == 201, answer.text
+                opened.append(answer.json()["id"])
+    assert opened != sorted(opened), "its clock is wrong"
+    pages = [one async for one in items(alice.http, "/v1/chat-sessions")]
+    assert [one["id"] for one in pages] == opened[::-1]
 
 
 async def test_a_token_from_a_wrong_clock_lives_as_long(wrong: str, world: World) -> None:

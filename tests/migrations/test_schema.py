@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -151,7 +150,7 @@ def test_the_sql_for_a_dba_is_safe_and_does_the_same(
     exclude = f"--exclude={','.join(SQUAWK_EXCLUDED)}"
     done = subprocess.run([squawk, exclude, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    asyncio.run(execute(empty, name, script.read_text()))
+    execute(empty, name, script)
     config.attributes["settings"] = empty
     command.check(config)
     assert query(VERSION) == {(head(name),)}

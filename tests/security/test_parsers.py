@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_from_bytes
 from uuid import uuid4
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.accounts.tokens import new_token
 from app.http.idempotency import HEADER
-from app.http.paging import cursor_of
+from app.http.paging import Place, cursor_of
 from app.http.problems import PROBLEM_JSON
 from tests.support.callers import Callers, Victim, client_of
 from tests.support.factories import PASSWORD
@@ -25,7 +26,9 @@ CHEAP = settings(
 COSTLY = settings(CHEAP, max_examples=15)  # each hashes a password
 LISTS = ("/v1/chat-sessions", "/v1/chat-sessions/{}/messages")
 POSITIONS = st.integers(-(2**63), 2**63 - 1)
-CURSORS = st.one_of(st.uuids(), POSITIONS).map(cursor_of).map(str.encode)
+TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(4253, 1, 1))  # noqa: DTZ001  the zone comes next
+PLACES = st.builds(Place, TIMES.map(lambda time: time.replace(tzinfo=UTC)), st.uuids())
+CURSORS = st.one_of(st.uuids(), PLACES, POSITIONS).map(cursor_of).map(str.encode)
 TOKENS = st.builds(new_token).map(str.encode)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
@@ -10,7 +12,9 @@ from alembic.config import Config
 from app.commands.migrate import alembic_config
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
+from tests.support.embedded_launcher import WHEEL
 
+PSQL = WHEEL / "pginstall" / "bin" / "psql"
 Rows = set[tuple[Any, ...]]
 
 
@@ -32,12 +36,12 @@ async def fetch(settings: Settings, name: DatabaseName, statement: str, *values:
         await connection.close()
 
 
-async def execute(settings: Settings, name: DatabaseName, script: str) -> None:
-    connection = await asyncpg.connect(settings.url(name, owner=True).dsn)
-    try:
-        await connection.execute(script)
-    finally:
-        await connection.close()
+def execute(settings: Settings, name: DatabaseName, script: Path) -> None:
+    """Run it as a DBA does: psql sends one statement after the other, and stops at an error."""
+    command = [PSQL, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", script]
+    url = settings.url(name, owner=True).dsn
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def environment(settings: Settings) -> dict[str, str]:
