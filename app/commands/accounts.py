@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
 from app.accounts.schemas import Email, NewUsername, TenantName
 from app.commands.running import run
+from app.commands.typed import Utf8, read_password
 from app.config.settings import load_settings, stop
 from app.databases.database import Databases
 from app.http.security import PLATFORM_TENANT, Role
@@ -34,12 +34,6 @@ async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
         await databases.user.dispose()
 
 
-def _password(from_stdin: bool) -> str:
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\n")
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
 # Plain strings: of an enum's members click would take the names, in capitals.
 ROLES = click.Choice([role.value for role in Role])
 password_stdin = click.option(
@@ -53,7 +47,7 @@ def tenants() -> None:
 
 
 @tenants.command("create")
-@click.argument("name")
+@click.argument("name", type=Utf8())
 def create_tenant(name: str) -> None:
     """Create the tenant NAME."""
     tenant = _run(lambda operators: operators.create_tenant(convert(name, TenantName)))
@@ -73,9 +67,9 @@ def users() -> None:
 
 
 @users.command("create")
-@click.argument("name")
-@click.option("--tenant", help="The tenant's name; not needed where NAME is in full.")
-@click.option("--email", required=True)
+@click.argument("name", type=Utf8())
+@click.option("--tenant", type=Utf8(), help="The tenant's name; not needed where NAME is in full.")
+@click.option("--email", type=Utf8(), required=True)
 @click.option("--role", "roles", multiple=True, type=ROLES, default=[Role.MEMBER.value])
 @password_stdin
 def create_user(
@@ -83,7 +77,7 @@ def create_user(
 ) -> None:
     """Create the user NAME. --role admin makes a platform administrator."""
     username = _in_full(name, PLATFORM_TENANT if Role.ADMIN in roles else tenant)
-    password = _password(password_stdin)
+    password = read_password(from_stdin=password_stdin)
     user = _run(
         lambda operators: operators.create_user(
             convert(username, NewUsername),
@@ -104,7 +98,7 @@ def _in_full(name: str, tenant: str | None) -> str:
 
 
 @users.command("list")
-@click.option("--tenant", help="Only this tenant's.")
+@click.option("--tenant", type=Utf8(), help="Only this tenant's.")
 def list_users(tenant: str | None) -> None:
     """List users: id, name, roles and whether they may log in."""
     for user in _run(lambda operators: operators.users(tenant)):
@@ -113,8 +107,8 @@ def list_users(tenant: str | None) -> None:
 
 
 @users.command("block")
-@click.argument("username")
-@click.option("--reason")
+@click.argument("username", type=Utf8())
+@click.option("--reason", type=Utf8())
 def block_user(username: str, reason: str | None) -> None:
     """Block USERNAME (in full); every token of theirs ends."""
     _run(lambda operators: operators.block(username, reason))
@@ -122,7 +116,7 @@ def block_user(username: str, reason: str | None) -> None:
 
 
 @users.command("unblock")
-@click.argument("username")
+@click.argument("username", type=Utf8())
 def unblock_user(username: str) -> None:
     """Unblock USERNAME (in full)."""
     _run(lambda operators: operators.unblock(username))
@@ -130,10 +124,10 @@ def unblock_user(username: str) -> None:
 
 
 @users.command("set-password")
-@click.argument("username")
+@click.argument("username", type=Utf8())
 @password_stdin
 def set_password(username: str, password_stdin: bool) -> None:
     """Give USERNAME (in full) another password; every token of theirs ends."""
-    password = _password(password_stdin)
+    password = read_password(from_stdin=password_stdin)
     _run(lambda operators: operators.set_password(username, password))
     click.echo(f"Changed the password of {username}.")

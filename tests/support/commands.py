@@ -36,11 +36,11 @@ def urls(servers: Servers, database: str) -> dict[str, str]:
     }
 
 
-async def litestar(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
+async def litestar(*words: str, env: dict[str, str], stdin: str | bytes = "") -> Ended:
     return await python("-m", "litestar", *words, env=env, stdin=stdin)
 
 
-async def python(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
+async def python(*words: str, env: dict[str, str], stdin: str | bytes = "") -> Ended:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *words),
@@ -52,7 +52,9 @@ async def python(*words: str, env: dict[str, str], stdin: str = "") -> Ended:
     )
     try:
         async with asyncio.timeout(120):
-            out, err = await process.communicate(stdin.encode())
+            out, err = await process.communicate(
+                stdin.encode() if isinstance(stdin, str) else stdin
+            )
     finally:
         if process.returncode is None:
             process.kill()

@@ -1,0 +1,62 @@
+"""What an operator types or pipes is UTF-8, whatever the locale is, or refused in one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from codecs import BOM_UTF8
+
+import click
+
+from app.config.settings import stop
+
+LONGEST_LINE_BYTES = 65_536
+LINE_END = re.compile(rb"[\r\n]")  # a file from Windows ends its lines in both
+
+
+class Utf8(click.ParamType[str]):
+    """Python passes bytes that are no text on as surrogates, which no database stores."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _is_utf8(value):
+            raise stop(f"{param.human_readable_name if param else 'argument'} is not UTF-8.")
+        return value
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """Read the first line of standard input, or ask twice on the terminal."""
+    password = _first_line() if from_stdin else _asked()
+    if not password:
+        raise stop("the password is empty.")
+    if "\0" in password:
+        raise stop("the password holds a NUL character; is it UTF-16? Send UTF-8.")
+    return password
+
+
+def _first_line() -> str:
+    if sys.stdin is None:  # closed, as `<&-` does it
+        raise stop("no password came on standard input, which is closed.")
+    line = sys.stdin.buffer.readline(LONGEST_LINE_BYTES)
+    if not line:
+        raise stop("no password came on standard input, which is empty.")
+    try:
+        return LINE_END.split(line.removeprefix(BOM_UTF8), maxsplit=1)[0].decode()
+    except UnicodeDecodeError:
+        raise stop("the password on standard input is not UTF-8.") from None
+
+
+def _asked() -> str:
+    password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    if not _is_utf8(password):
+        raise stop("the password is not UTF-8.")
+    return password
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Passwords on standard input, and other text of operators: what was meant is stored, or nothing."""
+
+from __future__ import annotations
+
+import os
+from codecs import BOM_UTF8
+
+import pytest
+
+from tests.support.commands import litestar, python, urls
+from tests.support.factories import World
+from tests.support.servers import Servers
+
+ALICE = "\\acme\\alice"
+TYPED = "ein stiller Winkel für Bücher"
+LOCALES = {"C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "own": {}}
+READ = "from app.commands.typed import read_password; print(ascii(read_password(from_stdin=True)))"
+TAKEN = {
+    "no end": b"",
+    "LF": b"\n",
+    "CRLF": b"\r\n",
+    "CR": b"\r",
+    "a line more": b"\r\nanother line\r\n",
+    "CR as end of each": b"\ranother line\r",
+}
+REFUSED = {
+    "latin-1": (TYPED.encode("latin-1") + b"\n", "the password on standard input is not UTF-8."),
+    "UTF-16 with a mark": (TYPED.encode("utf-16"), "the password on standard input is not UTF-8."),
+    "UTF-16": ("a quiet corner\n".encode("utf-16-le"), "the password holds a NUL character"),
+    "NUL": (b"a quiet corner\0of the library\n", "the password holds a NUL character"),
+    "half a sign": (TYPED.encode()[: TYPED.encode().index(b"\xc3") + 1], "is not UTF-8."),
+    "a surrogate": (b"a quiet corner \xed\xb3\xbc\n", "is not UTF-8."),
+    "an empty line": (b"\n", "the password is empty."),
+    "CRLF only": (b"\r\n", "the password is empty."),
+    "a mark only": (BOM_UTF8, "the password is empty."),
+    "nothing": (b"", "no password came on standard input, which is empty."),
+}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_a_password_is_the_first_line_as_utf8(locale: str) -> None:
+    for end in TAKEN.values():
+        for start in (b"", BOM_UTF8):
+            ended = await python(
+                "-c", READ, env=LOCALES[locale], stdin=start + TYPED.encode() + end
+            )
+            assert ended.out == f"{TYPED!a}\n", ended
+
+
+@pytest.mark.parametrize("sent", REFUSED)
+async def test_what_cannot_be_meant_is_refused_in_one_line(sent: str) -> None:
+    stdin, why = REFUSED[sent]
+    ended = await python("-c", READ, env={}, stdin=stdin)
+    assert (ended.code, ended.out) == (1, ""), ended
+    assert why in ended.line
+
+
+async def test_a_closed_standard_input_is_told() -> None:
+    close = "import os, sys; sys.stdin = None; "
+    ended = await python("-c", close + READ, env={})
+    assert "no password came on standard input, which is closed." in ended.line
+
+
+async def test_every_command_that_reads_a_password_reads_it_so(
+    servers: Servers, database: str, world: World
+) -> None:
+    env = urls(servers, database)
+    await world.operators.ensure_tenant("acme")
+    create = ("users", "create", ALICE, "--email", "a@example.org", "--password-stdin")
+    change = ("users", "set-password", ALICE, "--password-stdin")
+    for command, password in ((create, TYPED), (change, TYPED + "!")):
+        latin = await litestar(*command, env=env, stdin=password.encode("latin-1") + b"\n")
+        assert (latin.code, latin.out) == (1, "")
+        assert latin.line == "bicameral: the password on standard input is not UTF-8."
+        ended = await litestar(*command, env=env, stdin=f"{password}\r\n")
+        assert ended.code == 0, ended
+        assert await world.log_in(ALICE, password)
+
+
+async def test_an_argument_that_is_no_text_is_refused_in_one_line(
+    servers: Servers, database: str
+) -> None:
+    word = os.fsdecode(b"\\acme\\d\xfcra")
+    env = urls(servers, database)
+    for command in (
+        ("users", "block", word),
+        ("users", "block", ALICE, "--reason", word),
+        ("users", "list", "--tenant", word),
+        ("users", "create", ALICE, "--email", f"{word}@example.org", "--password-stdin"),
+        ("tenants", "create", word),
+    ):
+        ended = await litestar(*command, env=env, stdin=TYPED)
+        assert (ended.code, ended.out) == (1, ""), ended
+        assert ended.line.endswith("is not UTF-8."), ended
