@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import text
-
 from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.servers import Servers, run
 
-SESSIONS = text("""
+MANY = """
 INSERT INTO chat_sessions (tenant_id, id, user_id)
-SELECT :tenant, gen_random_uuid(), :user FROM generate_series(1, 1500)
-""")
-MESSAGES = text("""
+SELECT '{tenant}', gen_random_uuid(), '{user}' FROM generate_series(1, 1500);
 INSERT INTO messages (tenant_id, id, session_id, position, role, content)
-SELECT :tenant, gen_random_uuid(), s.id, n, 'user', 'text'
-FROM chat_sessions s, generate_series(1, 3) AS n WHERE s.tenant_id = :tenant
-""")
+SELECT '{tenant}', gen_random_uuid(), s.id, n, 'user', 'text'
+FROM chat_sessions s, generate_series(1, 3) AS n;
+"""
 
 
 async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None:
@@ -37,7 +34,7 @@ async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None
     assert texts == [f"{title} {n}" for title in ("first", "second") for n in range(3)]
 
 
-async def test_a_line_is_the_message_as_it_is_read(world: World) -> None:
+async def test_an_export_shows_a_message_as_the_api_does(world: World) -> None:
     """PostgreSQL writes the line, msgspec the answer."""
     alice = await world.member()
     session = await a_session(alice)
@@ -58,12 +55,12 @@ async def test_an_administrator_exports_their_own_tenants_users_only(world: Worl
     assert (await alice.http.get(url)).status_code == 403
 
 
-async def test_pages_meet_without_gap_or_overlap(world: World) -> None:
-    """More sessions and messages than a page holds."""
+async def test_pages_of_an_export_meet_without_gap_or_overlap(
+    world: World, servers: Servers, database: str
+) -> None:
+    """There are more sessions and messages than a page holds."""
     alice = await world.member()
-    async with world.databases.general.session(alice.tenant_id) as session:
-        await session.execute(SESSIONS, {"tenant": alice.tenant_id, "user": alice.id})
-        await session.execute(MESSAGES, {"tenant": alice.tenant_id})
+    await run(servers.general, MANY.format(tenant=alice.tenant_id, user=alice.id), database)
     lines = await _export(alice, "/v1/me/export")
     sessions = [line["id"] for line in lines if line["type"] == "chat_session"]
     messages = [line["id"] for line in lines if line["type"] == "message"]

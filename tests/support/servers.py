@@ -28,7 +28,7 @@ class Servers(NamedTuple):
 
 
 def settings_for(servers: Servers, database: str, **more: object) -> Settings:
-    """As an operator would set them: the service's login, and the owner's for migrations."""
+    """Set the URLs as an operator would: the service's login, and the owner's for migrations."""
     return Settings.model_validate(
         {
             "database_url_user": pgbouncer.url(servers.user, database),
@@ -59,6 +59,17 @@ async def alive(service: Litestar) -> AsyncGenerator[None]:
             yield
         finally:
             ended.set()
+
+
+@asynccontextmanager
+async def copied(servers: Servers, template: str) -> AsyncGenerator[str]:
+    """Give the name of two databases, one on each server, copies of this one."""
+    name = f"test_{next(numbers)}"
+    await on_both(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name
+    finally:
+        await on_both(servers, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def on_both(servers: Servers, statement: str) -> None:
