@@ -1,4 +1,4 @@
-"""What each login may do, and nothing else: a new table or function is one line here.
+"""The rights of each login, and no others: a new table or function is one line here.
 
 Applied after every migration, by the owner, and exact: whatever is not listed is taken away,
 from PUBLIC too, to whom PostgreSQL gives EXECUTE on every new function.
@@ -165,7 +165,7 @@ async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Log
 
 
 def _grants(things: list[Thing], wanted: dict[str, str], role: str) -> list[str]:
-    """For what there is at this revision."""
+    """Grant what is wanted on those things that exist at this revision."""
     return [
         f"GRANT {wanted[one.name]} ON {one.kind} {one.quoted} TO {role}"
         for one in things

@@ -20,7 +20,7 @@ from app.config.settings import Settings
 from app.server import create_app
 from tests.support import leaks, pgbouncer
 from tests.support.factories import World
-from tests.support.servers import LOUD, TEMPLATE, Servers, alive, numbers, on_both, settings_for
+from tests.support.servers import LOUD, TEMPLATE, Servers, alive, copied, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def servers() -> Iterator[Servers]:
 
 
 def _silent(_: str) -> None:
-    """What `litestar dev` says of its preparations."""
+    """Drop what `litestar dev` would print of its preparations."""
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +51,8 @@ async def template(servers: Servers) -> str:
 @pytest.fixture
 async def database(servers: Servers, template: str) -> AsyncIterator[str]:
     """The name of this test's own two databases, one on each server."""
-    name = f"test_{next(numbers)}"
-    await on_both(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield name
-    await on_both(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copied(servers, template) as name:
+        yield name
 
 
 @pytest.fixture

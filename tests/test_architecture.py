@@ -1,4 +1,4 @@
-"""What no reader should have to keep in mind: rules of the house, read off the code itself."""
+"""Rules that no reader should have to keep in mind are read off the code itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from app.databases.bases import GeneralBase, UserBase
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 250
 MEDIAN_FUNCTION = 10
+LOOSE_MODULES = 4
+FRAGMENT = re.compile(r"(?:Of|As|What|Whose|Who|Whether|By|For|So|Not|Also|Then)\b")
 IGNORE = re.compile(r"# (?:type|pyright): ignore")
 IGNORE_WITH_REASON = re.compile(r"# (?:type|pyright): ignore\[[\w, -]+\]  # \w")
 
@@ -39,7 +41,7 @@ def test_one_file_commits() -> None:
 
 
 def calls(path: Path, method: str) -> list[str]:
-    """Also a mere mention: a method that is handed on is called elsewhere."""
+    """A mere mention counts: a method that is handed on is called elsewhere."""
     nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute))
     return [ast.unparse(node) for node in nodes if node.attr == method]
 
@@ -71,6 +73,26 @@ def test_a_silenced_type_error_gives_its_reason() -> None:
         if IGNORE.search(line) and path != Path(__file__)
     }
     assert {at: line for at, line in silenced.items() if not IGNORE_WITH_REASON.search(line)} == {}
+
+
+def test_a_docstring_does_not_begin_with_a_fragment() -> None:
+    """Its first line is a sentence with a subject and a verb, or an imperative."""
+    begun = {
+        f"{name(path)}:{place}": text
+        for path in sources("migrations", "tests")
+        for place, text in docstrings(path)
+    }
+    assert {at: text for at, text in begun.items() if FRAGMENT.match(text)} == {}
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield getattr(node, "lineno", 1), ast.get_docstring(node) or ""
+
+
+def test_few_modules_lie_loose() -> None:
+    assert len(list((ROOT / "app").glob("*.py"))) <= LOOSE_MODULES
 
 
 def test_what_tests_share_is_in_tests_support() -> None:

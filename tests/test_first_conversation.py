@@ -18,7 +18,7 @@ STOP_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of `litestar dev` in a folder of its own; what it printed names it."""
+    """Start `litestar dev` in a folder of its own, and read its address from what it prints."""
     folder = tmp_path_factory.mktemp("walk")
     command = (sys.executable, "-m", "litestar", "dev", "--port", "0", "--data-dir", str(folder))
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as dev:
@@ -38,11 +38,11 @@ def pasted(language: str, address: str) -> str:
     return block.replace("http://127.0.0.1:8000", url).replace(".bicameral", folder)
 
 
-def test_with_curl(address: str) -> None:
+def test_the_first_conversation_works_with_curl(address: str) -> None:
     assert PAGE.search(done(("bash", "-euc", pasted("bash", address))))
 
 
-def test_with_httpx(address: str) -> None:
+def test_the_first_conversation_works_with_httpx(address: str) -> None:
     assert PAGE.search(done((sys.executable, "-c", pasted("python", address))))
 
 

@@ -1,4 +1,4 @@
-"""What operators start it with: the compose file, its scripts, the image, the sample `.env`."""
+"""Operators start it with the compose file, its scripts, the image and the sample `.env`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Services = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def dot_env() -> dict[str, str]:
-    """As an operator fills it in."""
+    """Fill the sample in as an operator does."""
     entries = ENTRY.findall((ROOT / ".env.example").read_text())
     return {name: value or f"of{name}".replace("_", "") for name, value in entries}
 
@@ -92,7 +92,7 @@ def test_the_sample_does_not_disturb_the_commands(
 
 
 async def test_the_logins_get_their_passwords(servers: Servers) -> None:
-    """As the postgres image does it: roles.sql in a new database, then passwords.sh."""
+    """The postgres image does the same: roles.sql in a new database, then passwords.sh."""
     server = servers.user
     await create_database(server, "logins")
     place = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port)}

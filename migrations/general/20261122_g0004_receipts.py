@@ -49,7 +49,7 @@ def _erasure_receipts() -> None:
 
 
 def _keep_tenants_apart() -> None:
-    """As u0001 does it in the user database; for owners and chat_sessions the rest of g0002's."""
+    """Set the policies as u0001 does in the user database; for two tables g0002 began it."""
     tenant = "nullif(current_setting('app.tenant_id', true), '')::uuid"
     across = "current_user <> session_user"
     op.execute("ALTER TABLE erasure_receipts ENABLE ROW LEVEL SECURITY")

@@ -1,4 +1,4 @@
-"""What `litestar reconcile` asks of the general database."""
+"""The functions by which `litestar reconcile` asks the general database."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _general_idempotency_keys() -> None:
 
 
 def _keep_tenants_apart() -> None:
-    """As g0004 does it for the tables there."""
+    """Set the policies as g0004 does for its tables."""
     tenant = "nullif(current_setting('app.tenant_id', true), '')::uuid"
     across = "current_user <> session_user"
     op.execute("ALTER TABLE general_idempotency_keys ENABLE ROW LEVEL SECURITY")

@@ -66,7 +66,7 @@ def _subject_ledger() -> None:
 
 
 def _keep_tenants_apart() -> None:
-    """As u0001 does it for the tables there."""
+    """Set the policies as u0001 does for its tables."""
     tenant = "nullif(current_setting('app.tenant_id', true), '')::uuid"
     across = "current_user <> session_user"
     op.execute("ALTER TABLE subject_ledger ENABLE ROW LEVEL SECURITY")

@@ -1,4 +1,4 @@
-"""What looks across tenants: SECURITY DEFINER functions, each for one purpose; login throttling."""
+"""Functions that look across tenants, SECURITY DEFINER, each for one purpose; login throttling."""
 
 from __future__ import annotations
 

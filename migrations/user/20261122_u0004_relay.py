@@ -1,4 +1,4 @@
-"""What the erasure relay may do with the ledger: claim, renew, acknowledge, postpone, look."""
+"""The erasure relay may claim, renew, acknowledge, postpone and count the ledger's entries."""
 
 from __future__ import annotations
 

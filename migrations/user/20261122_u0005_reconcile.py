@@ -1,4 +1,4 @@
-"""What `litestar reconcile` asks of the user database, and how it mends it."""
+"""The functions by which `litestar reconcile` asks the user database and mends it."""
 
 from __future__ import annotations
 

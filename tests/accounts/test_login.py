@@ -49,7 +49,7 @@ async def test_of_a_token_only_the_digest_is_stored(world: World, sql: Sql) -> N
 
 
 async def test_a_hash_of_other_parameters_is_renewed_by_logging_in(world: World, sql: Sql) -> None:
-    """Also when several log in at once: each of them holds the right password."""
+    """Several that log in at once are all let in: each holds the right password."""
     await world.user(ALICE)
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     await sql.execute("UPDATE users SET password_hash = $1", weak)
@@ -156,7 +156,7 @@ async def test_another_password_ends_the_other_tokens(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["block", "inactive", "delete"])
-async def test_who_is_shut_out_is_out_at_once_and_stays_out(world: World, how: str) -> None:
+async def test_a_user_who_is_shut_out_is_out_at_once_and_stays_out(world: World, how: str) -> None:
     alice, boss = await world.member(), await world.tenant_admin()
     url = f"/v1/users/{alice.id}"
     if how == "block":
@@ -177,7 +177,7 @@ async def test_who_is_shut_out_is_out_at_once_and_stays_out(world: World, how: s
 
 
 @pytest.mark.parametrize("what", ["is_blocked = true", "is_active = false", "password_hash = 'x'"])
-async def test_what_is_committed_while_the_password_is_checked_wins(
+async def test_a_change_committed_while_the_password_is_checked_wins(
     world: World, sql: Sql, what: str
 ) -> None:
     await world.user(ALICE)

@@ -30,12 +30,12 @@ OWN = ["acme", "alice", "example.org"]
         "qwertz" * 10 + "0123456789" * 6 + "abcdefgh",
     ],
 )
-def test_any_character_is_taken_and_nothing_is_required(password: str) -> None:
+def test_a_password_may_have_any_character_and_needs_none(password: str) -> None:
     assert broken_rule(password, OWN) is None
 
 
 @pytest.mark.parametrize("sign", ["a", "é", "日", "🌍"])
-def test_length_is_counted_in_code_points(sign: str) -> None:
+def test_a_passwords_length_is_counted_in_code_points(sign: str) -> None:
     letters = [chr(ord(sign) + n) for n in range(128)]
     assert broken_rule("".join(letters[:14]), []) == SHORT
     assert broken_rule("".join(letters[:15]), []) is None
@@ -62,7 +62,7 @@ def test_length_is_counted_in_code_points(sign: str) -> None:
         ("alicealicealiceX", NAMES),
     ],
 )
-def test_common_ones_and_own_names_are_refused(password: str, rule: str) -> None:
+def test_common_passwords_and_own_names_are_refused(password: str, rule: str) -> None:
     assert (broken_rule(password, OWN) or "").startswith(rule)
 
 
@@ -80,7 +80,9 @@ def _names(answer: httpx.Response, path: str, rule: str) -> bool:
         ("alice-alice-acme", "Too close to your own names"),
     ],
 )
-async def test_the_refusal_says_which_rule(world: World, password: str, rule: str) -> None:
+async def test_a_refused_password_is_told_which_rule(
+    world: World, password: str, rule: str
+) -> None:
     boss, alice = await world.tenant_admin(), await world.someone("\\acme\\alice")
     new = {"username": "alice", "email": "a@example.com", "password": password}
     assert _names(await boss.http.post("/v1/users", json=new), "password", rule)
@@ -91,7 +93,7 @@ async def test_the_refusal_says_which_rule(world: World, password: str, rule: st
     await world.log_in(alice.username)
 
 
-async def test_a_change_needs_the_current_password(world: World) -> None:
+async def test_a_new_password_needs_the_current_one(world: World) -> None:
     alice = await world.member()
     body = {"current_password": "not the one it is", "new_password": "x" + PASSWORD}
     answer = await alice.http.put("/v1/me/password", json=body)
@@ -112,7 +114,7 @@ async def test_the_whole_password_counts(world: World) -> None:
         assert (await world.nobody.post("/v1/auth/login", json=login)).status_code == 401
 
 
-async def test_a_sign_is_the_same_however_a_keyboard_composes_it(world: World) -> None:
+async def test_a_password_is_the_same_however_a_keyboard_composes_it(world: World) -> None:
     """NFC, as RFC 8265 has it for passwords; `²` and `2` remain two things."""
     alice = await world.member()
     composed = "Ærlig talt, så rått: crème brûlée²"

@@ -99,7 +99,7 @@ async def test_having_an_account_does_not_help_to_guess_at_others(
         assert await guess(world, "\\acme\\third", at=ELSEWHERE) == [429]
 
 
-async def test_the_count_is_every_workers_and_survives_a_restart(
+async def test_all_workers_share_the_count_and_it_survives_a_restart(
     strict: Settings, database_url: str
 ) -> None:
     async with world_on(strict) as one, world_on(strict) as two:
@@ -154,7 +154,7 @@ async def test_of_a_thousand_guesses_at_once_one_is_looked_at(
         assert set(statuses) <= {401, 429, 503}  # 503: the pool is only so long
 
 
-async def test_a_quiet_hour_forgets(strict: Settings, database_url: str) -> None:
+async def test_a_quiet_hour_forgets_failed_logins(strict: Settings, database_url: str) -> None:
     async with world_on(strict) as world:
         await world.user(ALICE)
         for _ in range(2):
@@ -174,7 +174,7 @@ async def test_an_ipv6_customer_is_one_address(strict: Settings) -> None:
         assert (await try_login(world, ALICE, at=other)).status_code == 429
 
 
-async def test_successes_never_count(strict: Settings) -> None:
+async def test_successful_logins_never_count(strict: Settings) -> None:
     async with world_on(strict) as world:
         await world.user(ALICE)
         for _ in range(FREE * 4):
@@ -182,7 +182,7 @@ async def test_successes_never_count(strict: Settings) -> None:
         assert await guess(world, ALICE, times=FREE + 2) == [401] * (FREE + 1) + [429]
 
 
-async def test_nor_do_confirmations_that_are_right(strict: Settings) -> None:
+async def test_right_confirmations_of_a_password_never_count(strict: Settings) -> None:
     async with world_on(strict) as world:
         alice = await world.someone(ALICE)
         for number in range(FREE * 4):

@@ -48,7 +48,7 @@ OWN_HASH = "SELECT password_hash FROM users WHERE id = $1"
 
 @dataclass
 class Scene:
-    """Who acts, on whom, and the database's own view."""
+    """An actor, their target, and the database's own view."""
 
     world: World
     sql: asyncpg.Connection
@@ -139,7 +139,7 @@ async def sql(servers: Servers, database: str) -> AsyncGenerator[asyncpg.Connect
 
 
 async def a_scene(world: World, sql: asyncpg.Connection, who: str, act: Act) -> Scene:
-    """Not the last of their kind, and with what they will repeat."""
+    """Make an actor who is not the last of their kind, and what they will repeat."""
     actors = {"boss": world.tenant_admin, "root": world.admin}
     await actors[who]()
     target = await world.member()
@@ -225,7 +225,7 @@ async def test_a_block_waits_for_a_change_that_is_being_committed(
 async def test_administrators_at_each_other_never_deadlock(
     world: World, sql: asyncpg.Connection
 ) -> None:
-    """Of two tenants and across them, each against each, at once."""
+    """They are of two tenants, and act each against each, at once."""
     everybody = [await world.admin() for _ in range(3)]
     everybody += [await world.tenant_admin() for _ in range(3)]
     pairs = [(one, two) for one in everybody for two in everybody if one is not two]

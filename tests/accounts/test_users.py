@@ -173,7 +173,7 @@ async def test_a_deleted_user_is_gone_and_their_erasure_is_under_way(world: Worl
     assert (await boss.http.delete(f"/v1/users/{alice.id}")).status_code == 404
 
 
-async def test_one_erases_oneself_with_the_password(world: World) -> None:
+async def test_a_user_erases_themselves_with_their_password(world: World) -> None:
     alice = await world.member()
     wrong = await alice.http.post("/v1/me/erasure", json={"current_password": "not it"})
     assert wrong.status_code == 403

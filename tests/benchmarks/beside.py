@@ -22,7 +22,7 @@ from tests.benchmarks.world import BenchmarkError, new_pair, pair_of_servers
 def measure_peers(
     options: Options, sizes: Sizes, keys: Collection[str], names: Sequence[str]
 ) -> bool:
-    """Whether all goals were met. `names`: parts of the contestants' names."""
+    """Return whether all goals were met. `names` are parts of the contestants' names."""
     warn_of_noise()
     say(f"Load by {wrk() or 'a generator of our own: wrk is not here'}")
     rivals = _chosen(contestants(options.out, say), names)

@@ -162,7 +162,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Of these, and of their children that have ended."""
+    """Sum the time of these processes and of their children that have ended."""
     total = 0.0
     for one in processes:
         with suppress(psutil.NoSuchProcess):

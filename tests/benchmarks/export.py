@@ -27,7 +27,7 @@ CHUNK = 1 << 20
 
 
 def measure_bulk(options: Options) -> bool:
-    """Whether all goals were met."""
+    """Return whether all goals were met."""
     with ExitStack() as stack:
         pair = new_pair(stack.enter_context(pair_of_servers()), "bulk")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bicameral-benchmarks-")))

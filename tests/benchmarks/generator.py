@@ -26,7 +26,7 @@ INSTALL = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install 
 
 
 class Load(NamedTuple):
-    """What is asked, over and over, of targets picked at random."""
+    """A request that is sent over and over, to targets picked at random."""
 
     method: str
     path: str  # %s: the session

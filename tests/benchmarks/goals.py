@@ -1,4 +1,4 @@
-"""What the service must reach beside each peer, and whether it did."""
+"""The goals that the service must reach beside each peer, and whether it did."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def verdicts(samples: Sequence[Sample]) -> Iterator[Verdict]:
-    """Of the goals whose route and peer were measured."""
+    """Judge the goals whose route and peer were measured."""
     for route, goals in AT_LEAST.items():
         for peer, goal in goals.items():
             ours, theirs = of(samples, route, OUR_NAME), of(samples, route, peer)

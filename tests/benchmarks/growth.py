@@ -1,4 +1,4 @@
-"""What growth costs: depth of a page, size of the tables, a second worker, idle tenants."""
+"""The cost of growth: depth of a page, size of the tables, a second worker, idle tenants."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Place:
 
 
 def measure_growth(options: Options) -> bool:
-    """Whether all goals were met."""
+    """Return whether all goals were met."""
     with ExitStack() as stack:
         servers = stack.enter_context(pair_of_servers())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bicameral-benchmarks-")))

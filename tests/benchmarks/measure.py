@@ -83,7 +83,7 @@ def _sample(one: Running, route: Route, pair: Pair, number: int, seconds: int) -
 
 
 def of(samples: Sequence[Sample], route: str, contestant: str) -> list[Sample]:
-    """By round."""
+    """Give the samples of a route and a contestant, in the order of the rounds."""
     return [one for one in samples if (one.route, one.contestant) == (route, contestant)]
 
 

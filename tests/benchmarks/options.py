@@ -1,4 +1,4 @@
-"""What the command line says."""
+"""The options of the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Options(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Of the data."""
+    """How much data is loaded."""
 
     tenants: int
     users: int  # in each tenant

@@ -99,7 +99,7 @@ def _ratio(route: str, peer: str, measured: float) -> str:
 
 
 def judge(verdicts: Sequence[Verdict]) -> bool:
-    """Whether all goals were met; the missed ones in red."""
+    """Return whether all goals were met, and print the missed ones in red."""
     for one in verdicts:
         console.print(f"[{'green' if one.is_met else 'bold red'}]{one}[/]", highlight=False)
     missed = sum(not one.is_met for one in verdicts)

@@ -1,4 +1,4 @@
-"""What is asked, and that everybody answers it alike."""
+"""The requests that are measured; every contestant must answer them alike."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def mixture(messages: int) -> Iterator[int]:
 
 
 def targets(conversations: Sequence[Conversation], most: int = 2000) -> list[Target]:
-    """Of those that fill a page."""
+    """Pick conversations that fill a page."""
     full = [one.target for one in conversations if one.messages > PAGE]
     return random.Random(1).sample(full, min(most, len(full)))  # the same each time
 

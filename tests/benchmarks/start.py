@@ -31,7 +31,7 @@ EMPTY = "tests.benchmarks.peers.empty:app"
 
 
 def measure_start(options: Options) -> bool:
-    """Whether all goals were met."""
+    """Return whether all goals were met."""
     # In seconds of processor: steadier than those on the wall, and the same on a quiet machine.
     python = _installed(options.out / "environment")
     helps = {

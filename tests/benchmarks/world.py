@@ -106,7 +106,7 @@ def new_pair(servers: Servers, name: str) -> Pair:
 
 @asynccontextmanager
 async def connected(server: Server, name: str) -> AsyncGenerator[asyncpg.Connection]:
-    """As a superuser."""
+    """Connect as a superuser."""
     connection = await asyncpg.connect(server.url(name))
     try:
         yield connection

@@ -64,8 +64,8 @@ SET SESSION AUTHORIZATION bicameral_app;
 WASTE = ("Seq Scan", "Rows Removed", "Sort", "Bitmap")
 
 
-async def test_no_plan_reads_in_vain(servers: Servers, database: str) -> None:
-    """As the service's login, under row level security; custom plans, and the generic one."""
+async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str) -> None:
+    """The service's login plans them, under row level security, by values and generically."""
     one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset(), token_digest("token"))
     await _filled(servers, database, one)
     key = {"tenant_id": one.tenant_id, "user_id": one.user_id, "session_id": one.user_id}
@@ -106,7 +106,7 @@ async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database:
 
 
 async def _appends(one: Principal, count: int) -> tuple[Statement, list[dict[str, Any]]]:
-    """What the repository sends for so many messages, turn by turn."""
+    """Give what the repository sends for so many messages, turn by turn."""
     sent: list[tuple[Statement, Any]] = []
 
     async def note(statement: Statement, values: Any) -> list[Any]:

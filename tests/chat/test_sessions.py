@@ -67,8 +67,8 @@ async def test_any_cursor_of_the_right_form_is_a_place(world: World) -> None:
         assert len(answer.json()["items"]) == count, after
 
 
-async def test_nobody_else_sees_or_touches_it(world: World) -> None:
-    """Not even an administrator: what they may do is delete the user."""
+async def test_nobody_else_sees_or_touches_a_session(world: World) -> None:
+    """An administrator does not either; all they may do is delete the user."""
     alice = await world.member()
     session = await a_session(alice)
     url = f"/v1/chat-sessions/{session['id']}"

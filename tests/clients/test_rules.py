@@ -1,4 +1,4 @@
-"""What linters of documents say of ours, under the rules that they recommend."""
+"""Linters find nothing in our document, under the rules that they recommend."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def running(data_dir: Path, *more: str) -> Generator[Dev]:
 
 
 @pytest.mark.parametrize("signal", [SIGINT, SIGTERM])
-def test_it_leaves_nothing_running(tmp_path: Path, signal: int) -> None:
+def test_litestar_dev_leaves_nothing_running(tmp_path: Path, signal: int) -> None:
     with running(tmp_path) as dev:
         servers = _servers_in(tmp_path)
         assert len(servers) == 2

@@ -79,7 +79,9 @@ async def mended(scene: Scene, subject: Subject, *proxies: Proxy) -> None:
 
 
 @pytest.mark.parametrize("act", [Act.CUT_BEFORE, Act.CUT_REPLY, Act.RESET_REPLY])
-async def test_around_each_commit(scene: Scene, general: Proxy, act: Act) -> None:
+async def test_an_erasure_survives_a_cut_around_each_commit(
+    scene: Scene, general: Proxy, act: Act
+) -> None:
     """A COMMIT that never arrived, and one whose answer never came back, look alike from here."""
     for nth in COMMITS:
         alice = await deleted(scene)
@@ -89,7 +91,9 @@ async def test_around_each_commit(scene: Scene, general: Proxy, act: Act) -> Non
         await mended(scene, alice, general)
 
 
-async def test_a_commit_answered_by_silence(scene: Scene, general: Proxy) -> None:
+async def test_an_erasure_survives_a_commit_answered_by_silence(
+    scene: Scene, general: Proxy
+) -> None:
     alice = await deleted(scene)
     fault = general.breaks(Act.SILENCE, b"COMMIT;", skip=2)
     await tried(scene)
@@ -98,10 +102,10 @@ async def test_a_commit_answered_by_silence(scene: Scene, general: Proxy) -> Non
 
 
 @pytest.mark.parametrize("side", ["user", "general"])
-async def test_after_any_number_of_bytes(
+async def test_an_erasure_survives_a_cut_after_any_number_of_bytes(
     scene: Scene, user: Proxy, general: Proxy, side: str
 ) -> None:
-    """As many cuts as fit, evenly spread over all that a whole erasure sends and receives."""
+    """The cuts are spread evenly over all that a whole erasure sends and receives."""
     proxy = {"user": user, "general": general}[side]
     await carried(scene, proxy)  # an engine's first connection asks for more than the later ones
     total = await carried(scene, proxy)
@@ -125,13 +129,13 @@ async def carried(scene: Scene, proxy: Proxy) -> int:
 
 
 async def fresh(scene: Scene) -> None:
-    """So that each run carries the same bytes: connecting, preparing, and so on."""
+    """Make each run carry the same bytes: connecting, preparing, and so on."""
     for database in (scene.databases.user, scene.databases.general):
         await database.dispose()
 
 
 @pytest.mark.parametrize("side", ["user", "general"])
-async def test_a_database_behind_a_black_hole(
+async def test_an_erasure_survives_a_database_behind_a_black_hole(
     scene: Scene, user: Proxy, general: Proxy, side: str
 ) -> None:
     """It takes connections and says nothing: given up on, and no blame on the erasure."""
@@ -144,7 +148,7 @@ async def test_a_database_behind_a_black_hole(
     await mended(scene, alice, user, general)
 
 
-async def test_over_a_slow_line(scene: Scene, general: Proxy) -> None:
+async def test_an_erasure_works_over_a_slow_line(scene: Scene, general: Proxy) -> None:
     alice = await deleted(scene)
     general.latency_seconds = 0.02
     await mended(scene, alice)

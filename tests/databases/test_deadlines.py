@@ -54,7 +54,7 @@ async def by_session(general: General, moment: float) -> datetime:
 
 @pytest.mark.parametrize("given", [by_statement, by_session])
 @bounded
-async def test_it_is_the_servers_time_at_that_moment_or_a_little_earlier(
+async def test_a_deadline_is_the_servers_time_or_a_little_earlier(
     general: General, witness: Any, given: Any
 ) -> None:
     moment = time.monotonic()
@@ -64,6 +64,6 @@ async def test_it_is_the_servers_time_at_that_moment_or_a_little_earlier(
 
 
 @bounded
-async def test_without_a_deadline_it_is_null(general: General) -> None:
+async def test_without_a_deadline_the_parameter_is_null(general: General) -> None:
     [row] = await general.fetch(GIVEN, {"a": ""})
     assert row["given"] is None

@@ -43,7 +43,7 @@ async def who(general: General) -> int:
     return pid
 
 
-async def test_one_is_enough_for_many(general: General) -> None:
+async def test_one_connection_is_enough_for_many_requests(general: General) -> None:
     assert len(set(await asyncio.gather(*(who(general) for _ in range(20))))) == 1
 
 
@@ -55,7 +55,7 @@ async def test_an_error_of_the_servers_costs_no_connection(general: General) -> 
 
 
 @bounded
-async def test_one_whose_statement_was_cancelled_is_not_used_again(
+async def test_a_connection_whose_statement_was_cancelled_is_not_used_again(
     general: General, servers: Servers, database: str
 ) -> None:
     """The server may hear of it late, and then cancel what comes next."""
@@ -69,7 +69,7 @@ async def test_one_whose_statement_was_cancelled_is_not_used_again(
 
 
 @bounded
-async def test_who_waits_in_vain_for_one_is_told(
+async def test_waiting_in_vain_for_a_connection_is_an_error(
     general: General, servers: Servers, database: str
 ) -> None:
     async with locked(servers, database, LOCK) as lock:
@@ -84,8 +84,8 @@ async def test_who_waits_in_vain_for_one_is_told(
 
 
 @bounded
-async def test_an_old_one_is_replaced(servers: Servers, database: str) -> None:
-    """Of the sessions', too."""
+async def test_an_old_connection_is_replaced(servers: Servers, database: str) -> None:
+    """The sessions' connections are replaced, too."""
     short = settings_for(servers, database, db_pool_recycle_seconds=1)
     databases = Databases.create(short)
     old = await everyone(databases.general)
@@ -102,7 +102,9 @@ async def everyone(general: General) -> Sequence[int]:
 
 
 @bounded
-async def test_what_cannot_be_closed_in_order_is_closed(servers: Servers, database: str) -> None:
+async def test_a_connection_that_cannot_be_closed_in_order_is_closed(
+    servers: Servers, database: str
+) -> None:
     async with proxied(servers.general.port) as proxy:
         general = through(proxy, servers, database)
         await who(general)

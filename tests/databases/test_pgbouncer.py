@@ -87,7 +87,7 @@ async def talk(one: Someone) -> None:
     assert (await one.http.get("/v1/me")).json()["username"] == one.username
 
 
-async def test_each_transaction_brings_its_limits(shared: Settings) -> None:
+async def test_each_transaction_brings_its_timeouts_along(shared: Settings) -> None:
     """Its own connection's, whoever had the server before; it leaves none behind."""
     hasty = shared.model_copy(update={"db_statement_timeout_seconds": 7})
     for settings, seconds in ((hasty, 7), (shared, 15)):
@@ -135,7 +135,7 @@ async def in_a_session(user: Database[UserSession]) -> None:
 
 
 @pytest.mark.parametrize("sleep", [directly, in_a_session])
-async def test_what_is_given_up_is_stopped_and_pgbouncer_lives(
+async def test_a_statement_given_up_is_stopped_and_pgbouncer_lives(
     servers: Servers, database: str, sleep: Sleep
 ) -> None:
     """The server is frozen meanwhile: a request to cancel would be there when it wakes up."""

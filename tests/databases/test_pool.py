@@ -30,7 +30,7 @@ async def general(servers: Servers, database: str) -> AsyncIterator[General]:
 
 
 async def rush(general: General) -> set[int]:
-    """As many at once as there may be; the connections they had."""
+    """Open as many sessions at once as there may be, and give their connections."""
     everybody = asyncio.Barrier(MOST)
 
     async def one() -> int:
@@ -49,7 +49,7 @@ def calm_at_once(general: General) -> None:
 
 
 @bounded
-async def test_while_the_load_lasts_all_are_kept(general: General) -> None:
+async def test_while_the_load_lasts_all_connections_are_kept(general: General) -> None:
     first = await rush(general)
     assert len(first) == MOST
     assert await rush(general) == first
@@ -57,7 +57,7 @@ async def test_while_the_load_lasts_all_are_kept(general: General) -> None:
 
 
 @bounded
-async def test_once_it_is_calm_few_are_kept_and_many_may_come_again(general: General) -> None:
+async def test_once_it_is_calm_few_connections_are_kept(general: General) -> None:
     calm_at_once(general)
     for _ in range(2):
         assert len(await rush(general)) == MOST

@@ -24,12 +24,12 @@ class Pair(Struct):
     ],
     ids=["another order", "one missing", "one more"],
 )
-async def test_other_columns_are_refused(servers: Servers, query: str) -> None:
+async def test_a_struct_refuses_other_columns(servers: Servers, query: str) -> None:
     with pytest.raises(TypeError, match="Pair has the fields"):
         StructsOf(Pair)(await _rows(servers, query))
 
 
-async def test_a_struct_for_each_row(servers: Servers) -> None:
+async def test_each_row_becomes_a_struct(servers: Servers) -> None:
     """No row shows no columns: the check waits for the first."""
     pairs = StructsOf(Pair)
     assert pairs([]) == []

@@ -74,7 +74,7 @@ async def test_a_hot_route_asks_each_database_once(wired: Wired) -> None:
     assert await asked(wired, alice, "GET", "/health/live") == (0, 0)
 
 
-async def test_the_wire_counts_each_round_trip(wired: Wired) -> None:
+async def test_the_proxy_counts_each_round_trip(wired: Wired) -> None:
     """BEGIN, a statement, COMMIT: what a session takes where nothing is spared."""
     general = wired.world.databases.general
     alice = await wired.world.member()

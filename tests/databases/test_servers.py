@@ -35,7 +35,7 @@ async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
 
 @pytest.mark.parametrize("side", ["user", "general"])
 @pytest.mark.parametrize(("breaks", "mends"), [(kill, start), (freeze, thaw)])
-async def test_in_mid_purge(
+async def test_an_erasure_survives_a_server_killed_or_frozen_in_mid_purge(
     servers: Servers, scene: Scene, side: str, breaks: Act, mends: Act
 ) -> None:
     server: Server = getattr(servers, side)

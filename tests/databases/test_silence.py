@@ -45,7 +45,7 @@ async def proxy(servers: Servers) -> AsyncIterator[Proxy]:
 
 @asynccontextmanager
 async def silenced(how: str, servers: Servers, proxy: Proxy) -> AsyncGenerator[None]:
-    """For all, or for whoever comes by the line that leads nowhere."""
+    """Silence the server for everybody, or for whoever comes by the proxy."""
     if how == "frozen":
         await freeze(servers.general)
     else:

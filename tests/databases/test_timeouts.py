@@ -43,7 +43,7 @@ async def is_unavailable(databases: Databases, statement: str) -> BaseException:
 
 
 @bounded
-async def test_a_statement(servers: Servers, database: str) -> None:
+async def test_a_statement_that_takes_too_long_is_503(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_statement_timeout_seconds=0.2)
     error = await is_unavailable(both, "SELECT pg_sleep(600)")
     assert sqlstate(error)[0] == "57014", "the server has ended it"
@@ -51,7 +51,7 @@ async def test_a_statement(servers: Servers, database: str) -> None:
 
 
 @bounded
-async def test_a_lock(servers: Servers, database: str) -> None:
+async def test_a_lock_that_is_waited_for_too_long_is_503(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_lock_timeout_seconds=0.2)
     async with both.general.session() as holder:
         await holder.execute(LOCK)
@@ -64,7 +64,7 @@ async def test_a_lock(servers: Servers, database: str) -> None:
 
 
 @bounded
-async def test_a_transaction_nobody_goes_on_with(servers: Servers, database: str) -> None:
+async def test_a_transaction_left_idle_is_ended(servers: Servers, database: str) -> None:
     both = databases(servers, database, db_idle_in_transaction_seconds=0.2)
     ended = asyncio.Event()
     async with both.general.engine.connect() as one:
@@ -83,7 +83,7 @@ async def test_a_transaction_nobody_goes_on_with(servers: Servers, database: str
 
 
 @bounded
-async def test_the_pool(servers: Servers, database: str) -> None:
+async def test_a_pool_without_a_free_connection_is_503(servers: Servers, database: str) -> None:
     near = {"db_pool_timeout": 0.2, "db_pool_size": 1, "db_max_overflow": 0}
     both = databases(servers, database, **near)
     async with both.general.session() as holder:
@@ -98,7 +98,9 @@ async def test_the_pool(servers: Servers, database: str) -> None:
 
 @pytest.mark.parametrize("by_url", [False, True])
 @bounded
-async def test_a_connection(servers: Servers, database: str, by_url: bool) -> None:
+async def test_a_connection_that_does_not_open_is_503(
+    servers: Servers, database: str, by_url: bool
+) -> None:
     async with proxied(pgbouncer.port(servers.general)) as proxy:
         proxy.is_black_hole = True
         url = pgbouncer.url_at(proxy.port, database)

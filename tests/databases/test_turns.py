@@ -37,7 +37,7 @@ async def test_a_locked_conversation_holds_one_connection(servers: Servers, data
         assert positions == [*range(1, APPENDS + 1)]
 
 
-async def test_a_turn_is_waited_for_so_long_and_no_longer() -> None:
+async def test_a_turn_in_a_conversation_is_waited_for_only_so_long() -> None:
     turns = Turns(0.01)
     async with turns.of("one"):
         async with turns.of("another"):

@@ -1,4 +1,4 @@
-"""Who reads an answer slowly gets it; who stops reading it is let go, however much has been sent.
+"""A client that reads slowly gets its answer; one that stops reading is let go.
 
 An application of the tests' own answers here, since how much it sends and when is the point.
 """
@@ -27,7 +27,7 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 
 @dataclass
 class Answers:
-    """By path. What has been given up is told by the event of its name."""
+    """An application whose answer depends on the path; an event tells when it was given up."""
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,7 +79,7 @@ async def asked(port: int, path: str) -> AsyncGenerator[socket.socket]:
 
 
 async def read(reader: socket.socket, size: int) -> int:
-    """So many bytes, or fewer where they end."""
+    """Read so many bytes, or fewer where they end."""
     loop, there = asyncio.get_running_loop(), 0
     while there < size and (data := await loop.sock_recv(reader, min(1 << 20, size - there))):
         there += len(data)
@@ -133,7 +133,7 @@ def ended(reader: socket.socket) -> bool:
 
 
 async def test_no_refusal_is_written_into_an_answer(port: int, answers: Answers) -> None:
-    """Whose request turns out to be none only now."""
+    """The request turns out to be none when its answer has already begun."""
     head = b"POST /never_ends HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with wired(port) as wire:
         await wire.send(head)

@@ -69,7 +69,7 @@ NAMES = ("user", "general")
 
 @pytest.fixture
 def settings() -> Settings:
-    """Of a service that needs no database to refuse these."""
+    """The service needs no database to refuse these."""
     nowhere = {f"database_url_{name}": f"postgresql://127.0.0.1:1/{name}" for name in NAMES}
     return Settings.model_validate({**nowhere, "relay": False})
 
@@ -89,7 +89,7 @@ async def test_a_head_that_never_ends_is_refused(settings: Settings) -> None:
 
 
 async def test_each_head_is_measured_by_itself(settings: Settings) -> None:
-    """Of requests that come in parts: with each part a head ends and the next begins."""
+    """The requests come in parts: with each part a head ends and the next begins."""
     short = settings.model_copy(update={"request_max_head_bytes": 1024})
     async with serving(create_app(short), short) as port, wired(port) as wire:
         await wire.send(GOOD[:-2])

@@ -46,7 +46,7 @@ async def wrong(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
         yield address
 
 
-async def test_its_messages_are_in_order(wrong: str, world: World) -> None:
+async def test_messages_are_in_order_under_a_wrong_clock(wrong: str, world: World) -> None:
     alice = await world.member()
     session = await a_session(alice)
     messages = f"/v1/chat-sessions/{session['id']}/messages"
@@ -81,7 +81,7 @@ async def test_its_sessions_are_listed_in_order(wrong: str, world: World) -> Non
     assert [one["id"] for one in pages] == opened[::-1]
 
 
-async def test_a_token_from_a_wrong_clock_lives_as_long(wrong: str, world: World) -> None:
+async def test_a_token_from_a_wrong_clock_lives_as_long_as_any(wrong: str, world: World) -> None:
     alice = await world.member()
     async with httpx.AsyncClient(base_url=wrong, timeout=30) as http:
         body = {"username": alice.username, "password": PASSWORD}

@@ -35,11 +35,13 @@ def a_history() -> History:
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS + UNKNOWN])
 @pytest.mark.parametrize("title", ["second", "third"])
-def test_what_nobody_was_told_of_may_be_there(rows: list[tuple[int, str]], title: str) -> None:
+def test_a_write_that_was_never_acknowledged_may_be_there(
+    rows: list[tuple[int, str]], title: str
+) -> None:
     assert anomalies(a_history(), Stored(rows, title, len(rows))) == []
 
 
-def test_a_read_may_see_what_was_never_acknowledged() -> None:
+def test_a_read_may_show_a_write_that_was_never_acknowledged() -> None:
     history = a_history()
     history.reads.append(Read(began=11, ended=12, newest=5, rows=dict(UNKNOWN), title="third"))
     assert anomalies(history, Stored(ROWS + UNKNOWN, "third", 5)) == []

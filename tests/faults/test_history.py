@@ -74,7 +74,7 @@ async def restarts(scene: Scene, recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("breaks", [cuts, kills, restarts])
-async def test_one_conversation_explains_what_all_saw(
+async def test_one_conversation_explains_what_all_clients_saw(
     scene: Scene, database: str, breaks: Callable[[Scene, Recorder], Awaitable[None]]
 ) -> None:
     alice = await scene.service.world.member()

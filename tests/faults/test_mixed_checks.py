@@ -105,7 +105,7 @@ async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
 
 
 async def opened(one: Life) -> None:
-    """For certain, with something said in it."""
+    """The conversation is there for certain, with something said in it."""
     await one.opens()
     recorder = one.person.conversations[-1].recorder
     assert recorder is not None
@@ -165,7 +165,7 @@ async def tampered(scene: Scene, connection: asyncpg.Connection, statement: str)
         await change.rollback()
 
 
-async def test_what_was_acknowledged_and_is_nowhere_is_found_out(scene: Scene) -> None:
+async def test_an_acknowledged_write_that_is_nowhere_is_found_out(scene: Scene) -> None:
     """The other way round: the book holds what the databases never did."""
     scene.book.people.append(Person("\\north\\never", "00000000-0000-0000-0000-000000000000"))
     found = findings(scene.book, await scene.sight.state())
@@ -201,7 +201,7 @@ async def test_an_answer_that_nothing_explains_is_found_out(head: bytes, surpris
 
 
 @pytest.mark.parametrize("more", [{"from_clients": 1}, {"to_databases": 99}, {"descriptors": 31}])
-def test_what_is_left_open_is_found_out(more: dict[str, int]) -> None:
+def test_connections_left_open_are_found_out(more: dict[str, int]) -> None:
     before = Held(rss_bytes=1, descriptors=30, from_clients=0, to_databases=20)
     assert left_open({"steady": before}, {"steady": before}) == []
     after = before._replace(**more)

@@ -39,7 +39,7 @@ AND state LIKE 'idle in transaction%'
 
 
 @pytest.mark.soak
-async def test_all_that_was_acknowledged_and_nothing_else(
+async def test_all_that_was_acknowledged_is_there_and_nothing_else(
     servers: Servers, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     faulthandler.dump_traceback_later(2 * SECONDS + 900, exit=True, file=2)

@@ -29,8 +29,8 @@ async def an_echo() -> AsyncGenerator[int]:
 
 
 @pytest.mark.parametrize("turns", range(TURNS))
-async def test_it_ends_while_its_connections_end(turns: int) -> None:
-    """As when a service is killed and the test is over: at the worst moment of each connection."""
+async def test_a_proxy_ends_while_its_connections_end(turns: int) -> None:
+    """They go as when a service is killed: at the worst moment of each connection."""
     with warnings.catch_warnings(record=True, action="always") as caught:
         async with an_echo() as port, proxied(port) as proxy:
             clients = [

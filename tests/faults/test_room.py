@@ -58,7 +58,7 @@ def incompressible() -> str:
 
 
 async def until_refused(someone: Someone, session_id: str, texts: int) -> list[str]:
-    """What was acknowledged before. Every answer says 201 or 503 and nothing else."""
+    """Append until a 503, and give the texts that were acknowledged; there is no other answer."""
     acknowledged: list[str] = []
     while True:
         batch = [incompressible() for _ in range(texts)]
@@ -70,7 +70,7 @@ async def until_refused(someone: Someone, session_id: str, texts: int) -> list[s
 
 
 async def until_accepted(someone: Someone, session_id: str) -> int:
-    """By itself, once there is room; its position."""
+    """Repeat an append until there is room, and give its position."""
     while (answer := await appended(someone, session_id, ["again"])).status_code != 201:
         assert refused(answer, 503)
     position: int = answer.json()["items"][0]["position"]
@@ -86,7 +86,9 @@ async def contents(server: Server, database: str, session_id: str) -> list[str]:
     return [row["content"] for row in rows]
 
 
-async def test_no_connection_is_left(servers: Servers, database: str) -> None:
+async def test_requests_are_503_while_the_server_has_no_connection_left(
+    servers: Servers, database: str
+) -> None:
     async with service(servers, database) as it, asyncio.timeout(PATIENCE_SECONDS):
         alice = await it.world.member()
         session = await a_session(alice)
@@ -135,7 +137,7 @@ async def tablespace(servers: Servers, full: Path) -> AsyncIterator[str]:
     await run(servers.general, f"DROP TABLESPACE {name}")
 
 
-async def test_no_room_for_a_row(
+async def test_appends_are_503_while_the_disk_has_no_room_for_a_row(
     servers: Servers, full: Path, tablespace: str, database: str
 ) -> None:
     await run(servers.general, f"ALTER TABLE messages SET TABLESPACE {tablespace}", database)
@@ -189,7 +191,9 @@ def move_log(server: Server, disk: Path) -> None:
     old.symlink_to(disk)
 
 
-async def test_no_room_for_the_log(tight: Servers, full: Path, database: str) -> None:
+async def test_appends_are_503_while_the_disk_has_no_room_for_the_log(
+    tight: Servers, full: Path, database: str
+) -> None:
     """The server panics; its operator makes room and starts it."""
     server = tight.general
     async with service(tight, database) as it, asyncio.timeout(PATIENCE_SECONDS):

@@ -36,7 +36,7 @@ FAST: dict[str, Any] = {
 
 
 async def write(databases: Databases, people: list[Subject], chance: random.Random) -> None:
-    """For ever, for anybody: who it is may be deleted, and the database away."""
+    """Write for ever, for anybody: they may be deleted, and the database away."""
     while True:
         one = chance.choice(people)
         late = Principal(one.user_id, one.tenant_id, "\\t\\late", frozenset())
@@ -93,7 +93,9 @@ async def settled(scene: Scene) -> None:
 
 
 @pytest.mark.soak
-async def test_nothing_is_left_however_it_is_interrupted(servers: Servers, database: str) -> None:
+async def test_an_erasure_leaves_nothing_however_it_is_interrupted(
+    servers: Servers, database: str
+) -> None:
     for server in servers:
         await run(server, f"ALTER DATABASE {database} SET synchronous_commit = on")
     chance, gone = random.Random(SEED), list[Subject]()  # noqa: S311  not for secrets

@@ -115,7 +115,9 @@ async def test_another_role_is_403(world: World) -> None:
         (500, [asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError, ValueError]),
     ],
 )
-def test_an_error_of_the_database_by_its_kind(status: int, errors: list[type[Exception]]) -> None:
+def test_a_database_error_is_answered_by_its_kind(
+    status: int, errors: list[type[Exception]]
+) -> None:
     """The driver raises it like this on the hot routes, without SQLAlchemy around it."""
     assert [to_problem(error("secret")).status for error in errors] == [status] * len(errors)
 

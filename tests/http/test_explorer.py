@@ -64,7 +64,7 @@ class Seen:
         ]
 
 
-async def test_one_logs_in_and_tries_an_operation_out(
+async def test_the_explorer_logs_in_and_tries_an_operation(
     world: World, page: Page, service: str, tmp_path: Path
 ) -> None:
     alice = await world.member()

@@ -29,7 +29,7 @@ def client_of(app: Litestar) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=asgi), base_url="http://bicameral")
 
 
-async def test_every_answer_bears_them(world: World) -> None:
+async def test_every_answer_bears_the_security_headers(world: World) -> None:
     alice = await world.member()
     for path in ("/v1/me", "/v1/users", "/nowhere", "/v1/nowhere", "/health/live", "/metrics"):
         headers = (await alice.http.get(path)).headers
@@ -54,7 +54,9 @@ async def test_hsts_is_a_setting(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("origin", [PAGE, "https://elsewhere.example.org"])
-async def test_pages_of_other_origins(settings: Settings, origin: str) -> None:
+async def test_only_pages_of_named_origins_may_read_answers(
+    settings: Settings, origin: str
+) -> None:
     """They are closed out unless named; the gate's refusals can be read like any other answer."""
     more = {"cors_allowed_origins": f"{PAGE}, https://x.example", "request_max_body_bytes": 1024}
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
@@ -105,7 +107,7 @@ async def test_a_cache_tells_origins_apart_where_none_was_sent(settings: Setting
         "https://app.example.org, b.example",
     ],
 )
-def test_what_no_browser_sends_as_its_origin_is_refused(origins: str) -> None:
+def test_an_origin_that_no_browser_sends_is_refused_as_a_setting(origins: str) -> None:
     with pytest.raises(ValueError, match="each must be as a browser sends it"):
         Settings.model_validate({"cors_allowed_origins": origins})
 
@@ -114,7 +116,7 @@ def test_what_no_browser_sends_as_its_origin_is_refused(origins: str) -> None:
     "origins",
     ["*", "", f"{PAGE},", "http://localhost:5173", "http://127.0.0.1:8080,http://[::1]:8080"],
 )
-def test_what_a_browser_sends_is_taken(origins: str) -> None:
+def test_an_origin_as_browsers_send_it_is_taken(origins: str) -> None:
     assert Settings.model_validate({"cors_allowed_origins": origins})
 
 

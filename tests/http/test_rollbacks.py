@@ -49,7 +49,7 @@ async def rows(general: asyncpg.Connection, table: str) -> Any:
 
 @pytest.mark.parametrize("state", ["40001", "40P01"])
 @pytest.mark.parametrize("way", WAYS)
-async def test_it_is_503_and_the_same_request_may_be_sent_again(
+async def test_a_rolled_back_request_is_503_and_may_be_sent_again(
     world: World, general: asyncpg.Connection, way: str, state: str
 ) -> None:
     table, write = await a_writer(world, way)

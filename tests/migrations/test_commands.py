@@ -72,7 +72,7 @@ def test_upgrade_takes_both_databases_to_head(litestar: Litestar, versions: Vers
     assert litestar("check").exit_code == 0
 
 
-def test_a_bind_key_means_that_one(litestar: Litestar, versions: Versions) -> None:
+def test_a_bind_key_means_that_database_alone(litestar: Litestar, versions: Versions) -> None:
     assert litestar("upgrade", "--bind-key", "general", "--no-prompt").exit_code == 0
     assert versions() == {"user": None, "general": head("general")}
     refusal = litestar("check")
@@ -83,7 +83,7 @@ def test_a_bind_key_means_that_one(litestar: Litestar, versions: Versions) -> No
     )
 
 
-def test_an_unknown_bind_key(litestar: Litestar, versions: Versions) -> None:
+def test_an_unknown_bind_key_is_refused(litestar: Litestar, versions: Versions) -> None:
     refusal = litestar("upgrade", "--bind-key", "users")
     assert refusal.exit_code == 1
     assert _line(refusal) == (
@@ -93,7 +93,7 @@ def test_an_unknown_bind_key(litestar: Litestar, versions: Versions) -> None:
 
 
 @pytest.mark.parametrize("line", NEED_A_KEY, ids=" ".join)
-def test_whatever_else_needs_a_bind_key(
+def test_every_other_command_needs_a_bind_key(
     line: list[str], litestar: Litestar, versions: Versions
 ) -> None:
     refusal = litestar(*line)
@@ -102,7 +102,7 @@ def test_whatever_else_needs_a_bind_key(
     assert versions() == dict.fromkeys(DATABASES)
 
 
-def test_drop_all_empties_the_one_it_is_told(litestar: Litestar, versions: Versions) -> None:
+def test_drop_all_empties_the_database_it_is_told(litestar: Litestar, versions: Versions) -> None:
     litestar("upgrade")
     assert litestar("drop-all", "--bind-key", "general", "--no-prompt").exit_code == 0
     assert versions() == {"user": head("user"), "general": None}
@@ -136,7 +136,7 @@ def _files() -> set[Path]:
     return {*(ROOT / "migrations").rglob("*.py")}
 
 
-def test_the_second_database_being_away(
+def test_an_upgrade_says_that_the_second_database_is_away(
     litestar: Litestar, versions: Versions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL_GENERAL_OWNER", "postgresql://o:secret@127.0.0.1:1/general")
@@ -148,7 +148,9 @@ def test_the_second_database_being_away(
     assert versions() == {"user": head("user"), "general": None}
 
 
-def test_a_database_that_is_not_set(litestar: Litestar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_that_is_not_set_is_named(
+    litestar: Litestar, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DATABASE_URL_USER")
     monkeypatch.delenv("DATABASE_URL_USER_OWNER")
     assert _line(litestar("upgrade")).startswith("bicameral: DATABASE_URL_USER is not set;")

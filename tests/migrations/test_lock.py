@@ -33,7 +33,7 @@ FORKS = get_context("forkserver")
 ALEMBIC: Line = ("alembic", "-n", "user", "upgrade", "head")
 
 
-def test_an_upgrade_waits_only_so_long(
+def test_an_upgrade_waits_for_another_only_so_long(
     config: Config, name: DatabaseName, query: Query, empty: Settings
 ) -> None:
     impatient = empty.model_copy(update={"migration_wait_seconds": 0.2})
@@ -46,7 +46,7 @@ def test_an_upgrade_waits_only_so_long(
     command.upgrade(config, "head")
 
 
-def test_eight_at_once_all_succeed(empty: Settings) -> None:
+def test_eight_upgrades_at_once_all_succeed(empty: Settings) -> None:
     """Both command lines, let go at the same moment: until then the test has the lock."""
     with _while_someone(empty, "user", "SELECT pg_advisory_lock($1)", LOCK_KEY):
         replicas = [_start(_replica, line, empty) for line in (LITESTAR, ALEMBIC) * 4]
@@ -56,7 +56,7 @@ def test_eight_at_once_all_succeed(empty: Settings) -> None:
         assert asyncio.run(fetch(empty, name, VERSION)) == {(head(name),)}
 
 
-def test_without_the_lock_all_but_one_would_fail(empty: Settings) -> None:
+def test_control_without_the_lock_all_upgrades_but_one_fail(empty: Settings) -> None:
     command.ensure_version(configured(empty, "user"))
     with _while_someone(empty, "user", "BEGIN; LOCK alembic_version"):
         replicas = [_start(_unlocked_replica, ALEMBIC, empty) for _ in range(3)]

@@ -86,7 +86,7 @@ class Client:
 
 
 def add_revisions(folder: Path, name: DatabaseName, statements: list[str]) -> None:
-    """What a newer version brings along."""
+    """Add the revisions that a newer version brings along."""
     before = head(name)
     for number, statement in enumerate(statements):
         template = CONCURRENTLY if "CONCURRENTLY" in statement else REVISION

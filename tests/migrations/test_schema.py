@@ -1,4 +1,4 @@
-"""What migrations make: the models' tables; nothing after a downgrade; nothing when one fails."""
+"""Migrations make the models' tables, and nothing after a downgrade or a failure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_models_and_database_agree(config: Config, name: DatabaseName, query: Qu
 
 
 def _names(metadata: sa.MetaData) -> set[str]:
-    """As the naming conventions complete them."""
+    """Give all names, as the naming conventions complete them."""
     prepare = postgresql.dialect().identifier_preparer
     tables = metadata.tables.values()
     indexes = (prepare.format_index(one) for table in tables for one in table.indexes)
@@ -159,7 +159,7 @@ def test_the_sql_for_a_dba_is_safe_and_does_the_same(
 def test_a_program_may_bring_its_own_engine(
     config: Config, name: DatabaseName, query: Query, empty: Settings
 ) -> None:
-    """As pytest-alembic does, and without our settings."""
+    """pytest-alembic does so, and it has none of our settings."""
     del config.attributes["settings"]
     connect_args = {"dsn": empty.url(name, owner=True).dsn}
     config.attributes["connection"] = create_async_engine(

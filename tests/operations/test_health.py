@@ -61,7 +61,7 @@ async def test_a_database_away_is_told_in_two_seconds(
     assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_both_away_are_told_in_two_seconds(
+async def test_both_databases_away_are_told_in_two_seconds(
     client: httpx.AsyncClient, servers: Servers, database: str
 ) -> None:
     """The two are asked at the same time."""
@@ -142,7 +142,7 @@ async def test_after_a_restart_no_request_meets_a_stale_connection(
 
 
 @only_directly("the connections end at PgBouncer, and stay when the server goes")
-async def test_that_it_is_the_guard_which_keeps_them_away(
+async def test_control_without_the_guard_a_request_meets_a_stale_connection(
     app: Litestar, world: World, servers: Servers, database: str
 ) -> None:
     """This is the negative control of the test above."""

@@ -9,18 +9,14 @@ import pytest
 
 from app.server import create_app
 from tests.support.callers import Callers
-from tests.support.servers import Servers, alive, numbers, run, settings_for
+from tests.support.servers import Servers, alive, copied, settings_for
 
 
 @pytest.fixture(scope="module")
 async def shared(servers: Servers, template: str) -> AsyncIterator[str]:
-    """The name of the file's two databases."""
-    name = f"test_{next(numbers)}"
-    for server in servers:
-        await run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield name
-    for server in servers:
-        await run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    """Give the name of the file's two databases. Some of its requests are hostile on purpose."""
+    async with copied(servers, template) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

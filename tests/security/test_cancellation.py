@@ -116,10 +116,10 @@ async def test_sessions_cancelled_anywhere_leave_a_clean_pool(
     await _in_thread(cancelled)
 
 
-async def test_a_setting_for_the_connection_would_be_seen(
+async def test_control_a_setting_left_on_a_connection_is_seen(
     callers: Callers,
 ) -> None:
-    """What the tests above look for: a SET without LOCAL, and a transaction left open."""
+    """The tests above look for a SET without LOCAL, and for a transaction left open."""
     database: Any_ = callers.app.state.databases.general
     assert await faults(database) == []
     async with database.one_statement() as one:

@@ -1,4 +1,4 @@
-"""What the two databases themselves say about who may do what."""
+"""The two databases themselves say who may do what."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ TEXT = "a distinctive message text"
 
 
 def test_each_canary_is_seen() -> None:
-    """What makes every other test of the suite a test of its logs: see tests/conftest.py."""
+    """Every test of the suite is thereby a test of its logs: tests/conftest.py looks for them."""
     lines = [PASSWORD, HASH, new_token(), "to person-1@example.org", TEXT]
     assert [leaks(json.dumps({"event": line})) for line in lines] == [[what] for what in CANARIES]
     assert leaks("login_refused bic_… \\acme\\alice postgresql://bicameral_app@/test") == []
 
 
-async def test_what_goes_wrong_is_logged_without_what_was_sent(
+async def test_failures_are_logged_without_what_was_sent(
     capfd: pytest.CaptureFixture[str], world: World
 ) -> None:
     """A walk through refusals of each kind. That they are logged at all, first."""

@@ -1,4 +1,4 @@
-"""Who may do what: every operation of the OpenAPI document by everyone who might try.
+"""Every operation of the OpenAPI document is tried by everyone who might try.
 
 An operation that is new has no line in EXPECTED, and fails until somebody has thought about it.
 """
@@ -171,7 +171,7 @@ async def _call(
 
 
 def _told(response: httpx.Response, rule: Rule, kind: str, victim: Victim) -> list[str]:
-    """What of the victim stands in an answer that is not for them; and what each must bear."""
+    """List what an answer tells of the victim and must not, and the headers it lacks."""
     hidden: tuple[str, ...] = ()
     if response.is_error or kind not in ("boss", "root", "owner"):
         hidden = victim.marks

@@ -55,7 +55,9 @@ def _is_fine(answer: httpx.Response, *expected: int) -> None:
 
 @CHEAP
 @given(cursor=st.one_of(st.binary(max_size=40), CURSORS, damaged(CURSORS)))
-async def test_a_cursor(callers: Callers, victim: Victim, cursor: bytes) -> None:
+async def test_any_cursor_is_answered_without_a_500(
+    callers: Callers, victim: Victim, cursor: bytes
+) -> None:
     async with callers.with_token(victim.owner.token) as http:
         for path in LISTS:
             where = path.format(victim.session_id)
@@ -65,7 +67,9 @@ async def test_a_cursor(callers: Callers, victim: Victim, cursor: bytes) -> None
 
 @CHEAP
 @given(key=st.one_of(st.binary(max_size=300), st.text("ab ~!", max_size=260).map(str.encode)))
-async def test_an_idempotency_key(callers: Callers, victim: Victim, key: bytes) -> None:
+async def test_any_idempotency_key_is_answered_without_a_500(
+    callers: Callers, victim: Victim, key: bytes
+) -> None:
     headers: list[tuple[bytes, bytes]] = [(HEADER.encode(), key)]
     async with callers.with_token(victim.owner.token) as http:
         answer = await http.post("/v1/chat-sessions", json={}, headers=headers)
@@ -81,7 +85,7 @@ async def test_an_idempotency_key(callers: Callers, victim: Victim, key: bytes) 
         damaged(TOKENS.map(lambda token: b"Bearer " + token)),
     )
 )
-async def test_a_token(callers: Callers, header: bytes) -> None:
+async def test_any_token_is_answered_without_a_500(callers: Callers, header: bytes) -> None:
     """None of them is anybody's."""
     async with client_of(callers.app, None) as http:
         headers: list[tuple[bytes, bytes]] = [(b"Authorization", header)]
@@ -102,7 +106,9 @@ async def test_a_username_that_is_refused_on_creation(callers: Callers, username
 
 @COSTLY
 @given(username=st.one_of(USERNAMES, st.from_regex(r"\A[A-Za-z0-9._-]{1,64}\Z")))
-async def test_any_username_on_creation(callers: Callers, username: str) -> None:
+async def test_any_username_on_creation_is_answered_without_a_500(
+    callers: Callers, username: str
+) -> None:
     _is_fine(await _create(callers, username), 201, 404, 409, 422)
 
 
@@ -115,7 +121,9 @@ async def _create(callers: Callers, username: str) -> httpx.Response:
 
 @COSTLY
 @given(username=USERNAMES)
-async def test_any_username_at_login(callers: Callers, username: str) -> None:
+async def test_any_username_at_login_is_answered_without_a_500(
+    callers: Callers, username: str
+) -> None:
     async with client_of(callers.app, None) as http:
         body = {"username": username, "password": PASSWORD}
         _is_fine(await http.post("/v1/auth/login", json=body), 401, 422)

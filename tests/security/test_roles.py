@@ -86,7 +86,7 @@ async def test_the_last_administrator_stays(world: World, way: str) -> None:
     assert (await _shut(boss, boss, way)).status_code == 409
 
 
-async def test_nor_can_the_last_administrator_erase_themselves(world: World) -> None:
+async def test_the_last_administrator_cannot_erase_themselves(world: World) -> None:
     boss = await world.tenant_admin()
     answer = await boss.http.post("/v1/me/erasure", json={"current_password": PASSWORD})
     assert answer.status_code == 409
@@ -95,7 +95,7 @@ async def test_nor_can_the_last_administrator_erase_themselves(world: World) -> 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_last_platform_admin_stays(world: World, way: str) -> None:
-    """Also when its tenant has an administrator of the lower kind, who cannot touch them."""
+    """They stay when their tenant has an administrator of the lower kind, who cannot touch them."""
     root, boss = await world.admin(), await world.tenant_admin("platform")
     assert (await _shut(root, root, way)).status_code == 409
     lower = {"roles": ["tenant_admin"]}
@@ -106,7 +106,7 @@ async def test_the_last_platform_admin_stays(world: World, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_of_two_administrators_at_each_other_one_stays(
+async def test_two_administrators_at_each_other_leave_one(
     world: World, servers: Servers, database: str, way: str
 ) -> None:
     """Both are past the token's check when the first of them gets the tenant's lock.
@@ -127,7 +127,7 @@ async def test_of_two_administrators_at_each_other_one_stays(
     await sql.close()
 
 
-async def test_what_a_body_may_not_say_is_refused(world: World) -> None:
+async def test_fields_that_a_body_may_not_have_are_refused(world: World) -> None:
     """Neither a tenant, an id, a hash nor a state can be slipped in."""
     boss, alice = await world.tenant_admin(), await world.member()
     url = f"/v1/users/{alice.id}"

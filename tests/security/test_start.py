@@ -85,7 +85,7 @@ async def _gone(server: Server, database: str, role: str) -> None:
     await connection.close()
 
 
-async def test_a_database_away_does_not_keep_it_from_starting(
+async def test_a_database_away_does_not_stop_the_start(
     servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = "postgresql://bicameral_app@127.0.0.1:1/nowhere"
@@ -106,7 +106,9 @@ async def test_a_safe_login_is_accepted(servers: Servers, database: str) -> None
         await one.dispose()
 
 
-async def test_run_stops_with_one_line(servers: Servers, database: str) -> None:
+async def test_litestar_run_refuses_bad_settings_in_one_line(
+    servers: Servers, database: str
+) -> None:
     good = urls(servers, database)
     user, general = good["DATABASE_URL_USER"], good["DATABASE_URL_GENERAL"]
     for env, start in {
@@ -123,7 +125,9 @@ async def test_run_stops_with_one_line(servers: Servers, database: str) -> None:
         assert general not in ended.err
 
 
-async def test_a_relay_stops_with_one_line(servers: Servers, database: str) -> None:
+async def test_litestar_relay_refuses_an_unsafe_login_in_one_line(
+    servers: Servers, database: str
+) -> None:
     env = urls(servers, database) | {"DATABASE_URL_USER": servers.user.url(database)}
     ended = await litestar("relay", env=env)
     assert (ended.code, ended.out) == (1, "")

@@ -25,7 +25,7 @@ async def repaired(scene: Scene) -> Outcome:
 
 @asynccontextmanager
 async def past_all_guards(connection: asyncpg.Connection) -> AsyncGenerator[None]:
-    """As a replica applies and pg_restore loads: neither triggers nor foreign keys fire."""
+    """Neither triggers nor foreign keys fire, as when a replica applies or pg_restore loads."""
     await connection.execute("SET session_replication_role = replica")
     try:
         yield
@@ -45,7 +45,7 @@ Fault = Callable[[Scene], Awaitable[Subject]]
 
 
 async def erasure_undone(scene: Scene) -> Subject:
-    """As if the general database had been restored to before the erasure."""
+    """The general database is as if restored to before the erasure."""
     subject = await erased(scene)
     async with past_all_guards(scene.general):
         await scene.general.execute(
@@ -74,7 +74,7 @@ async def receipt_changed_in_ledger(scene: Scene) -> Subject:
 
 
 async def deletion_undone(scene: Scene) -> Subject:
-    """As if the user database had been restored to before the deletion."""
+    """The user database is as if restored to before the deletion."""
     subject = await erased(scene)
     async with past_all_guards(scene.user):
         await scene.user.execute(

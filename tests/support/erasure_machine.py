@@ -92,7 +92,7 @@ class World(RuleBasedStateMachine):
 
     @rule(person=people)
     def write(self, person: Person) -> None:
-        """Also for the deleted: their token was checked in time. Refused from the close on."""
+        """The deleted write, too, by a token checked in time; they are refused after the close."""
         try:
             self.run(a_session(self.scene.general, person.subject))
             person.sessions += 1

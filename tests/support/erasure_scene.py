@@ -1,4 +1,4 @@
-"""What tests of erasure share: two connections on a pair of databases, and what to look at."""
+"""A pair of databases for the tests of erasure: people in it, relays, and looks at the rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scene:
     general: asyncpg.Connection
 
     async def a_user(self, tenant_id: UUID | None = None, *, sessions: int = 0) -> Subject:
-        """By plain SQL: the triggers must do for it whatever they do for the service."""
+        """Insert a user by plain SQL: the triggers must do for it what they do for the service."""
         subject = Subject(tenant_id or await self.a_tenant(), uuid4())
         await self.user.execute(
             "INSERT INTO users (id, tenant_id, username, email, password_hash)"
@@ -103,7 +103,7 @@ class Scene:
         return row
 
     async def due(self) -> None:
-        """What waits for its turn or a lease need wait no more."""
+        """Let what waits for its turn or for a lease wait no more."""
         await self.user.execute("UPDATE subject_ledger SET not_before = now(), lease_until = NULL")
 
     async def receipts(self) -> list[asyncpg.Record]:

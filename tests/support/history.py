@@ -1,4 +1,4 @@
-"""What the clients of one conversation did and saw, and whether one conversation explains it.
+"""The history of one conversation's clients, and checks that one conversation explains it.
 
 Each text and each title is written by one request only, so a row tells whose it is. A request that
 was never acknowledged may have taken effect or not, at any time after it began.
@@ -117,7 +117,7 @@ def gap(_: History, stored: Stored) -> Iterator[str]:
 
 
 def disorder(history: History, stored: Stored) -> Iterator[str]:
-    """What was acknowledged before another began stands before it."""
+    """A write that was acknowledged before another began stands before it."""
     at = _places(stored)
     there = [one for one in history.appends if one.texts[0] in at]
     for first in there:
@@ -142,7 +142,7 @@ def torn_page(history: History, _: Stored) -> Iterator[str]:
 
 
 def stale_read(history: History, _: Stored) -> Iterator[str]:
-    """What was acknowledged to or shown to anybody before a read began, the read knows."""
+    """A read shows all that anybody was acknowledged or shown before it began."""
     known = [(one.ended, one.positions[-1]) for one in history.appends if one.positions]
     known += [(read.ended, read.newest) for read in history.reads]
     for read in history.reads:

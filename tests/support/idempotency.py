@@ -1,4 +1,4 @@
-"""What tests of idempotency share: a request for each route, a look at the rows."""
+"""A request that creates, for each such route, and a look at the rows."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Rows:
         return len(await self._of_each("SELECT FROM {table} WHERE user_id = $1", of))
 
     async def expire(self, of: Someone) -> None:
-        """As if a day had passed."""
+        """Let their keys expire, as if a day had passed."""
         await self._of_each("UPDATE {table} SET expires_at = now() WHERE user_id = $1", of)
 
     async def _of_each(self, statement: str, of: Someone) -> list[asyncpg.Record]:

@@ -1,4 +1,4 @@
-"""What must never stand in a log, looked for in what every test of the suite has written."""
+"""Secrets that must never stand in a log are looked for in what every test has written."""
 
 from __future__ import annotations
 

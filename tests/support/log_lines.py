@@ -13,4 +13,4 @@ def events(written: str, name: str) -> list[dict[str, Any]]:
 
 
 def as_it_is(message: object, scope: object) -> None:
-    """Of an answer's headers, where nothing finishes them."""
+    """Leave an answer's headers as they are."""

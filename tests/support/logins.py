@@ -1,4 +1,4 @@
-"""For the tests of login: services on settings of their own, other addresses, threads on hold."""
+"""Tests of login use services with other settings, other addresses, hashing threads on hold."""
 
 from __future__ import annotations
 

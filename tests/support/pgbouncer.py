@@ -54,7 +54,7 @@ _ports: dict[int, int] = {}
 
 
 def port(server: Server) -> int:
-    """What the service connects to: of the one before the server, if there is one."""
+    """Give the port that the service connects to: PgBouncer's, if there is one."""
     return _ports.get(server.port, server.port)
 
 
@@ -70,7 +70,7 @@ def url_at(port: int, database: str) -> str:
 
 
 def only_directly(reason: str) -> pytest.MarkDecorator:
-    """For a test that would be about nothing behind it."""
+    """Skip a test that would be about nothing behind PgBouncer."""
     return pytest.mark.skipif(IS_WANTED, reason=reason)
 
 

@@ -29,7 +29,7 @@ async def _settled(database: Any_) -> None:
 
 
 async def faults(database: Any_) -> list[str]:
-    """What is wrong with the pool's connections, each looked at."""
+    """Look at each of the pool's connections, and list what is wrong with them."""
     await _settled(database)
     found: list[str] = []
     pool: Any = database.engine.pool
@@ -49,7 +49,7 @@ async def faults(database: Any_) -> list[str]:
 
 
 async def _direct_faults(database: Any_) -> list[str]:
-    """Of the hot routes' own connections; at once, so that each is asked."""
+    """Look at the hot routes' connections; all at once, so that each is asked."""
     asked = [
         database.fetch(DIRECT, {"n": "", "m": ""}) for _ in range(database.direct.usage().idle)
     ]

@@ -20,7 +20,7 @@ HARD = pack("ii", 1, 0)  # linger for no time: closing sends RST
 
 
 class Act(Enum):
-    """What happens to the connection at the moment."""
+    """A thing that happens to the connection at its moment."""
 
     CUT_BEFORE = auto()  # the server never gets what the client sent
     CUT_REPLY = auto()  # the server gets it; its answer is lost, the connection closed
@@ -90,7 +90,7 @@ class Link:
 
     @property
     def _is_lost(self) -> bool:
-        """For good: a connection from before the black hole leads nowhere after it."""
+        """A connection from before the black hole leads nowhere after it, for good."""
         return self._proxy.is_black_hole or self._age != self._proxy.age
 
     async def _down(self) -> None:

@@ -167,7 +167,7 @@ async def recording(
 
 
 async def stored(general: asyncpg.Connection, session_id: str) -> Stored:
-    """As a superuser sees it, past the service."""
+    """Read the conversation as a superuser, past the service."""
     messages = "SELECT position, content FROM messages WHERE session_id = $1 ORDER BY position"
     rows: Sequence[asyncpg.Record] = await general.fetch(messages, session_id)
     about = "SELECT title, message_count FROM chat_sessions WHERE id = $1"

@@ -1,4 +1,4 @@
-"""What a generated client is asked to do, and what it should have seen in the end."""
+"""The tour that a generated client is asked to make, and what it should have seen in the end."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ WHERE datname = current_database() AND application_name = 'bicameral' AND wait_e
 
 
 def bounded(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """What hangs ends as TimeoutError. A fixture could not see to it: it is another task."""
+    """A test that hangs ends as TimeoutError. A fixture could not see to it: it is another task."""
 
     @wraps(test)
     async def within(*args: P.args, **named: P.kwargs) -> None:
@@ -78,7 +78,7 @@ class Wire:
             return await self.reader.read(-1)
 
     async def status(self) -> int:
-        """Of the next answer, which is read with its body."""
+        """Give the status of the next answer, which is read with its body."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
             length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -96,7 +96,7 @@ async def wired(port: int) -> AsyncGenerator[Wire]:
 
 
 def refused(response: httpx.Response, status: int) -> bool:
-    """Whether this is that refusal; then also says when to come back, as problem+json."""
+    """Return whether this is that refusal, which must be problem+json and say when to come back."""
     if response.status_code != status:
         return False
     assert response.headers["content-type"] == "application/problem+json"

@@ -72,7 +72,7 @@ async def test_statements_and_refusals_are_counted(world: World) -> None:
 
 
 @bounded
-async def test_they_are_there_while_the_user_database_says_nothing(
+async def test_metrics_are_served_while_the_user_database_is_silent(
     servers: Servers, database: str
 ) -> None:
     far = {"db_statement_timeout_seconds": 600, "db_silence_seconds": 600}
@@ -83,13 +83,13 @@ async def test_they_are_there_while_the_user_database_says_nothing(
         assert value(await scrape(http), "bicameral_erasure_pending") == 0
 
 
-async def test_operators_can_turn_them_off(servers: Servers, database: str) -> None:
+async def test_operators_can_turn_metrics_off(servers: Servers, database: str) -> None:
     async with _service(servers, database, metrics=False) as http:
         assert (await http.get("/metrics")).status_code == 404
         assert (await http.get("/health/live")).status_code == 200
 
 
-async def test_they_can_have_a_port_of_their_own(servers: Servers, database: str) -> None:
+async def test_metrics_can_have_a_port_of_their_own(servers: Servers, database: str) -> None:
     """The public port then has none of it, and theirs has nothing else."""
     port = free_port()
     async with _service(servers, database, metrics_port=port) as http, httpx.AsyncClient() as other:
@@ -101,7 +101,7 @@ async def test_they_can_have_a_port_of_their_own(servers: Servers, database: str
         await asyncio.open_connection("127.0.0.1", port)
 
 
-def test_a_port_that_is_taken_stops_the_start(servers: Servers) -> None:
+def test_a_metrics_port_that_is_taken_stops_the_start(servers: Servers) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = settings_for(servers, "x", metrics_port=taken.getsockname()[1])
         with pytest.raises(SettingsError, match="METRICS_PORT: cannot listen on"):
@@ -144,7 +144,7 @@ def _worker(folder: Path) -> list[Sample]:
 LOST = "SET session_replication_role = replica; DELETE FROM subject_ledger"
 
 
-async def test_a_relay_alone_serves_them_too(servers: Servers, database: str, world: World) -> None:
+async def test_a_relay_alone_serves_metrics(servers: Servers, database: str, world: World) -> None:
     """They include what it finds when it compares the databases by its schedule."""
     await a_session(await world.member())
     await run(servers.user, LOST, database)

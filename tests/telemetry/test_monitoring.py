@@ -103,7 +103,7 @@ def expressions() -> Iterator[tuple[str, str]]:
         yield variable["name"], variable.get("definition", "")
 
 
-async def test_every_metric_and_label_they_name_is_served(world: World) -> None:
+async def test_every_metric_of_dashboard_and_alerts_is_served(world: World) -> None:
     await exercise(world)
     assert await Relay(world.databases, world.app.state.settings).run_once()
     samples = await scrape(world.nobody)
@@ -142,7 +142,7 @@ def _table() -> Iterator[str]:
         yield f"| `{rule['alert']}` | {rule['annotations']['runbook']} |"
 
 
-def test_every_alert_is_tried() -> None:
+def test_every_alert_has_a_case_that_makes_it_ring() -> None:
     assert RINGS.keys() == {rule["alert"] for rule in rules()}
     assert {rule["labels"]["severity"] for rule in rules()} == {"page", "ticket"}
 

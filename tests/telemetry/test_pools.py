@@ -49,7 +49,7 @@ async def _pool(http: httpx.AsyncClient) -> tuple[float, float, float]:
 
 
 @bounded
-async def test_the_pools_are_looked_at_though_nobody_asks() -> None:
+async def test_pools_are_sampled_without_a_scrape() -> None:
     """One of several workers is asked, and answers for all."""
     looks, again = 0, asyncio.Event()
 

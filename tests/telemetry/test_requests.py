@@ -36,7 +36,9 @@ FIELDS = [
 ]
 
 
-async def test_a_request_is_one_line(capfd: pytest.CaptureFixture[str], world: World) -> None:
+async def test_a_request_is_one_line_of_the_log(
+    capfd: pytest.CaptureFixture[str], world: World
+) -> None:
     alice = await world.member()
     session = await a_session(alice)
     await a_message(alice, session["id"])
@@ -72,7 +74,7 @@ async def test_round_trips_are_those_of_each_database(
         assert line["round_trips"] == line["round_trips_user"] + line["round_trips_general"]
 
 
-async def test_every_exchange_counts(world: World) -> None:
+async def test_every_exchange_with_a_database_is_counted(world: World) -> None:
     """SQLAlchemy sends BEGIN, statement and COMMIT; the driver is asked directly, too."""
     async with _counted() as request:
         await _ask(world)
@@ -150,7 +152,7 @@ async def test_a_bad_traceparent_is_ignored(
 
 
 @pytest.mark.parametrize("header", [TRACEPARENT, f"01-{TRACE}-{PARENT}-00-and-more"])
-async def test_a_trace_goes_on(
+async def test_the_callers_trace_is_continued(
     header: str, capfd: pytest.CaptureFixture[str], client: httpx.AsyncClient
 ) -> None:
     """Each event on the way has it, and the answer, whose span is the request's own."""
@@ -165,12 +167,12 @@ async def test_a_trace_goes_on(
     assert span != PARENT
 
 
-async def test_two_traceparents_are_none(client: httpx.AsyncClient) -> None:
+async def test_two_traceparents_count_as_none(client: httpx.AsyncClient) -> None:
     twice = [("traceparent", TRACEPARENT), ("traceparent", TRACEPARENT)]
     assert "traceresponse" not in (await client.get("/health/live", headers=twice)).headers
 
 
-async def test_a_path_is_never_written(capfd: pytest.CaptureFixture[str], world: World) -> None:
+async def test_no_log_line_holds_a_path(capfd: pytest.CaptureFixture[str], world: World) -> None:
     alice = await world.member()
     paths = (f"/v1/chat-sessions/{uuid4()}", f"/v1/elsewhere/{uuid4()}", "/v1/users/not-an-id")
     answers = [await alice.http.get(path) for path in paths]
@@ -190,7 +192,7 @@ async def _failed() -> None:
 
 
 @pytest.mark.parametrize(("end", "status"), [(_cancelled, 499), (_failed, 500)])
-async def test_a_request_without_an_answer_is_seen(
+async def test_a_request_without_an_answer_is_logged(
     end: Callable[[], Awaitable[None]], status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def app(*_: Any) -> None:
@@ -219,10 +221,10 @@ async def test_a_log_that_cannot_be_written_is_no_ones_error(
         full.close()
 
 
-async def test_libraries_lines_are_json_too(
+async def test_log_lines_of_libraries_are_json(
     capfd: pytest.CaptureFixture[str], client: httpx.AsyncClient
 ) -> None:
-    """What asyncio adds about futures and exceptions may hold anything."""
+    """asyncio adds things about futures and exceptions that may hold anything."""
     assert client
     error = RuntimeError("a secret")
     message = "Task exception was never retrieved\nfuture: <RuntimeError('secret')>"
@@ -233,13 +235,13 @@ async def test_libraries_lines_are_json_too(
     assert "secret" not in written
 
 
-def test_of_an_object_a_line_says_only_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_line_says_only_the_type_of_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.log.info("request", what=RuntimeError("a secret"))
     [line] = events(capsys.readouterr().err, "request")
     assert line["what"] == "RuntimeError"
 
 
-def test_the_table_of_events_is_complete() -> None:
+def test_the_table_of_log_events_is_complete() -> None:
     app = Path(telemetry.__file__).parents[1]
     sources = "".join(path.read_text() for path in app.rglob("*.py"))
     logged = re.findall(r"log\.(?:info|warning|error)\(\s*\"(\w+)\"", sources)

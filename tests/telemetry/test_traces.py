@@ -81,7 +81,7 @@ async def test_a_request_is_a_span_and_its_statements_are_children(
     assert databases == {"user", "general"}
 
 
-async def test_what_belongs_to_no_request_is_no_trace(
+async def test_statements_outside_a_request_make_no_trace(
     exported: InMemorySpanExporter, world: World
 ) -> None:
     """A relay looks every second."""
@@ -114,7 +114,7 @@ async def test_no_span_holds_a_value(
         assert alice.username not in text
 
 
-async def test_nor_does_one_whose_request_failed_past_all_handlers(
+async def test_no_span_of_a_failed_request_holds_a_value(
     exported: InMemorySpanExporter,
 ) -> None:
     async def app(*_: Any) -> None:
@@ -162,7 +162,9 @@ def test_a_statement_is_named_by_operation_and_table(query: str, name: str) -> N
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "TRUE"}, []),
     ],
 )
-def test_the_standard_variables_turn_them_on(variables: dict[str, str], found: list[str]) -> None:
+def test_opentelemetrys_variables_turn_traces_on(
+    variables: dict[str, str], found: list[str]
+) -> None:
     assert traces.exporters(variables) == found
 
 
@@ -180,7 +182,7 @@ def test_without_the_extra_the_start_says_what_to_install(environment: pytest.Mo
         traces.configure_traces()
 
 
-def test_off_costs_no_import() -> None:
+def test_traces_that_are_off_import_nothing() -> None:
     script = """
 import sys
 from app.server import create_app
@@ -192,7 +194,7 @@ sys.exit("opentelemetry.sdk" in sys.modules or "app.telemetry.spans" in sys.modu
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-async def test_they_reach_a_collector(
+async def test_traces_reach_a_collector(
     environment: pytest.MonkeyPatch, client: httpx.AsyncClient
 ) -> None:
     """They go over OTLP, as the environment says, under the service's name."""
@@ -213,7 +215,7 @@ async def test_they_reach_a_collector(
     )
 
 
-def test_a_collector_that_is_away_does_not_hold_up_the_end() -> None:
+def test_a_collector_that_is_away_does_not_hold_up_the_stop() -> None:
     """OpenTelemetry itself would wait for it."""
     may_end = threading.Event()
 

@@ -32,7 +32,7 @@ async def deleted(boss: Someone, subject: Someone) -> httpx.Response:
     return response
 
 
-async def test_from_pending_to_complete(world: World, relay: Relay) -> None:
+async def test_an_erasure_goes_from_pending_to_complete(world: World, relay: Relay) -> None:
     boss, alice = await world.tenant_admin(), await world.member()
     session = await a_session(alice)
     await a_message(alice, session["id"])
@@ -52,7 +52,7 @@ async def test_from_pending_to_complete(world: World, relay: Relay) -> None:
     assert complete["requested_at"] == pending["requested_at"]
 
 
-async def test_one_may_erase_oneself(world: World, relay: Relay) -> None:
+async def test_a_user_may_erase_themselves(world: World, relay: Relay) -> None:
     boss, alice = await world.tenant_admin(), await world.member()
     answer = await alice.http.post("/v1/me/erasure", json={"current_password": PASSWORD})
     assert answer.status_code == 202
@@ -74,7 +74,7 @@ async def test_a_tenant_is_erased_user_by_user(world: World, relay: Relay) -> No
     assert sum(item["chat_sessions"] for item in page["items"]) == 3
 
 
-async def test_each_sees_their_own(world: World) -> None:
+async def test_administrators_see_erasures_of_their_own_tenant_only(world: World) -> None:
     boss, other = await world.tenant_admin(), await world.tenant_admin("other")
     admin, alice, bob = await world.admin(), await world.member(), await world.member()
     await deleted(boss, alice)
@@ -107,7 +107,7 @@ def world_without() -> str:
 
 
 @pytest.mark.parametrize("role", ["boss", "admin"])
-async def test_pages(world: World, role: str) -> None:
+async def test_erasures_are_paged(world: World, role: str) -> None:
     boss, admin = await world.tenant_admin(), await world.admin()
     members = [await world.member() for _ in range(5)]
     for member in members:
@@ -123,7 +123,9 @@ async def test_pages(world: World, role: str) -> None:
     assert bad.status_code == 422
 
 
-async def test_figures(world: World, relay: Relay, user_database: asyncpg.Connection) -> None:
+async def test_metrics_show_the_backlog_of_erasures(
+    world: World, relay: Relay, user_database: asyncpg.Connection
+) -> None:
     boss, alice = await world.tenant_admin(), await world.member()
     session = await a_session(alice)
     await a_message(alice, session["id"])

@@ -41,7 +41,7 @@ def settings_of(scene: Scene) -> Settings:
 
 
 @pytest.mark.parametrize("commit", COMMITS)
-async def test_it_dies(scene: Scene, commit: str) -> None:
+async def test_an_erasure_goes_on_after_its_relay_died(scene: Scene, commit: str) -> None:
     alice = await deleted(scene)
     with victim(settings_of(scene), commit, dies=True) as one:
         await asyncio.to_thread(one.process.join)
@@ -52,7 +52,7 @@ async def test_it_dies(scene: Scene, commit: str) -> None:
     await all_is_well(scene, alice)
 
 
-async def test_it_dies_at_every_commit_one_after_the_other(scene: Scene) -> None:
+async def test_an_erasure_ends_though_a_relay_dies_at_each_commit(scene: Scene) -> None:
     alice = await deleted(scene)
     for commit in COMMITS:
         with victim(settings_of(scene), commit, dies=True) as one:
@@ -61,7 +61,7 @@ async def test_it_dies_at_every_commit_one_after_the_other(scene: Scene) -> None
     await all_is_well(scene, alice)
 
 
-async def test_it_is_killed(scene: Scene) -> None:
+async def test_an_erasure_goes_on_after_its_relay_was_killed(scene: Scene) -> None:
     alice = await deleted(scene)
     with victim(settings_of(scene), "batch") as one:
         assert await asyncio.to_thread(one.line.recv) == "batch"
@@ -74,7 +74,7 @@ async def test_it_is_killed(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("commit", COMMITS[:-1])
-async def test_it_sleeps_past_its_lease(scene: Scene, commit: str) -> None:
+async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(scene: Scene, commit: str) -> None:
     """Another finishes; what the sleeper does when it wakes changes nothing."""
     alice = await deleted(scene)
     with victim(settings_of(scene), commit) as one:
@@ -94,7 +94,7 @@ async def wake(one: Victim) -> None:
     await asyncio.to_thread(one.process.join)
 
 
-async def test_two_at_once_take_different_users(scene: Scene) -> None:
+async def test_two_relays_at_once_take_different_users(scene: Scene) -> None:
     """Twenty relays, ten users: each is claimed once."""
     tenant_id = await scene.a_tenant()
     users = [await scene.a_user(tenant_id, sessions=1) for _ in range(10)]

@@ -1,4 +1,4 @@
-"""What is there before: sessions without owners, a version that knows none, logins of their own."""
+"""Erasure copes with what was there before it: old sessions, old versions, other logins."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def migrate(settings: Settings, revision: str, *, down: bool = False) -> N
     await asyncio.to_thread(act, config, revision)
 
 
-async def test_sessions_from_before_get_their_owners(servers: Servers, empty: str) -> None:
-    """Of every tenant, though the migrating login is held by row level security like any other."""
+async def test_sessions_from_before_owners_get_theirs(servers: Servers, empty: str) -> None:
+    """Sessions of every tenant do, though row level security holds the migrating login, too."""
     settings = settings_for(servers, empty)
     await migrate(settings, "g0001")
     general = await asyncpg.connect(servers.general.url(empty))
@@ -71,7 +71,7 @@ AND relname <> 'alembic_version'
 """
 
 
-async def test_the_relay_with_logins_of_its_own(servers: Servers, empty: str) -> None:
+async def test_a_relay_erases_with_logins_of_its_own(servers: Servers, empty: str) -> None:
     """It can do all it must; and what it alone needs, the service then cannot do."""
     settings = settings_for(
         servers,

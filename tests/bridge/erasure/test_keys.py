@@ -46,7 +46,7 @@ async def erased(scene: Scene, subject: Subject, **how: Any) -> None:
         assert await scene.relay(**how).run_once()
 
 
-async def test_they_go_before_the_receipt_and_nobody_elses_do(scene: Scene) -> None:
+async def test_an_erasure_deletes_keys_before_the_receipt_and_nobody_elses(scene: Scene) -> None:
     """In batches; those of a session, which it would take along at once, and those of none."""
     alice, bob = await scene.a_user(), await scene.a_user(sessions=1)
     session_id = await a_session(scene.general, alice)
@@ -66,7 +66,7 @@ async def test_they_go_before_the_receipt_and_nobody_elses_do(scene: Scene) -> N
     assert (receipt["chat_sessions"], receipt["messages"]) == (1, 2)
 
 
-async def test_a_batch_is_no_larger_than_its_answers_allow(scene: Scene) -> None:
+async def test_a_batch_of_keys_is_no_larger_than_its_answers_allow(scene: Scene) -> None:
     alice = await scene.a_user(sessions=1)
     for _ in range(3):
         await store(scene.general, alice)
@@ -82,7 +82,7 @@ async def test_a_batch_is_no_larger_than_its_answers_allow(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("with_key", [True, False], ids=["with a key", "control"])
-async def test_there_is_no_receipt_while_one_is_left(scene: Scene, with_key: bool) -> None:
+async def test_there_is_no_receipt_while_a_key_is_left(scene: Scene, with_key: bool) -> None:
     """A relay that does not purge: the receipt's own count finds it."""
     alice = await scene.a_user(sessions=1)
     if with_key:
@@ -97,7 +97,7 @@ async def test_there_is_no_receipt_while_one_is_left(scene: Scene, with_key: boo
 
 
 @pytest.mark.parametrize("of_session", [True, False], ids=["a message's", "a session's"])
-async def test_one_not_yet_committed_is_waited_for(scene: Scene, of_session: bool) -> None:
+async def test_a_key_not_yet_committed_is_waited_for(scene: Scene, of_session: bool) -> None:
     alice = await scene.a_user()
     session_id = await a_session(scene.general, alice)
     async with writer(scene, alice.tenant_id) as connection:
@@ -111,7 +111,7 @@ async def test_one_not_yet_committed_is_waited_for(scene: Scene, of_session: boo
     assert await keys(scene, alice) == 0
 
 
-async def test_control_without_the_gate_it_is_left_behind_a_receipt(scene: Scene) -> None:
+async def test_control_without_the_gate_a_key_is_left_behind_a_receipt(scene: Scene) -> None:
     """Nor is there a session whose lock the relay would wait for."""
     alice = await scene.a_user(sessions=1)
     await scene.general.execute(NO_GUARD)
@@ -124,7 +124,7 @@ async def test_control_without_the_gate_it_is_left_behind_a_receipt(scene: Scene
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "control"])
-async def test_from_the_close_on_none_is_stored(scene: Scene, guarded: bool) -> None:
+async def test_no_key_is_stored_once_the_owner_is_closed(scene: Scene, guarded: bool) -> None:
     alice = await scene.a_user(sessions=1)
     if not guarded:
         await scene.general.execute("DROP TRIGGER owner_is_open ON general_idempotency_keys")
@@ -139,7 +139,7 @@ async def test_from_the_close_on_none_is_stored(scene: Scene, guarded: bool) -> 
     assert await keys(scene, alice) == (0 if guarded else 1)
 
 
-async def test_expired_ones_are_deleted_in_batches_and_no_others(scene: Scene) -> None:
+async def test_expired_keys_are_deleted_in_batches_and_no_others(scene: Scene) -> None:
     alice = await scene.a_user(sessions=1)
     for _ in range(2 * expiry.ROWS + 1):
         await store(scene.general, alice, seconds=0)
@@ -148,8 +148,8 @@ async def test_expired_ones_are_deleted_in_batches_and_no_others(scene: Scene) -
     assert await keys(scene, alice) == 1
 
 
-async def test_an_expired_one_that_somebody_holds_is_passed_by(scene: Scene) -> None:
-    """Of several tenants, the sweep deletes the others and does not wait."""
+async def test_an_expired_key_that_somebody_holds_is_passed_by(scene: Scene) -> None:
+    """The sweep deletes the others, of several tenants, and does not wait."""
     alice, bob = await scene.a_user(sessions=1), await scene.a_user(sessions=1)
     for subject in (alice, alice, bob):
         await store(scene.general, subject, seconds=0)
@@ -162,7 +162,7 @@ async def test_an_expired_one_that_somebody_holds_is_passed_by(scene: Scene) -> 
     assert await keys(scene, alice) == 0
 
 
-async def test_wherever_a_relay_runs_expired_ones_go(scene: Scene) -> None:
+async def test_wherever_a_relay_runs_expired_keys_go(scene: Scene) -> None:
     """Both databases' again and again; one that fails does not keep the other's waiting."""
     await scene.user.execute("ALTER TABLE user_idempotency_keys RENAME TO gone")
     alice = await scene.a_user(sessions=1)
@@ -194,7 +194,9 @@ async def key_of_a_stranger(_: Scene) -> Subject:
     ("whose", "kind"),
     [(key_of_the_erased, Kind.ROWS_LEFT), (key_of_a_stranger, Kind.STRANGER)],
 )
-async def test_reconcile_finds_one_that_slipped_in(scene: Scene, whose: Whose, kind: Kind) -> None:
+async def test_reconcile_finds_a_key_that_slipped_in(
+    scene: Scene, whose: Whose, kind: Kind
+) -> None:
     await store(scene.general, await scene.a_user(sessions=1))
     subject = await whose(scene)
     before = await dump(scene, {str(subject.user_id)})

@@ -25,8 +25,9 @@ async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
 
 
 async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> tuple[int, int]:
-    """As requests do whose token was checked in time. How many sessions and messages were accepted:
-    the last session's message may be one too late.
+    """Write as requests do whose token was checked in time, until one is refused.
+
+    Give how many sessions and messages were accepted; the last session's message may be too late.
     """
     late = Principal(subject.user_id, subject.tenant_id, "\\t\\late", frozenset())
     sessions = messages = 0
@@ -44,7 +45,7 @@ async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> tuple[
             await warm.wait()
 
 
-async def test_the_owner_closes_at_once_and_nothing_is_left(
+async def test_under_load_the_owner_closes_at_once_and_nothing_is_left(
     scene: Scene, record_testsuite_property: Any
 ) -> None:
     """Closing before draining is what keeps so busy a user from starving the lock."""

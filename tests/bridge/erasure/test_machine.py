@@ -46,7 +46,7 @@ def check(machine: type[World], *, examples: int, steps: int, **more: Any) -> No
     run_state_machine_as_test(machine, settings=how)  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
-def test_in_any_order(machine: type[World]) -> None:
+def test_erasures_hold_in_any_order_of_events(machine: type[World]) -> None:
     check(machine, examples=25, steps=25)
 
 
@@ -61,5 +61,5 @@ def test_control_a_relay_without_a_step_is_found_out(machine: type[World], step:
 
 
 @pytest.mark.soak
-def test_in_any_order_for_long(machine: type[World]) -> None:
+def test_erasures_hold_in_any_order_of_events_for_long(machine: type[World]) -> None:
     check(machine, examples=int(os.environ.get("SOAK_ROUNDS", "500")), steps=60)

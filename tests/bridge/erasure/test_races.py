@@ -60,7 +60,7 @@ async def test_control_without_the_trigger_plain_sql_leaves_an_orphan(scene: Sce
     assert await scene.orphans() == 1
 
 
-async def test_a_user_never_seen_here_is_refused(scene: Scene) -> None:
+async def test_a_first_session_after_the_erasure_is_refused(scene: Scene) -> None:
     """Their first session ever comes after they were erased."""
     alice = await scene.a_user()
     await erased(scene, alice)
@@ -94,7 +94,9 @@ async def test_a_session_not_yet_committed_is_waited_for(scene: Scene, first: bo
     assert await scene.orphans() == 0
 
 
-async def test_control_without_the_drain_it_is_an_orphan_behind_a_receipt(scene: Scene) -> None:
+async def test_control_without_the_drain_a_session_is_an_orphan_behind_a_receipt(
+    scene: Scene,
+) -> None:
     alice = await scene.a_user(sessions=1)
     async with writer(scene, alice.tenant_id) as connection:
         await a_session(connection, alice)
@@ -153,7 +155,9 @@ VALUES ($1, gen_random_uuid(), $2, 99, 'user', 'Late')
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "control"])
-async def test_a_message_into_a_session_being_purged(scene: Scene, guarded: bool) -> None:
+async def test_a_message_into_a_session_being_purged_is_refused(
+    scene: Scene, guarded: bool
+) -> None:
     """Its foreign key waits for the purge; without it the message would be left behind."""
     alice = await scene.a_user()
     session_id = await a_session(scene.general, alice)
@@ -187,7 +191,7 @@ async def waits_elsewhere(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-async def test_an_older_snapshot_is_refused(scene: Scene, level: str) -> None:
+async def test_a_write_with_an_older_snapshot_is_refused(scene: Scene, level: str) -> None:
     """It would show an owner open who was closed meanwhile."""
     alice = await scene.a_user(sessions=1)
     async with writer(scene, alice.tenant_id) as connection:

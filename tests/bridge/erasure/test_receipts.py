@@ -36,15 +36,15 @@ async def some_receipts(scene: Scene, count: int) -> list[Subject]:
     return subjects
 
 
-async def test_an_export_verifies(lines: Lines) -> None:
+async def test_an_export_of_receipts_verifies(lines: Lines) -> None:
     chain = verify(lines)
     assert (chain.receipts, chain.head) == (5, json.loads(lines[-1])["hash"])
     assert verify(lines, must_contain=json.loads(lines[2])["hash"]) == chain
     assert verify([]).receipts == 0
 
 
-async def test_the_hash_is_what_the_documentation_says(lines: Lines) -> None:
-    """By hand, from the line's own text."""
+async def test_a_receipts_hash_is_what_the_documentation_says(lines: Lines) -> None:
+    """The test computes it by hand, from the line's own text."""
     one = json.loads(lines[1])
     names = ("seq", "tenant_id", "user_id", "chat_sessions", "messages", "finished_at", "prev_hash")
     preimage = "|".join(["bicameral-receipt-1", *(str(one[name]) for name in names)])
@@ -72,7 +72,7 @@ TAMPERING: dict[str, Callable[[Lines], Lines]] = {
 
 
 @pytest.mark.parametrize("how", TAMPERING)
-async def test_tampering_is_found(lines: Lines, how: str) -> None:
+async def test_a_tampered_export_of_receipts_is_found(lines: Lines, how: str) -> None:
     with pytest.raises(BrokenChainError, match=r"^line \d"):
         verify(TAMPERING[how](lines))
 
@@ -122,7 +122,7 @@ async def test_a_receipt_needs_that_nothing_remains(scene: Scene) -> None:
     assert entry["delivered_rev"] < entry["rev"]
 
 
-async def test_no_receipt_outside_a_service_login(scene: Scene) -> None:
+async def test_only_the_services_logins_may_write_receipts(scene: Scene) -> None:
     """The owner's own login would see one tenant's receipts and fork the chain."""
     (alice,) = await some_receipts(scene, 1)
     owner = await asyncpg.connect(scene.servers.general.url(scene.database, "bicameral_owner"))
@@ -134,7 +134,7 @@ async def test_no_receipt_outside_a_service_login(scene: Scene) -> None:
         await owner.close()
 
 
-async def test_twelve_at_once_make_one_chain(scene: Scene) -> None:
+async def test_twelve_erasures_at_once_make_one_chain(scene: Scene) -> None:
     subjects = [await scene.a_user() for _ in range(12)]
     for subject in subjects:
         await scene.delete(subject)
@@ -142,7 +142,7 @@ async def test_twelve_at_once_make_one_chain(scene: Scene) -> None:
     assert verify([line async for line in export(scene.databases.general)]).receipts == 12
 
 
-def test_the_command_verifies_a_file(tmp_path: Path) -> None:
+def test_litestar_receipts_verify_checks_a_file(tmp_path: Path) -> None:
     file = tmp_path / "receipts.ndjson"
     file.write_bytes(b"")
     answer = CliRunner().invoke(commands, ["verify", str(file)])

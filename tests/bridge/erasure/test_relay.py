@@ -63,7 +63,7 @@ async def test_no_transaction_deletes_more_than_the_batch(
     assert sum(batch.chat_sessions for batch in batches) == len(sizes)
 
 
-async def test_progress_shows_and_the_lease_is_renewed(scene: Scene) -> None:
+async def test_an_erasures_progress_shows_and_its_lease_is_renewed(scene: Scene) -> None:
     alice = await scene.a_user()
     await a_session(scene.general, alice, 10)
     await scene.delete(alice)
@@ -108,7 +108,9 @@ def fails_at(commit: str, error: BaseException) -> Callable[[str], Awaitable[Non
     return hook
 
 
-async def test_a_failure_is_tried_again_each_time_later_and_never_dropped(scene: Scene) -> None:
+async def test_a_failed_erasure_is_tried_again_each_time_later_and_never_dropped(
+    scene: Scene,
+) -> None:
     alice = await deleted(scene)
     secret = fails_at("drain", ValueError("alice@example.org"))
     relay = scene.relay(hook=secret, relay_backoff_seconds=10, relay_backoff_max_seconds=60)
@@ -186,7 +188,7 @@ async def test_only_the_holder_acknowledges_renews_or_gives_up(scene: Scene) -> 
     assert (await scene.entry(alice))["lease_until"] is None
 
 
-async def test_stopped_while_it_claims_it_gives_that_back_too(scene: Scene) -> None:
+async def test_a_relay_stopped_while_it_claims_gives_the_claim_back(scene: Scene) -> None:
     alice = await deleted(scene)
     lock = scene.user.transaction()
     await lock.start()

@@ -1,4 +1,4 @@
-"""What makes a relay look: a notification, or the time; and both survive what they listen on."""
+"""A notification or the time makes a relay look; both survive the loss of a connection."""
 
 from __future__ import annotations
 
@@ -51,19 +51,21 @@ async def until_done(scene: Scene, subject: Subject, **settings: Any) -> timedel
 
 
 @deaf_behind_it
-async def test_a_notification_wakes_it(scene: Scene, record_testsuite_property: Any) -> None:
+async def test_a_notification_wakes_an_idle_relay(
+    scene: Scene, record_testsuite_property: Any
+) -> None:
     alice = await scene.a_user(sessions=1)
     took = await until_done(scene, alice, relay_listen=True, relay_poll_seconds=3600)
     record_testsuite_property("seconds_from_deletion_to_receipt", took.total_seconds())
 
 
-async def test_without_notifications_it_finds_out(scene: Scene) -> None:
+async def test_a_relay_without_notifications_finds_deletions(scene: Scene) -> None:
     alice = await scene.a_user(sessions=1)
     await until_done(scene, alice, relay_listen=False, relay_poll_seconds=0.01)
 
 
 @deaf_behind_it
-async def test_it_listens_again_after_its_connection_is_lost(scene: Scene) -> None:
+async def test_a_relay_listens_again_after_its_connection_is_lost(scene: Scene) -> None:
     """And looks at once, for what was deleted while it was deaf."""
     relay = scene.relay(relay_away_max_seconds=0.001)
     first = relay.bell.next()
@@ -83,7 +85,7 @@ async def test_it_listens_again_after_its_connection_is_lost(scene: Scene) -> No
 
 
 async def test_the_service_erases_beside_serving(servers: Servers, database: str) -> None:
-    """As shipped: nothing but the two URLs."""
+    """It is set up as shipped: nothing but the two URLs is given."""
     service = create_app(settings_for(servers, database, relay=True))
     transport = httpx.ASGITransport(app=service)  # pyright: ignore[reportArgumentType]  # ASGI is ASGI
     http = httpx.AsyncClient(transport=transport, base_url="http://bicameral")
@@ -98,7 +100,7 @@ async def test_the_service_erases_beside_serving(servers: Servers, database: str
                 pass
 
 
-async def test_the_command_erases_until_it_is_told_to_stop(scene: Scene) -> None:
+async def test_litestar_relay_erases_until_it_is_told_to_stop(scene: Scene) -> None:
     alice = await scene.a_user(sessions=1)
     program = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("litestar"),
@@ -129,7 +131,7 @@ def environment(scene: Scene) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_a_ring_does_not_drown_out_the_end(turns: int) -> None:
+async def test_a_notification_does_not_hide_a_cancellation(turns: int) -> None:
     """However many turns of the loop lie between: a relay told to stop stops."""
     bell = Bell()
 

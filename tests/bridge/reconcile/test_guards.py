@@ -35,7 +35,7 @@ WHERE conname = $1 AND conrelid = $2::text::regclass
 
 
 @pytest.mark.parametrize("name", DATABASES)
-async def test_each_that_is_missing_is_made_as_the_migration_made_it(
+async def test_a_missing_guard_is_made_as_the_migration_made_it(
     scene: Scene, name: DatabaseName
 ) -> None:
     connection: asyncpg.Connection = getattr(scene, name)
@@ -54,7 +54,7 @@ async def test_each_that_is_missing_is_made_as_the_migration_made_it(
         assert await connection.fetchval(DEFINITION, guard, table) == before
 
 
-async def test_every_trigger_off_the_foreign_keys_own_too(scene: Scene) -> None:
+async def test_every_disabled_trigger_is_found_the_foreign_keys_too(scene: Scene) -> None:
     await scene.a_user(sessions=1)
     for where, table, _ in guards.THINGS.values():
         await getattr(scene, where).execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
@@ -65,7 +65,7 @@ async def test_every_trigger_off_the_foreign_keys_own_too(scene: Scene) -> None:
     assert (await repaired(scene)).left == frozenset()
 
 
-async def test_a_trigger_that_fires_in_a_replica_only_is_off(scene: Scene) -> None:
+async def test_a_trigger_that_fires_in_a_replica_only_counts_as_off(scene: Scene) -> None:
     await scene.general.execute("ALTER TABLE chat_sessions ENABLE REPLICA TRIGGER owner_is_open")
     thing = "owner_is_open on chat_sessions in the general database"
     assert await reconciler(scene).find() == {Difference(Kind.GUARD_OFF, thing=thing)}
@@ -92,7 +92,7 @@ async def test_a_dropped_key_comes_back_once_what_slipped_in_is_gone(scene: Scen
     assert await scene.general.fetchval("SELECT count(*) FROM chat_sessions") == 1
 
 
-async def test_without_the_owners_login_it_says_what_to_run(scene: Scene) -> None:
+async def test_without_the_owners_login_reconcile_says_what_to_run(scene: Scene) -> None:
     await scene.user.execute("ALTER TABLE users DISABLE TRIGGER keep_subject_ledger")
     ended = await litestar("reconcile", "--repair", env=urls(scene.servers, scene.database))
     line = "guard_off: keep_subject_ledger on users in the user database: is off"
@@ -101,7 +101,7 @@ async def test_without_the_owners_login_it_says_what_to_run(scene: Scene) -> Non
     assert ended.out.splitlines() == [line + cure, "1 differences could not be mended."]
 
 
-async def test_the_relays_own_login_is_enough(scene: Scene) -> None:
+async def test_the_relays_login_is_enough_for_reconcile(scene: Scene) -> None:
     """All but guards: those are the owner's."""
     urls_of_relay = {
         f"database_url_{name}_relay": SecretStr(

@@ -1,4 +1,4 @@
-"""What is found beside users, and that nothing is found that is not so."""
+"""Reconcile finds what is not about users, too, and nothing that is not so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.differences import (
 from tests.support.erasure_scene import Scene, Subject, a_session, dump
 
 
-async def test_databases_that_agree(scene: Scene) -> None:
+async def test_nothing_is_found_where_the_databases_agree(scene: Scene) -> None:
     """Silent users, talking ones, erased ones, and pending ones at every step."""
     await scene.a_user()
     await scene.a_user(sessions=2)
@@ -43,7 +43,7 @@ async def test_databases_that_agree(scene: Scene) -> None:
     assert await scene.orphans() == 0
 
 
-async def test_messages_without_a_session(scene: Scene) -> None:
+async def test_messages_without_a_session_are_found(scene: Scene) -> None:
     subject, lost = await scene.a_user(sessions=1), uuid4()
     before = await dump(scene, set())
     async with past_all_guards(scene.general):
@@ -156,7 +156,7 @@ async def a_silent_neighbour(scene: Scene, subject: Subject) -> None:
     )
 
 
-async def test_nothing_false_while_everybody_writes_and_leaves(scene: Scene) -> None:
+async def test_nothing_false_is_found_while_everybody_writes_and_leaves(scene: Scene) -> None:
     """Users are created, talk, are deleted and erased, all the time that reconcile looks."""
     relay = asyncio.create_task(scene.relay(relay_listen=False, relay_poll_seconds=0.001).run())
     looked = asyncio.Event()
@@ -182,7 +182,7 @@ async def many_lives(scene: Scene, looked: asyncio.Event) -> None:
             await scene.delete(subject)
 
 
-async def test_a_relay_looks_by_itself_every_now_and_then(scene: Scene) -> None:
+async def test_a_relay_compares_the_databases_by_its_schedule(scene: Scene) -> None:
     """Tells, and mends nothing. With 0 it does not look at all."""
     subject = await rows_of_a_stranger(scene)
     metrics.DIFFERENCES.set(0)
@@ -196,7 +196,7 @@ async def test_a_relay_looks_by_itself_every_now_and_then(scene: Scene) -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "reconcile"]
 
 
-async def test_what_another_relay_holds_is_waited_for(scene: Scene) -> None:
+async def test_an_erasure_that_another_relay_holds_is_waited_for(scene: Scene) -> None:
     """It is not a difference, but nor is all well before it is done."""
     subject = await scene.a_user(sessions=1)
     await scene.delete(subject)
@@ -218,7 +218,7 @@ async def test_what_another_relay_holds_is_waited_for(scene: Scene) -> None:
     assert await scene.orphans() == 0
 
 
-async def test_an_erasure_that_fails_stays_pending_and_is_said_to(scene: Scene) -> None:
+async def test_an_erasure_that_fails_stays_pending_and_is_reported(scene: Scene) -> None:
     subject = await scene.a_user(sessions=1)
     await scene.delete(subject)
     await scene.general.execute("ALTER TABLE messages RENAME TO hidden")

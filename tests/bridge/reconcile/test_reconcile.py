@@ -45,7 +45,9 @@ KEPT = [(entry_lost, Kind.ENTRY_LOST), (rows_without_owner, Kind.OWNER_LOST)]
 
 
 @pytest.mark.parametrize(("fault", "kind"), ERASED)
-async def test_whoever_is_proved_deleted_is_erased(scene: Scene, fault: Fault, kind: Kind) -> None:
+async def test_a_user_who_is_proved_deleted_is_erased(
+    scene: Scene, fault: Fault, kind: Kind
+) -> None:
     subject = await checked(scene, fault, kind)
     statement = "SELECT count(*) FROM {} WHERE user_id = $1"
     assert await scene.general.fetchval(statement.format("chat_sessions"), *who(subject)) == 0
@@ -59,7 +61,7 @@ async def test_whoever_is_proved_deleted_is_erased(scene: Scene, fault: Fault, k
 
 
 @pytest.mark.parametrize(("fault", "kind"), KEPT)
-async def test_whoever_is_there_keeps_everything(scene: Scene, fault: Fault, kind: Kind) -> None:
+async def test_a_user_who_is_there_keeps_everything(scene: Scene, fault: Fault, kind: Kind) -> None:
     subject = await checked(scene, fault, kind)
     statement = "SELECT count(*) FROM chat_sessions WHERE user_id = $1"
     assert await scene.general.fetchval(statement, *who(subject)) > 0

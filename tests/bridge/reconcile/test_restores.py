@@ -16,7 +16,7 @@ Name = Literal["user", "general"]
 END_ALL = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = '{}'"
 
 
-async def test_a_general_database_restored_to_before_erasures(scene: Scene) -> None:
+async def test_a_general_database_restored_to_before_erasures_is_mended(scene: Scene) -> None:
     """The ledger says they were delivered; the backup has all they said."""
     bystander, early = await scene.a_user(sessions=2), await erased(scene)
     subjects = [await scene.a_user(sessions=n) for n in range(4)]
@@ -28,7 +28,7 @@ async def test_a_general_database_restored_to_before_erasures(scene: Scene) -> N
     assert await sessions(scene, [bystander]) == 2
 
 
-async def test_a_user_database_restored_to_before_deletions(scene: Scene) -> None:
+async def test_a_user_database_restored_to_before_deletions_is_mended(scene: Scene) -> None:
     """The receipts prove the deletions; the backup has the users and their tokens."""
     bystander, early = await scene.a_user(sessions=2), await erased(scene)
     subjects = [await scene.a_user(sessions=n) for n in range(4)]
@@ -42,7 +42,7 @@ async def test_a_user_database_restored_to_before_deletions(scene: Scene) -> Non
     assert await scene.receipts() == chain
 
 
-async def test_a_user_database_restored_to_before_a_deletion_not_yet_erased(scene: Scene) -> None:
+async def test_a_user_database_restored_to_before_a_pending_erasure_is_mended(scene: Scene) -> None:
     """The relay had closed the owner and no more: proof enough, it closes for nothing else."""
     subject = await scene.a_user(sessions=3)
     await back_up(scene, "user")
@@ -60,7 +60,7 @@ async def test_a_user_database_restored_to_before_a_deletion_not_yet_erased(scen
     await one_repair_mends(scene, [subject], differences=1)
 
 
-async def test_who_was_created_after_the_backup_may_be_kept(scene: Scene) -> None:
+async def test_a_user_created_after_the_backup_may_be_kept(scene: Scene) -> None:
     """Nobody can log in as them: they are erased, unless the operator hopes for a later backup."""
     known = await scene.a_user(sessions=1)
     await back_up(scene, "user")

@@ -76,7 +76,7 @@ FROM unnest($1::uuid[], $2::text[]) AS h (user_id, hash) WHERE l.user_id = h.use
 
 
 @pytest.mark.soak
-async def test_a_million_owners(scene: Scene) -> None:
+async def test_a_million_owners_are_compared(scene: Scene) -> None:
     await load(scene)
     assert await timed(scene, "all agree, digests alone") == frozenset()
     await make_silent_users(scene)

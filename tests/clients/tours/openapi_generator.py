@@ -1,4 +1,4 @@
-"""What one does first with a client: openapi-generator's for Python, over urllib3 and pydantic."""
+"""A first tour with openapi-generator's client for Python, over urllib3 and pydantic."""
 
 import json
 import os

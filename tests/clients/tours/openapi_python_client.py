@@ -1,4 +1,4 @@
-"""What one does first with a client: openapi-python-client's, over httpx."""
+"""A first tour with openapi-python-client's client, over httpx."""
 
 import json
 import os

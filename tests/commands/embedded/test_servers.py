@@ -26,7 +26,7 @@ def test_a_fresh_start_gives_two_private_utc_utf8_servers(home: Path) -> None:
         assert ask(user, who) != ask(general, who)
 
 
-def test_data_survive_a_restart_and_stop_is_idempotent(home: Path) -> None:
+def test_data_survives_a_restart_and_stop_is_idempotent(home: Path) -> None:
     with servers(home / "d", durable=False) as (user, _):
         ask(user, "CREATE TABLE kept AS SELECT 42 AS n")
         user.stop()
@@ -106,7 +106,7 @@ def test_a_second_live_run_is_refused_in_one_line(home: Path) -> None:
         assert launcher.returncode == 0
 
 
-def test_three_processes_on_three_folders(home: Path) -> None:
+def test_three_launchers_run_on_three_folders(home: Path) -> None:
     launchers = [launch(home / name) for name in "abc"]
     for launcher in launchers:
         with launcher:

@@ -13,15 +13,13 @@ from app.server import create_app
 from tests.support.callers import client_of
 from tests.support.factories import World
 from tests.support.idempotency import Rows, open_rows
-from tests.support.servers import Servers, alive, numbers, on_both, settings_for
+from tests.support.servers import Servers, alive, copied, settings_for
 
 
 @pytest.fixture(scope="module")
 async def database(servers: Servers, template: str) -> AsyncIterator[str]:
-    name = f"test_{next(numbers)}"
-    await on_both(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield name
-    await on_both(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copied(servers, template) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,9 @@ VALUES ($1, $2, 'k', 'x', 'x', now() + interval '1 day')
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_fifty_at_once_create_once(world: World, rows: Rows, route: str) -> None:
+async def test_fifty_requests_with_one_key_create_once(
+    world: World, rows: Rows, route: str
+) -> None:
     request = await a_request(world, route)
     there = await rows.of(route)
     number = FEW if route == "user" else PARALLEL
@@ -38,14 +40,14 @@ async def test_fifty_at_once_create_once(world: World, rows: Rows, route: str) -
     assert {(await request.send("k")).content} == created
 
 
-async def test_control_fifty_without_a_key_create_fifty(world: World, rows: Rows) -> None:
+async def test_control_fifty_requests_without_a_key_create_fifty(world: World, rows: Rows) -> None:
     request = await a_request(world, "message")
     there = await rows.of("message")
     await asyncio.gather(*(request.send() for _ in range(PARALLEL)))
     assert await rows.of("message") == there + PARALLEL
 
 
-async def test_while_one_is_running_the_next_is_told_at_once(
+async def test_a_second_request_with_a_running_key_is_409_at_once(
     world: World, rows: Rows, servers: Servers, database: str
 ) -> None:
     """The first one is held up at the session's row; the control, another key, waits as well."""
@@ -64,10 +66,10 @@ async def test_while_one_is_running_the_next_is_told_at_once(
     assert (await request.send("k")).content == answers[0].content
 
 
-async def test_when_the_first_one_fails_the_next_creates(
+async def test_when_the_first_request_fails_the_next_creates(
     world: World, rows: Rows, servers: Servers, database: str
 ) -> None:
-    """What held it up deletes the session it writes to: 404, and nothing is stored."""
+    """The holder of its lock deletes the session: the first gets 404, and stores nothing."""
     request = await a_request(world, "message")
     there = await rows.of("message")
     async with held(servers, database, request) as holder:
@@ -82,7 +84,7 @@ async def test_when_the_first_one_fails_the_next_creates(
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "control"])
-async def test_whoever_slips_past_the_lock_is_refused_at_the_end(
+async def test_a_request_that_slips_past_the_lock_is_refused_at_the_end(
     world: World, rows: Rows, servers: Servers, database: str, guarded: bool
 ) -> None:
     """The key is stored by hand between the look and the end. Its write goes with it."""

@@ -46,7 +46,7 @@ async def behind(servers: Servers, database: str) -> AsyncIterator[Behind]:
 
 @pytest.mark.parametrize("act", [Act.CUT_BEFORE, Act.CUT_REPLY])
 @pytest.mark.parametrize("route", ["tenant", "user", "message"])
-async def test_around_commit(
+async def test_a_connection_cut_around_commit_creates_at_most_once(
     world: World, rows: Rows, behind: Behind, route: str, act: Act
 ) -> None:
     """Cut before, nothing is stored; cut after, all of it: the client cannot tell, and need not."""
@@ -78,7 +78,9 @@ async def _through(service: Litestar, request: Sent) -> AsyncGenerator[httpx.Asy
         yield http
 
 
-async def test_the_clients_connection_is_cut(world: World, rows: Rows, app: Litestar) -> None:
+async def test_a_retry_after_a_lost_answer_creates_nothing(
+    world: World, rows: Rows, app: Litestar
+) -> None:
     """Over real HTTP: the service has answered, and the answer is lost on the way."""
     request = await a_request(world, "message")
     async with _listening(app) as port, proxied(port) as line:
@@ -92,7 +94,7 @@ async def test_the_clients_connection_is_cut(world: World, rows: Rows, app: Lite
     assert (await request.send("k")).content == retried.content
 
 
-async def test_the_service_is_killed_between_commit_and_answer(
+async def test_a_retry_after_a_kill_between_commit_and_answer_creates_nothing(
     world: World, rows: Rows, behind: Behind
 ) -> None:
     """With -9, when the database has committed and the service does not know it yet."""

@@ -13,7 +13,7 @@ FROM user_idempotency_keys WHERE user_id = $1
 GONE = ("", "")
 
 
-async def test_with_its_user(world: World, rows: Rows) -> None:
+async def test_a_key_is_deleted_with_its_user(world: World, rows: Rows) -> None:
     """In the user database by the very deletion; the relay sees to the general one."""
     boss, other = await world.tenant_admin(), await world.tenant_admin()
     for one in (boss, other):
@@ -22,7 +22,7 @@ async def test_with_its_user(world: World, rows: Rows) -> None:
     assert (await rows.keys(boss), await rows.keys(other)) == (0, 1)
 
 
-async def test_with_the_user_it_created(world: World, rows: Rows) -> None:
+async def test_a_key_is_deleted_with_the_user_it_created(world: World, rows: Rows) -> None:
     """The answer and the request's fingerprint go; the key stays used, so none is created again."""
     request = await a_request(world, "user")
     created = (await request.send("k")).json()
@@ -37,7 +37,9 @@ async def test_with_the_user_it_created(world: World, rows: Rows) -> None:
     assert [tuple(row) for row in await rows.user.fetch(STORED, request.by.id)] == [GONE]
 
 
-async def test_with_the_tenant_of_the_user_it_created(world: World, rows: Rows) -> None:
+async def test_a_key_is_deleted_with_the_tenant_of_the_user_it_created(
+    world: World, rows: Rows
+) -> None:
     root = await world.admin()
     tenant = (await (await a_request(world, "tenant", root)).send("t")).json()
     request = await a_request(world, "user", root)
@@ -50,7 +52,9 @@ async def test_with_the_tenant_of_the_user_it_created(world: World, rows: Rows) 
     assert GONE in stored
 
 
-async def test_with_the_conversation_whose_messages_it_repeats(world: World, rows: Rows) -> None:
+async def test_a_key_is_deleted_with_the_conversation_whose_messages_it_repeats(
+    world: World, rows: Rows
+) -> None:
     message = await a_request(world, "message")
     alice = message.by
     assert (await message.send("k")).status_code == 201
@@ -60,7 +64,7 @@ async def test_with_the_conversation_whose_messages_it_repeats(world: World, row
     assert (await message.send("k")).status_code == 404
 
 
-async def test_once_its_owner_is_closed_none_is_stored(world: World, rows: Rows) -> None:
+async def test_no_key_is_stored_once_its_owner_is_closed(world: World, rows: Rows) -> None:
     """Deleted between the look at the token and the write. Nor is the message."""
     message = await a_request(world, "message")
     there = await rows.of("message")

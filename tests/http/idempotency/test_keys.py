@@ -61,7 +61,7 @@ async def test_control_without_a_key_a_retry_creates_again(
     assert await rows.keys(request.by) == 0
 
 
-async def test_the_stored_answer_is_of_then(world: World) -> None:
+async def test_a_retry_is_answered_as_it_was_then(world: World) -> None:
     """Whatever was changed since."""
     session, user = await a_request(world, "session"), await a_request(world, "user")
     opened, created = await session.send("k"), await user.send("k")
@@ -144,12 +144,12 @@ async def test_a_bad_key_is_refused(world: World, rows: Rows, route: str, key: b
     assert await rows.of(route) == there
 
 
-async def test_a_bad_key_is_what_is_wrong_where_a_body_may_be_left_out(world: World) -> None:
+async def test_a_bad_key_is_named_where_the_body_may_be_left_out(world: World) -> None:
     request = await a_request(world, "session")
     _is_problem(await request.by.http.post(request.path, headers={HEADER: ""}), 422)
 
 
-async def test_white_space_around_it_is_none_of_the_key(world: World) -> None:
+async def test_white_space_around_a_key_is_no_part_of_it(world: World) -> None:
     request = await a_request(world, "session")
     assert (await request.send("k")).content == (await request.send(" k  ")).content
 
@@ -205,7 +205,7 @@ async def test_an_expired_key_is_as_if_it_had_never_been(world: World, rows: Row
     assert (await rows.of("session"), await rows.keys(request.by)) == (there + 2, 1)
 
 
-async def test_without_a_key_nothing_is_asked(world: World) -> None:
+async def test_without_a_key_no_statement_looks_for_one(world: World) -> None:
     """Without one no session at all; with one, a look before and the answer after."""
     request = await a_request(world, "message")
     asked: list[str] = []

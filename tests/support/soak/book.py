@@ -1,4 +1,4 @@
-"""What clients asked for and were told: what the databases must hold in the end follows from it.
+"""The book of what clients asked for and were told: the databases must hold it in the end.
 
 Names, titles and texts are each used by one request only, so that a row tells whose it is. What was
 never acknowledged may be there or not, but only once.

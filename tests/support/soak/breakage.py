@@ -1,4 +1,4 @@
-"""What breaks, one after the other: each for a while that is drawn, and mended before the next."""
+"""Faults, one after the other: each for a while that is drawn, and mended before the next."""
 
 from __future__ import annotations
 

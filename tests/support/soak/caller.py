@@ -126,7 +126,7 @@ class Caller:
         return None
 
     async def is_refused(self, path: str) -> bool:
-        """What this token gets there from now on: 401."""
+        """Expect 401 for this token from now on."""
         before, self.gone = self.gone, frozenset({401})
         try:
             await self.known("GET", path)

@@ -1,4 +1,4 @@
-"""Whether the databases hold what the clients were told: each promise a check, as in history.py."""
+"""The databases hold what the clients were told: each promise is a check, as in history.py."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def orphan(_: Book, state: State) -> Iterator[str]:
 
 
 def _in_conversations(book: Book, state: State) -> Iterator[Anomaly]:
-    """What was said in those that stay; and nothing in those of which nobody knows the id."""
+    """Conversations that stay hold what was said; those that nobody knows of hold nothing."""
     for person, conversation in book.conversations():
         session = state.sessions.get(_id(conversation))
         if session and conversation.recorder and _stays(person, conversation):
@@ -141,7 +141,7 @@ def _id(conversation: Conversation) -> str:
 
 
 def left_open(before: dict[str, Held], after: dict[str, Held]) -> list[str]:
-    """What replicas hold when everybody has gone, and did not before anything broke."""
+    """Replicas hold nothing when everybody has gone that they did not hold before it began."""
     found: list[str] = []
     for name, held in after.items():
         if held.from_clients:

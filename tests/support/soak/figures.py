@@ -72,7 +72,7 @@ def _of(counts: Counter[tuple[str, Any]], fault: str) -> dict[str, int]:
 
 
 def _by_fault(tally: Tally) -> dict[str, dict[str, int]]:
-    """By kind, whichever database or both: errors of the client's, and refusals."""
+    """Sum errors and refusals by the kind of fault, whichever database or both."""
     found: defaultdict[str, Counter[str]] = defaultdict(Counter[str])
     for (fault, kind), times in tally.errors.items():
         found[fault][kind] += times
@@ -87,7 +87,7 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 
 def memory(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Of the process's last life, after it has warmed up; the slope by least squares."""
+    """Fit a slope to the process's last life, after it has warmed up, by least squares."""
     last = [one for one in samples if one.life == samples[-1].life]
     warm = last[int(len(last) * WARM) :]
     megabytes = [one.rss_bytes / MEGABYTE for one in warm]
@@ -130,7 +130,7 @@ def _p99_ms(seconds: Sequence[float]) -> float | None:
 
 
 def reckoning(book: Book, found: Sequence[Anomaly]) -> dict[str, Any]:
-    """What was acknowledged, and how much of it was not kept, by promise."""
+    """Count what was acknowledged, and how much of it was not kept, by promise."""
     recorders = [one.recorder for _, one in book.conversations() if one.recorder]
     appends = [append for one in recorders for append in one.history.appends]
     known = [append for append in appends if append.positions]
@@ -167,7 +167,7 @@ def sockets(before: dict[str, Held], after: dict[str, Held]) -> dict[str, Any]:
 
 
 def events(logs: Iterable[Path], tally: Tally) -> dict[str, Any]:
-    """Of the services' own logs, with what tells them apart. Lines that are no JSON are `text`."""
+    """Count the services' log events by what tells them apart; `text` is what is no JSON."""
     found, in_calm = Counter[str](), defaultdict[str, list[float]](list)
     for log in logs:
         with log.open("rb") as lines:
@@ -180,7 +180,7 @@ def events(logs: Iterable[Path], tally: Tally) -> dict[str, Any]:
 
 
 def _event(line: bytes) -> tuple[str, str]:
-    """What tells it apart, and which request it is of."""
+    """Give what tells an event apart, and the request it belongs to."""
     try:
         event: dict[str, Any] = msgspec.json.decode(line)
     except msgspec.DecodeError:

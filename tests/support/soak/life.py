@@ -191,7 +191,7 @@ class Life:
         await log_in(self.caller, self.person.username)
 
     async def stays(self) -> None:
-        """For good."""
+        """Delete the conversation for good."""
 
     async def is_deleted(self) -> None:
         """While they write."""

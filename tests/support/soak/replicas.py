@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.1  # between two questions to what has no event for us
 
 
 class Held(NamedTuple):
-    """What one process holds."""
+    """The memory, connections and files that one process holds."""
 
     rss_bytes: int
     descriptors: int

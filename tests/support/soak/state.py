@@ -1,4 +1,4 @@
-"""What both databases hold when everybody has gone, as a superuser sees it, past the service."""
+"""The rows of both databases when everybody has gone, as a superuser sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients saw: answers and errors by what was broken then; how long routes took in calm."""
+"""A tally of what clients saw: answers and errors by what was broken, times in calm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Moment(NamedTuple):
 
 @dataclass
 class Weather:
-    """What is broken now. A request counts as calm if nothing was at any time of it."""
+    """The names of what is broken now. A request is calm if nothing was, at any time of it."""
 
     fault: str = CALM
     changes: int = 0
