@@ -4,7 +4,7 @@ A Principal is as old as its request: while that waited for a password's hash or
 actor may have been blocked, deleted or demoted. So each transaction that changes something takes
 its locks in this order, and looks at the actor under the last one:
 
-1. the tenant (TenantLock), in which all changes of users queue;
+1. the tenant (TenantLock), in which all changes of users queue, but for one's own password;
 2. the user who is to be changed, if there is one, FOR UPDATE;
 3. the actor, FOR SHARE, and the actor's token, FOR KEY SHARE (lock_actor).
 

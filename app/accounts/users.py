@@ -168,7 +168,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 
     async def set_own_password(self, person: Principal, password_hash: str, *, was: str) -> None:
         """Every other token of theirs ends. Raises Conflict if the hash `was` another."""
-        user = await self._own_for_change(person)
+        user = await self._own_locked(person)
         if user.password_hash != was:
             raise Conflict("The password was changed meanwhile.")
         await self._replace_hash(user, password_hash, keep=person.token_digest)
@@ -186,7 +186,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self._remove(actor, user)
 
     async def remove_own(self, person: Principal) -> SubjectLedger:
-        return await self._remove(person, await self._own_for_change(person))
+        await self._entered(person.tenant_id, TenantLock.QUEUE)
+        return await self._remove(person, await self._own_locked(person))
 
     async def _remove(self, actor: Principal, user: User) -> SubjectLedger:
         await self._authority.keep_an_administrator(actor, user)
@@ -201,8 +202,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         self._authority.check_change(actor, user)
         return tenant, user
 
-    async def _own_for_change(self, person: Principal) -> User:
-        await self._entered(person.tenant_id, TenantLock.QUEUE)
+    async def _own_locked(self, person: Principal) -> User:
         user = await self.repository.find(person.tenant_id, person.user_id, lock=True)
         await self._authority.recheck_own(person)
         return self._still_there(user)

@@ -1,4 +1,4 @@
-"""Passwords on standard input, and other text of operators: what was meant is stored, or nothing."""
+"""Passwords on standard input, and other words of operators: stored as meant, or refused."""
 
 from __future__ import annotations
 

@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from sqlalchemy import text
 
-from app.server import create_app
-from tests.support import pgbouncer
-from tests.support.factories import Someone, World, a_session
+from tests.support.factories import a_session
 from tests.support.pgbouncer import PREPARING, ROUND_TRIPS
-from tests.support.round_trips import RoundTripCounter
-from tests.support.servers import Servers, alive, settings_for
+from tests.support.round_trips import Wired, asked, wired_service
+from tests.support.servers import Servers
 
 ONCE = (ROUND_TRIPS, ROUND_TRIPS)
 MESSAGE = {"role": "user", "content": "Hello"}
 
 
-class Wired(NamedTuple):
-    """The service on two wires."""
-
-    world: World
-    user: RoundTripCounter
-    general: RoundTripCounter
-
-    def counted(self) -> tuple[int, int]:
-        return self.user.round_trips, self.general.round_trips
-
-
 @pytest.fixture
 async def wired(servers: Servers, database: str) -> AsyncIterator[Wired]:
-    async with AsyncExitStack() as stack:
-        wires = [
-            await stack.enter_async_context(RoundTripCounter(pgbouncer.port(one)).open())
-            for one in servers
-        ]
-        urls = [pgbouncer.url_at(wire.port, database) for wire in wires]
-        settings = settings_for(
-            servers, database, database_url_user=urls[0], database_url_general=urls[1]
-        )
-        service = create_app(settings)
-        await stack.enter_async_context(alive(service))
-        asgi: Any = service
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://bicameral")
-        yield Wired(World(service, await stack.enter_async_context(http)), *wires)
-
-
-async def asked(
-    wired: Wired, who: Someone, method: str, path: str, body: object = None
-) -> tuple[int, int]:
-    """In the user and in the general database; warm, for a statement is prepared when first met."""
-    before = (0, 0)
-    for _ in range(2):
-        before = wired.counted()
-        response = await who.http.request(method, path, json=body)
-        assert response.is_success, response.text
-    after = wired.counted()
-    return after[0] - before[0], after[1] - before[1]
+    async with wired_service(servers, database) as service:
+        yield service
 
 
 async def test_a_hot_route_asks_each_database_once(wired: Wired) -> None:
