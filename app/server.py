@@ -13,7 +13,6 @@ import msgspec
 from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.middleware import AbstractMiddleware
 from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
 from litestar.types import HTTPResponseStartEvent, Scope
@@ -102,6 +101,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     configure_traces()
     databases = Databases.create(settings)
     passwords = Passwords(settings)
+    gate = Gate(settings, TokenLookup(databases.user, settings).principal)
     app = Litestar(
         route_handlers=[
             _v1(databases, passwords),
@@ -113,36 +113,24 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "settings": settings,
                 "databases": databases,
                 "passwords": passwords,
-                "authenticate": TokenLookup(databases.user, settings).principal,
+                "gate": gate,
             }
         ),
         plugins=[logs_plugin(), *plugins],
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=refuse_other_media,
+        middleware=[gate.around],
         cors_config=cors_config(settings),
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
         openapi_config=openapi_config(version("bicameral")),
     )
     complete(app)
-    app.state.gate = _put_gate(app, settings)
+    handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
-    app.asgi_handler = observe_requests(app.asgi_handler, set_headers(settings))
+    app.asgi_handler = observe_requests(handler, set_headers(settings))
     return app
-
-
-def _put_gate(app: Litestar, settings: Settings) -> Gate:
-    """Around everything but CORS, without which a browser's page could not read a refusal."""
-    outer = app.asgi_handler
-    if isinstance(outer, AbstractMiddleware):
-        gate = Gate(outer.app, settings)
-        outer.app = gate
-        app.asgi_handler = explain_refusals(outer)
-    else:
-        gate = Gate(outer, settings)
-        app.asgi_handler = gate
-    return gate
 
 
 def _v1(databases: Databases, passwords: Passwords) -> Router:

@@ -7,7 +7,6 @@ sent at once, each sees those before it. A right password takes its own count ba
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 from datetime import timedelta
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config.settings import Settings
 from app.databases.database import Database
 from app.databases.sessions import UserSession
+from app.http.addresses import network
 from app.http.errors import TooManyRequests
 from app.http.structs import to_struct
 from app.telemetry import log
@@ -78,28 +78,16 @@ class Throttle:
 
 
 def counters_of(username: str, address: str) -> Counters:
-    network = _network(address)
+    counted = network(address)
     return Counters(
         account=_digest("account", username),
-        address=_digest("address", network),
-        pair=_digest("pair", username, network),
+        address=_digest("address", counted),
+        pair=_digest("pair", username, counted),
     )
 
 
 def _digest(*parts: str) -> bytes:
     return hashlib.sha256("\0".join(parts).encode()).digest()
-
-
-def _network(address: str) -> str:
-    """One IPv6 customer holds a /64: counted as one address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6:
-        parsed = parsed.ipv4_mapped or parsed  # a socket for both families says ::ffff:192.0.2.1
-    prefix = 64 if parsed.version == 6 else 32
-    return str(ipaddress.ip_network((parsed, prefix), strict=False))
 
 
 def note_refusal(reason: str, counters: Counters) -> None:

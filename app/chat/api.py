@@ -12,6 +12,7 @@ from msgspec import convert
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
+from app.edge.lanes import LaneName
 from app.http.idempotency import Key, keyed, response
 from app.http.openapi import problems
 from app.http.paging import (
@@ -33,6 +34,7 @@ class ChatSessionController(Controller):
     path = "/chat-sessions"
     tags = ["chat"]
     guards = [signed_in]
+    opt = {"lane": LaneName.CHAT}
 
     @post("/", responses=problems(409))
     async def create_chat_session(

@@ -26,7 +26,9 @@ class RequestSettings(DatabaseSettings):
         10 * 1024 * 1024, ge=1024, description="a longer request body is refused with 413"
     )
     request_bodies_max_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024, description="all bodies at a time, per worker; beyond it 503"
+        64 * 1024 * 1024,
+        ge=1024,
+        description="large bodies together, per worker; beyond it 503",
     )
     request_concurrency: int = Field(
         64, ge=1, description="requests worked on at a time, per worker and lane"

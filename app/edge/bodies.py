@@ -1,77 +1,134 @@
-"""Request bodies, read as a whole: in time, within their size, within the memory there is."""
+"""A request's body is read as a whole: in time, within its size, within the memory there is.
+
+A small one weighs no more than its connection and is read from anybody. What is larger is read for
+callers who are known, and counts: all such bodies together take REQUEST_BODIES_MAX_BYTES, those of
+one person a quarter of it, of one tenant a half.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 from app.config.settings import Settings
-from app.databases.waits import Wait, Waits
-from app.http.errors import PayloadTooLarge, RequestTimeout, Unavailable
+from app.edge.lanes import SHARES, Caller, Load
+from app.http.errors import BadRequest, PayloadTooLarge, RequestTimeout, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from litestar.types import HTTPReceiveMessage, Receive
+
+SMALL_BYTES = 16_384
+LONGEST_LENGTH = 18  # digits
+FULL = "The service holds as many request bodies as it can; try again."
+TOO_MANY = "Too many large requests are under way for you; try again when some are answered."
 
 
 class BodyMemory:
-    """Of all bodies of this process that are not answered yet. Only what has arrived counts."""
+    """Counts the bytes of large bodies that have arrived and are not answered yet."""
 
     def __init__(self, settings: Settings) -> None:
-        self.max_body_bytes = settings.request_max_body_bytes
-        self.receiving = Waits(settings.request_receive_seconds)
-        self._free_bytes = settings.request_bodies_max_bytes
+        self.receive_seconds = settings.request_receive_seconds
+        self._max_bytes = settings.request_bodies_max_bytes
+        self._load = Load(self._max_bytes)
 
-    def take(self, size: int) -> None:
-        if size > self._free_bytes:
-            raise Unavailable("The service holds as many request bodies as it can; try again.")
-        self._free_bytes -= size
+    @property
+    def held_bytes(self) -> int:
+        return self._load.total
 
-    def give_back(self, size: int) -> None:
-        self._free_bytes += size
+    def take(self, caller: Caller, size: int, *, already: int) -> None:
+        """Adds to the bytes that a body has already. Raises Unavailable.
+
+        One body may be larger than its caller's share; two together may not.
+        """
+        if self._load.total + size > self._max_bytes:
+            raise Unavailable(FULL)
+        for share, held in zip(SHARES, self._load.of(caller), strict=True):
+            if held > already and share * (held + size) > self._max_bytes:
+                raise Unavailable(TOO_MANY)
+        self._load.add(caller, size)
+
+    def give_back(self, caller: Caller, size: int) -> None:
+        self._load.add(caller, -size)
 
 
 class Body:
-    """One request's. `receive` hands it on in one piece."""
+    """Reads one request's body, and hands it on in one piece."""
 
-    def __init__(self, memory: BodyMemory, receive: Receive) -> None:
+    def __init__(self, memory: BodyMemory, receive: Receive, max_bytes: int) -> None:
+        self.is_whole = False
         self._memory = memory
         self._receive = receive
+        self._max_bytes = max_bytes
+        self._deadline = asyncio.get_running_loop().time() + memory.receive_seconds
+        self._parts: list[bytes] = []
         self._size = 0
-        self._whole: HTTPReceiveMessage | None = None
+        self._caller: Caller | None = None
+        self._last: HTTPReceiveMessage | None = None  # for the application
 
-    async def read(self, declared_bytes: int) -> None:
-        """Raises PayloadTooLarge, RequestTimeout, and Unavailable when memory is short."""
-        if declared_bytes > self._memory.max_body_bytes:
+    async def begin(self, declared_bytes: int) -> None:
+        """Reads a small body. Raises PayloadTooLarge and RequestTimeout."""
+        if declared_bytes > self._max_bytes:
             raise PayloadTooLarge  # before the client is told to go on (Expect: 100-continue)
-        try:
-            with Wait(self._memory.receiving):
-                self._whole = await self._read()
-        except TimeoutError:
-            raise RequestTimeout from None
+        if declared_bytes <= SMALL_BYTES:
+            await self._read(SMALL_BYTES)
+
+    async def finish(self, caller: Caller) -> None:
+        """Reads what is left. Raises Unavailable, too, when memory is short."""
+        self._memory.take(caller, self._size, already=0)
+        self._caller = caller
+        await self._read(self._max_bytes)
 
     async def receive(self) -> HTTPReceiveMessage:
-        whole, self._whole = self._whole, None
+        """Hands on the whole, once; after it comes only that the client has gone."""
+        whole, self._last = self._last, None
         return whole or await self._message()
 
     def forget(self) -> None:
-        self._memory.give_back(self._size)
-        self._size = 0
+        """Gives the memory back. To be called when the request is answered."""
+        if self._caller is not None:
+            self._memory.give_back(self._caller, self._size)
 
-    async def _read(self) -> HTTPReceiveMessage:
-        parts: list[bytes] = []
-        while True:
-            message = await self._message()
-            if message["type"] != "http.request":
-                return message  # the client is gone
-            self._count(len(message["body"]))
-            parts.append(message["body"])
-            if not message.get("more_body", False):
-                return {"type": "http.request", "body": b"".join(parts), "more_body": False}
+    async def _read(self, enough: int) -> None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                while not self.is_whole and self._size <= enough:
+                    self._add(await self._message())
+        except TimeoutError:
+            raise RequestTimeout from None
 
     async def _message(self) -> HTTPReceiveMessage:
         return cast("HTTPReceiveMessage", await self._receive())
 
-    def _count(self, size: int) -> None:
-        self._memory.take(size)
-        self._size += size
-        if self._size > self._memory.max_body_bytes:
+    def _add(self, message: HTTPReceiveMessage) -> None:
+        if message["type"] != "http.request":
+            self.is_whole, self._last = True, message
+            return
+        part = message["body"]
+        if self._caller is not None:
+            self._memory.take(self._caller, len(part), already=self._size)
+        self._size += len(part)
+        if self._size > self._max_bytes:
             raise PayloadTooLarge
+        self._parts.append(part)
+        if not message.get("more_body", False):
+            self.is_whole, self._parts = True, [b"".join(self._parts)]
+            self._last = {"type": "http.request", "body": self._parts[0], "more_body": False}
+
+
+def declared_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Returns None without a body, and 0 for one that comes in chunks. Raises BadRequest."""
+    found = None
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            found = found or 0
+        elif name == b"content-length" and value != b"0":
+            found = _length(value)
+    return found
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > LONGEST_LENGTH:
+        raise BadRequest("The header Content-Length is not the length of a body.")
+    return int(value)

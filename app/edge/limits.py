@@ -1,34 +1,66 @@
-"""How many requests a token may make: a rate with a burst, in this process's memory."""
+"""A token may make so many requests a second, with bursts; a refused crowd comes back slowly."""
 
 from __future__ import annotations
 
 import time
+from math import ceil
 
-# Beyond it the older half is forgotten. Whoever wanted to be forgotten sooner by sending other
-# tokens would need so many requests that the burst has grown back meanwhile.
-REMEMBERED = 20_000
+from app.config.settings import Settings
+from app.edge.recent import Recent
+from app.http.errors import TooManyRequests
+
+# Who does not heed a refusal's Retry-After comes back at once, and asking is work, too. So many a
+# second are refused; the others wait for it, though not long, and leave the time to those let in.
+REFUSALS_PER_SECOND = 1000
+LONGEST_PAUSE_SECONDS = 0.25
 
 
 class TokenLimits:
-    """The generic cell rate algorithm: one number per token, when its budget is full again."""
+    """The generic cell rate algorithm: one number for a token, when its budget is full again."""
 
     def __init__(self, *, per_second: float, burst: int) -> None:
         self._interval = 1 / per_second
         self._tolerance = (burst - 1) / per_second
-        self._full_at: dict[int, float] = {}
-        self._older: dict[int, float] = {}
+        self._full_at: Recent[float] = Recent()
 
     def __len__(self) -> int:
-        return len(self._full_at) + len(self._older)
+        return len(self._full_at)
 
-    def wait_seconds(self, authorization: bytes) -> float:
-        """0 and counted, or how long until the next one is let through."""
-        token, now = hash(authorization), time.monotonic()  # the token itself is not kept
-        full_at = self._full_at.get(token) or self._older.get(token, now)
+    def wait_seconds(self, token: str) -> float:
+        """Returns 0 and counts the request, or how long it is until the next one is let through."""
+        key, now = hash(token), time.monotonic()  # the token itself is not kept
+        full_at = self._full_at.get(key) or now
         wait = full_at - self._tolerance - now
         if wait > 0:
             return wait
-        self._full_at[token] = max(full_at, now) + self._interval
-        if len(self._full_at) >= REMEMBERED:
-            self._older, self._full_at = self._full_at, {}
+        self._full_at.put(key, max(full_at, now) + self._interval)
         return 0.0
+
+    def check(self, token: str) -> None:
+        """Raises TooManyRequests."""
+        if wait := self.wait_seconds(token):
+            raise TooManyRequests(
+                "This token makes more requests than it may; wait as Retry-After says.",
+                retry_after_seconds=ceil(wait),
+            )
+
+
+def token_limits(settings: Settings) -> TokenLimits | None:
+    if not settings.request_rate_per_token:
+        return None
+    return TokenLimits(
+        per_second=settings.request_rate_per_token, burst=settings.request_burst_per_token
+    )
+
+
+class Pacing:
+    """Refuses a crowd one after the other."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def pause_seconds(self) -> float:
+        now = time.monotonic()
+        self._last = max(self._last, now) + 1 / REFUSALS_PER_SECOND
+        self._last = min(self._last, now + LONGEST_PAUSE_SECONDS)
+        return self._last - now

@@ -14,7 +14,6 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.config.settings import Settings
-from app.edge.gate import PAUSE
 from app.edge.parser import RequestParser
 from app.http import headers
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
@@ -150,14 +149,6 @@ class BoundedProtocol(HttpToolsProtocol):
         except asyncio.CancelledError:
             if not self.transport.is_closing():
                 raise
-        finally:
-            if seconds := scope["state"].get(PAUSE):
-                self.flow.pause_reading()
-                self.loop.call_later(seconds, self._listen_again)
-
-    def _listen_again(self) -> None:
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

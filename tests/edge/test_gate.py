@@ -1,4 +1,4 @@
-"""The gate by itself, before an application of the tests' own that answers when it is told to."""
+"""The gate stands before an application of the tests' own, which answers when it is told to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from app.config.settings import Settings
-from app.edge.gate import TOO_LONG, Gate
+from app.edge.bodies import SMALL_BYTES
 from app.edge.limits import TokenLimits
+from app.edge.passage import TOO_LONG
+from tests.support.gates import gated
 from tests.support.log_lines import events
 from tests.support.wire import bounded, serving, wired
 
@@ -41,15 +43,10 @@ def streams() -> Streams:
     return Streams()
 
 
-def gate(streams: Streams, **more: object) -> Gate:
-    app: Any = streams
-    return Gate(app, Settings.model_validate({"request_concurrency": 1, **more}))
-
-
 @pytest.fixture
 async def client(streams: Streams) -> AsyncIterator[httpx.AsyncClient]:
     """Before a place that is taken for as long as it likes."""
-    asgi: Any = gate(streams, request_queue=1, request_timeout_seconds=0.2)
+    asgi = gated(streams, request_queue=1, request_timeout_seconds=0.2)
     transport = httpx.ASGITransport(app=asgi)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
         first = asyncio.ensure_future(http.get("/"))
@@ -73,9 +70,7 @@ async def test_an_answer_that_breaks_off_is_logged_without_its_message(
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ValueError("what was said")
 
-    app: Any = breaks
-    settings = Settings.model_validate({})
-    async with serving(Gate(app, settings), settings) as port, wired(port) as wire:
+    async with serving(gated(breaks), Settings.model_validate({})) as port, wired(port) as wire:
         await wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in await wire.until_closed()
     logged = capsys.readouterr().err
@@ -86,10 +81,10 @@ async def test_an_answer_that_breaks_off_is_logged_without_its_message(
 @bounded
 async def test_too_long_a_body_is_not_waited_for(streams: Streams) -> None:
     """Neither one that says so, before it is asked for, nor one that comes in chunks."""
-    settings = Settings.model_validate({"request_max_body_bytes": 1024})
-    asks = HEAD + b"Content-Length: 1025\r\nExpect: 100-continue\r\n\r\n"
-    grows = HEAD + b"Transfer-Encoding: chunked\r\n\r\n401\r\n" + b"x" * 1025 + b"\r\n"
-    async with serving(gate(streams, request_max_body_bytes=1024), settings) as port:
+    size = SMALL_BYTES + 1
+    asks = HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % size
+    grows = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % size + b"x" * size + b"\r\n"
+    async with serving(gated(streams), Settings.model_validate({})) as port:
         for begun in (asks, grows):
             async with wired(port) as wire:
                 await wire.send(begun)
@@ -108,18 +103,17 @@ async def test_who_goes_while_sending_is_not_waited_for(streams: Streams) -> Non
 
     streams.may_end.set()
     headers = [(b"content-length", b"9")]
-    scope: Any = {"type": "http", "path": "/", "method": "POST", "headers": headers}
-    to: Any = (receive, send)
-    await gate(streams)(scope, *to)
+    scope: Any = {"type": "http", "method": "POST", "headers": headers, "client": None}
+    await gated(streams)(scope, receive, send)
     assert streams.received == [{"type": "http.disconnect"}]
 
 
 def test_who_was_quiet_for_long_has_saved_up_no_more_than_the_burst() -> None:
     limits = TokenLimits(per_second=100, burst=1)
-    limits.wait_seconds(b"token")
+    limits.wait_seconds("token")
     began = time.monotonic()
     while time.monotonic() < began + 0.3:  # thirty could be made in this time
         pass
     began = time.monotonic()
-    made = sum(limits.wait_seconds(b"token") == 0 for _ in range(100))
+    made = sum(limits.wait_seconds("token") == 0 for _ in range(100))
     assert made <= 2 + 100 * (time.monotonic() - began)

@@ -11,6 +11,7 @@ from app.accounts.api import services
 from app.accounts.api.requests import Anyone, Call, address_of
 from app.accounts.login import Login
 from app.accounts.tokens import TokenService
+from app.edge.lanes import LaneName
 from app.http.openapi import problems
 from app.http.security import PUBLIC, signed_in
 
@@ -20,7 +21,13 @@ class AuthController(Controller):
     tags = ["auth"]
     dependencies = {"login": services.login, "tokens": services.tokens}
 
-    @post("/login", status_code=200, security=PUBLIC, responses=problems(401, 429, 503))
+    @post(
+        "/login",
+        status_code=200,
+        security=PUBLIC,
+        responses=problems(401, 429, 503),
+        opt={"lane": LaneName.LOGINS},
+    )
     async def log_in(
         self, request: Anyone, data: JSONBody[schemas.Login], login: NamedDependency[Login]
     ) -> schemas.Token:

@@ -16,6 +16,7 @@ from app.accounts.api.requests import Call
 from app.accounts.users import UserService
 from app.bridge.export.lines import ExportLine
 from app.bridge.export.service import ExportService
+from app.edge.lanes import LaneName
 from app.http.openapi import problems
 from app.http.security import Principal, administrators, signed_in
 
@@ -33,6 +34,7 @@ def exports(
 
 class ExportController(Controller):
     tags = ["export"]
+    opt = {"lane": LaneName.EXPORTS}
     dependencies = {
         "users": services.users,
         "exports": Provide(exports, sync_to_thread=False),

@@ -1,0 +1,161 @@
+"""So many requests are worked on at a time, lane by lane, and no caller keeps others out of one.
+
+A caller's share of a lane is a quarter for a person and a half for their tenant. Alone, a caller
+may have the whole lane. For those within their shares there is as much room again, so that they
+need not wait for that one's requests to end. Whoever waits is let in by shares, not by the time of
+coming; and where the queue is full, whoever has most in it gives way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from enum import StrEnum
+from operator import mul
+from typing import NamedTuple
+
+from app.http.errors import Unavailable
+
+SHARES = (4, 2)  # a quarter for a person, a half for a tenant
+
+
+class LaneName(StrEnum):
+    """A route names its lane as `lane` in its `opt`; unless it does, it has ACCOUNTS."""
+
+    ACCOUNTS = "accounts"
+    CHAT = "chat"
+    EXPORTS = "exports"
+    LOGINS = "logins"
+
+
+class Caller(NamedTuple):
+    """A person and their tenant, or whatever stands for them before they are known."""
+
+    person: Hashable
+    tenant: Hashable
+
+
+class SaturatedError(Unavailable):
+    """The service is saturated; try again."""
+
+
+class Load:
+    """Counts what callers have of something there is `available` of, and weighs it by their shares.
+
+    What a person has beyond their share does not count for their tenant: colleagues keep theirs.
+    """
+
+    def __init__(self, available: int) -> None:
+        self.total = 0
+        self._share = max(1, available // SHARES[0])
+        self._people: dict[Hashable, int] = {}
+        self._tenants: dict[Hashable, int] = {}
+
+    def add(self, caller: Caller, number: int = 1) -> None:
+        self.total += number
+        before = self._people.get(caller.person, 0)
+        after = before + number
+        _count(self._people, caller.person, number)
+        counted = min(after, self._share) - min(before, self._share)
+        _count(self._tenants, caller.tenant, counted)
+
+    def of(self, caller: Caller) -> tuple[int, int]:
+        """What the person has, and what counts for their tenant."""
+        return self._people.get(caller.person, 0), self._tenants.get(caller.tenant, 0)
+
+    def weight(self, caller: Caller) -> int:
+        """Reaches what is available when the caller has a whole share of it."""
+        return max(map(mul, SHARES, self.of(caller)))
+
+
+def _count(counts: dict[Hashable, int], key: Hashable, number: int) -> None:
+    count = counts.get(key, 0) + number
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
+
+
+class Place:
+    """A place in a lane, held for the time of an `async with` block."""
+
+    __slots__ = ("_caller", "_lane")
+
+    def __init__(self, lane: Lane, caller: Caller) -> None:
+        self._lane = lane
+        self._caller = caller
+
+    async def __aenter__(self) -> None:
+        await self._lane.enter(self._caller)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lane.leave(self._caller)
+
+
+class Lane:
+    """Lets in `places` requests, and keeps `queue` more waiting."""
+
+    def __init__(self, places: int, queue: int) -> None:
+        self._places = places
+        self._queue = queue
+        self._running, self._waiting = Load(places), Load(queue)
+        self._turns: dict[Caller, deque[asyncio.Future[None]]] = {}
+
+    def place(self, caller: Caller) -> Place:
+        """Raises SaturatedError when entered in vain."""
+        return Place(self, caller)
+
+    def check(self, caller: Caller) -> None:
+        """Raises SaturatedError for whom there is neither a place nor room in the queue."""
+        if not self._has_place(caller) and self._waiting.total >= self._queue:
+            most = max(self._turns, key=self._waiting.weight, default=caller)
+            if self._waiting.weight(most) <= self._waiting.weight(caller):
+                raise SaturatedError
+
+    async def enter(self, caller: Caller) -> None:
+        """Takes a place, or waits for one. Raises SaturatedError."""
+        if self._has_place(caller):
+            self._running.add(caller)
+            return
+        self.check(caller)
+        if self._waiting.total >= self._queue:
+            most = max(self._turns, key=self._waiting.weight)
+            self._taken_from_queue(most, -1).set_exception(SaturatedError())
+        await self._wait(caller)
+
+    def leave(self, caller: Caller) -> None:
+        """Gives a place back, and to whoever waits with the least of their share."""
+        self._running.add(caller, -1)
+        while self._turns:
+            least = min(self._turns, key=self._running.weight)
+            if not self._has_place(least):
+                return
+            self._running.add(least)
+            self._taken_from_queue(least, 0).set_result(None)
+
+    def _has_place(self, caller: Caller) -> bool:
+        is_within_share = self._running.weight(caller) < self._places
+        return self._running.total < (2 * self._places if is_within_share else self._places)
+
+    async def _wait(self, caller: Caller) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.setdefault(caller, deque()).append(turn)
+        self._waiting.add(caller)
+        try:
+            await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            if not turn.done():
+                self._taken_from_queue(caller, self._turns[caller].index(turn))
+            elif turn.exception() is None:  # let in just now, and gone already
+                self.leave(caller)
+            raise
+
+    def _taken_from_queue(self, caller: Caller, index: int) -> asyncio.Future[None]:
+        turns = self._turns[caller]
+        turn = turns[index]
+        del turns[index]
+        if not turns:
+            del self._turns[caller]
+        self._waiting.add(caller, -1)
+        return turn

@@ -1,0 +1,143 @@
+"""A lane's places and queue are shared out: a caller alone has all, and never keeps others out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.edge.lanes import Caller, Lane, SaturatedError
+
+PLACES, QUEUE = 8, 4
+ANN, ABE = Caller("ann", "a"), Caller("abe", "a")
+BEA, CAL = Caller("bea", "b"), Caller("cal", "c")
+Tasks = list[asyncio.Task[None]]
+
+
+async def come(lane: Lane, caller: Caller, number: int = 1) -> Tasks:
+    """Send requests; a task that has ended is one that was let in, or refused."""
+    tasks = [asyncio.create_task(lane.enter(caller)) for _ in range(number)]
+    await settled()
+    return tasks
+
+
+async def leave(lane: Lane, caller: Caller, number: int = 1) -> None:
+    for _ in range(number):
+        lane.leave(caller)
+    await settled()
+
+
+async def settled() -> None:
+    """Until every task that can has taken its steps."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+def is_inside(tasks: Tasks) -> list[bool]:
+    return [task.done() and task.exception() is None for task in tasks]
+
+
+def refused(tasks: Tasks) -> int:
+    return sum(task.done() and isinstance(task.exception(), SaturatedError) for task in tasks)
+
+
+async def test_alone_a_caller_has_all() -> None:
+    lane = Lane(PLACES, QUEUE)
+    tasks = await come(lane, ANN, PLACES + QUEUE + 1)
+    assert is_inside(tasks) == [True] * PLACES + [False] * (QUEUE + 1)
+    assert refused(tasks) == 1
+    with pytest.raises(SaturatedError):
+        lane.check(ANN)
+    await leave(lane, ANN, QUEUE)
+    assert sum(is_inside(tasks)) == PLACES + QUEUE
+
+
+async def test_others_get_in_at_once_whoever_fills_it() -> None:
+    """A quarter each, and her colleagues have theirs: what she has beyond hers is hers alone."""
+    lane = Lane(PLACES, QUEUE)
+    await come(lane, ANN, PLACES + QUEUE)
+    for caller in (BEA, CAL, ABE):
+        lane.check(caller)
+        assert is_inside(await come(lane, caller, 3)) == [True, True, False]
+
+
+async def test_a_place_goes_to_whoever_has_least_of_their_share() -> None:
+    lane = Lane(PLACES, QUEUE)
+    await come(lane, ANN, PLACES)
+    more = await come(lane, ANN, 2)
+    for caller in (BEA, CAL):
+        await come(lane, caller, 2)
+    waiting = await come(lane, BEA)
+    assert is_inside(waiting + more) == [False] * 3
+    await leave(lane, ANN, 5)  # seven are inside: three of hers, two of Bea's, two of Cal's
+    assert is_inside(waiting + more) == [True, False, False]
+    await leave(lane, BEA, 3)
+    assert is_inside(more) == [True, True]
+
+
+async def test_two_tenants_have_half_each_however_many_people_they_are() -> None:
+    lane = Lane(PLACES, 4 * PLACES)
+    crowd = [Caller(number, "a") for number in range(2 * PLACES)]
+    pair = [Caller(name, "b") for name in ("bea", "bob")]
+    theirs = [task for person in crowd for task in await come(lane, person)]
+    ours = [task for person in pair for task in await come(lane, person, PLACES)]
+    for person in crowd[:PLACES]:
+        await leave(lane, person)
+    assert sum(is_inside(theirs)) - PLACES == sum(is_inside(ours)) == PLACES // 2
+    for person in pair:
+        await leave(lane, person, PLACES // 4)
+    assert sum(is_inside(ours)) == PLACES
+
+
+async def test_whoever_waits_with_most_gives_way() -> None:
+    lane = Lane(PLACES, QUEUE)
+    hers = await come(lane, ANN, PLACES + QUEUE)
+    theirs = await come(lane, BEA, 2 + 1)
+    assert (refused(hers), refused(hers[:-1]), refused(theirs)) == (1, 0, 0)
+    theirs += await come(lane, BEA)
+    assert (refused(hers), refused(theirs)) == (2, 0)
+    theirs += await come(lane, BEA)  # by now she waits with as many
+    assert (refused(hers), refused(theirs)) == (2, 1)
+
+
+async def test_without_a_queue_others_still_get_in() -> None:
+    lane = Lane(PLACES, 0)
+    assert refused(await come(lane, ANN, PLACES + 1)) == 1
+    assert is_inside(await come(lane, BEA)) == [True]
+
+
+async def test_who_gives_up_waiting_takes_no_place() -> None:
+    """Neither while it waits, nor when it was let in just then."""
+    lane = Lane(1, QUEUE)
+    await come(lane, ANN)
+    first, second, third = await come(lane, ANN, 3)
+    first.cancel()
+    await settled()
+    lane.leave(ANN)
+    second.cancel()
+    await settled()
+    assert (first.cancelled(), second.cancelled()) == (True, True)
+    assert is_inside([third]) == [True]
+
+
+STEPS = st.lists(st.tuples(st.sampled_from([ANN, ABE, BEA, CAL]), st.sampled_from("+-x")))
+
+
+@given(steps=STEPS)
+async def test_no_place_is_lost_whatever_happens(steps: list[tuple[Caller, str]]) -> None:
+    lane, all_of_them = Lane(2, 3), list[tuple[Caller, asyncio.Task[None]]]()
+    for caller, step in steps:
+        mine = [(who, task) for who, task in all_of_them if who == caller]
+        if step == "+":
+            all_of_them += [(caller, task) for task in await come(lane, caller)]
+        for who, task in [one for one in mine if is_inside([one[1]]) == [step == "-"]][:1]:
+            lane.leave(who) if step == "-" else task.cancel()
+            all_of_them.remove((who, task))
+            await settled()
+    while entered := [one for one in all_of_them if is_inside([one[1]]) == [True]]:
+        all_of_them.remove(entered[0])
+        await leave(lane, entered[0][0])
+    assert all(task.done() for _, task in all_of_them)
+    assert is_inside(await come(lane, CAL, 3)) == [True, True, False]
