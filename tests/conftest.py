@@ -5,6 +5,7 @@ Nothing is patched: the application under test is `create_app` on the clones' UR
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from app.commands.embedded.cluster import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.server import create_app
-from tests.support import leaks, pgbouncer
+from tests.support import leaks, pgbouncer, statements
 from tests.support.factories import World
 from tests.support.servers import LOUD, TEMPLATE, Servers, alive, copied, settings_for
 
@@ -31,6 +32,7 @@ def servers() -> Iterator[Servers]:
         embedded_servers(Path(folder), durable=False, tcp=True, report=_silent) as pair,
         pgbouncer.before_each(pair),
     ):
+        asyncio.run(statements.record(pair[1]))
         yield Servers(*pair)
 
 
@@ -51,7 +53,10 @@ async def template(servers: Servers) -> str:
 @pytest.fixture
 async def database(servers: Servers, template: str) -> AsyncIterator[str]:
     """The name of this test's own two databases, one on each server."""
-    async with copied(servers, template) as name:
+    async with (
+        copied(servers, template) as name,
+        statements.held_to_one_tenant(servers.general, name),
+    ):
         yield name
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from tests.support.servers import ROOT
+from tests.support.factories import World, a_session
+from tests.support.servers import ROOT, Servers
 from tests.support.sql_tree import function
+from tests.support.statements import sent, violations
 from tests.support.tenant_lint import of_function, of_statement
 
 FUNCTIONS = sorted((ROOT / "app" / "databases" / "sql" / "general").glob("*.sql"))
@@ -160,3 +163,18 @@ def test_a_functions_parameters_are_values(body: str) -> None:
 def test_what_a_function_puts_together_may_only_name_the_tenant() -> None:
     other = "LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT FROM messages'; END $$"
     assert [one.rule for one in of_function(function(HEAD + other))] == ["dynamic"]
+
+
+async def test_a_statement_that_the_service_sends_is_seen(
+    world: World, servers: Servers, database: str
+) -> None:
+    """The server tells of it, whatever the service did with it afterwards."""
+    alice = await world.member()
+    await a_session(alice)
+    async with world.databases.general.session(alice.tenant_id) as session:
+        await session.execute(text("SELECT count(*) FROM messages WHERE role = 'user'"))
+    broken = {query: violations(query) for query in await sent(servers.general, database)}
+    assert any("INSERT INTO chat_sessions" in query for query in broken)
+    forgetful = "SELECT count(*) FROM messages WHERE role = $1"
+    assert {query for query, what in broken.items() if what} == {forgetful}
+    assert await sent(servers.general, database) == []

@@ -20,12 +20,10 @@ PRELOAD = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'"
 SENT = """
 SELECT DISTINCT query FROM pg_stat_statements s
 JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid
-WHERE s.toplevel AND d.datname = current_database()
+WHERE s.toplevel AND d.datname = $1
 AND r.rolname IN ('bicameral_app', 'bicameral_relay')
 """
-FORGET = """
-SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()
-"""
+FORGET = "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = $1"
 # asyncpg turns just-in-time compilation off for as long as it looks a type up.
 BY_THE_DRIVER = {"SELECT current_setting($1) AS cur, set_config($2, $3, $4) AS new"}
 
@@ -35,15 +33,15 @@ async def record(server: Server) -> None:
     await run(server, PRELOAD)
     server.stop()
     server.start()
+    await run(server, "CREATE EXTENSION pg_stat_statements")
 
 
 async def sent(server: Server, database: str) -> list[str]:
     """Give each statement once, with $n for its constants, and forget them."""
-    connection = await asyncpg.connect(server.url(database))
+    connection = await asyncpg.connect(server.url())  # a test may have shut its own
     try:
-        await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-        queries = [str(row["query"]) for row in await connection.fetch(SENT)]
-        await connection.execute(FORGET)
+        queries = [str(row["query"]) for row in await connection.fetch(SENT, database)]
+        await connection.fetch(FORGET, database)
     finally:
         await connection.close()
     return queries

@@ -14,11 +14,12 @@ from tests.support.callers import client_of
 from tests.support.factories import World
 from tests.support.idempotency import Rows, open_rows
 from tests.support.servers import Servers, alive, copied, settings_for
+from tests.support.statements import held_to_one_tenant
 
 
 @pytest.fixture(scope="module")
 async def database(servers: Servers, template: str) -> AsyncIterator[str]:
-    async with copied(servers, template) as name:
+    async with copied(servers, template) as name, held_to_one_tenant(servers.general, name):
         yield name
 
 
