@@ -1,4 +1,4 @@
-"""What an administrator may do, asked again when the rows are locked.
+"""An administrator's rights are looked at again when the rows are locked.
 
 A Principal is as old as its request: while that waited for a password's hash or for a row, its
 actor may have been blocked, deleted or demoted. So each transaction that changes something takes

@@ -1,4 +1,4 @@
-"""What an operator does from the command line, through the same services as the API."""
+"""An operator acts from the command line through the same services as the API."""
 
 from __future__ import annotations
 

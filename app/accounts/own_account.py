@@ -1,4 +1,4 @@
-"""What people do with their own account: they say their password once more."""
+"""People change and erase their own account, and say their password once more."""
 
 from __future__ import annotations
 

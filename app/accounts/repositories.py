@@ -1,4 +1,4 @@
-"""What is fetched and changed in the user database; who may ask for it, the services say.
+"""Repositories fetch and change rows of the user database; services say who may ask for it.
 
 Each class is one table, in the caller's transaction. Row level security shows a session the rows
 of its tenant, and `TenantRepository.enter` moves it to another one. What must look across tenants

@@ -1,4 +1,4 @@
-"""What the account routes take and give; every field is named here, so none can slip out."""
+"""The account routes take and give these; every field is named, so none can slip out."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Counters(NamedTuple):
 
 
 class Credentials(Struct, frozen=True):
-    """What a username's password is checked against."""
+    """The stored facts that a username's password is checked against."""
 
     user_id: UUID
     tenant_id: UUID

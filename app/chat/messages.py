@@ -111,7 +111,7 @@ class MessageService:
         after: int | None,
         newest_first: bool,
     ) -> list[Message]:
-        """By position, one more than `limit` if there are more."""
+        """Fetch messages by position, one more than `limit` if there are more."""
         messages = MessageRepository(self._general.fetch, owner, session_id)
         return _found(await messages.page(rows=limit + 1, after=after, newest_first=newest_first))
 

@@ -1,4 +1,4 @@
-"""What the routes of chat take and answer."""
+"""The routes of chat take and answer these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator types or pipes is UTF-8, whatever the locale is, or refused in one line."""
+"""Text that an operator types or pipes is UTF-8, whatever the locale, or refused in one line."""
 
 from __future__ import annotations
 

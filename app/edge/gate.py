@@ -26,7 +26,7 @@ LookUp = Callable[[str], Awaitable[Principal]]
 
 
 class Rule(NamedTuple):
-    """What a route asks of its requests. Without a lane they go past the gate."""
+    """A route's demands on its requests. Without a lane they go past the gate."""
 
     lane: Lane | None
     needs_token: bool

@@ -1,4 +1,4 @@
-"""So many requests are worked on at a time, lane by lane, and no caller keeps others out of one.
+"""Lanes bound how many requests are worked on at a time; no caller keeps others out of one.
 
 A caller's share of a lane is a quarter for a person and a half for their tenant. Alone, a caller
 may have the whole lane. For those within their shares there is as much room again, so that they
@@ -61,7 +61,7 @@ class Load:
         _count(self._tenants, caller.tenant, counted)
 
     def of(self, caller: Caller) -> tuple[int, int]:
-        """What the person has, and what counts for their tenant."""
+        """Return what the person has, and what counts for their tenant."""
         return self._people.get(caller.person, 0), self._tenants.get(caller.tenant, 0)
 
     def weight(self, caller: Caller) -> int:

@@ -188,7 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
-    """What the parser lets through and a proxy before us might read in another way."""
+    """Return False for a head that a proxy before us might read in another way than the parser."""
     hosts = [value for name, value in headers if name == b"host"]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
     if version == "1.1":

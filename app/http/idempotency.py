@@ -174,7 +174,7 @@ class Once:
             self._answers = AnswerRepository(session, actor, request.key)
 
     async def stored(self, hashing: Hashing | None = None) -> bytes | None:
-        """What the first request with this key was answered. None: this is the first.
+        """Return what the first request with this key was answered; None if this is the first.
 
         `hashing`: the request holds a password, and its fingerprint must not tell it. Raises
         Conflict for one that is still running, Invalid for another request with the same key.

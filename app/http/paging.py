@@ -84,7 +84,7 @@ def place_after(cursor: str | None) -> Place | None:
 
 
 def uuid_after(cursor: str | None) -> UUID | None:
-    """For a list by id alone."""
+    """Read the cursor of a list by id alone."""
     place = place_after(cursor)
     return None if place is None else place.id
 

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do."""
+"""A principal is who asks; roles and guards say what they may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controllers of this room read of a request."""
+"""Parts of a request that the controllers of this room read."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Backlog(NamedTuple):
 
 
 class Ledger:
-    """What a relay does with `subject_ledger`."""
+    """A relay's statements on `subject_ledger`."""
 
     def __init__(self, database: Database[UserSession], settings: Settings) -> None:
         self._database = database

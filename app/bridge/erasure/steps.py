@@ -1,4 +1,4 @@
-"""What an erasure does in the general database, step by step; each may be done again at any time.
+"""An erasure's steps in the general database; each may be done again at any time.
 
     close   ─▶ drain ─▶ purge ─▶ receipt
 

@@ -1,4 +1,4 @@
-"""What may differ between the two databases, what each difference proves, and what mends it.
+"""The databases may differ in these ways; each difference proves something, and is mended so.
 
 A row is changed only where the other database, or a key of its own, proves it wrong:
 
@@ -106,7 +106,7 @@ class Difference(NamedTuple):
 
 
 class UserFacts(NamedTuple):
-    """What the user database knows of a user; `state` and the rest are the ledger's."""
+    """The user database knows this of a user; `state` and the rest are the ledger's."""
 
     tenant_id: UUID
     user_id: UUID
@@ -117,7 +117,7 @@ class UserFacts(NamedTuple):
 
 
 class OwnerFacts(NamedTuple):
-    """What the general database knows of a user; `is_dated` says that a relay closed the owner."""
+    """The general database knows this of a user; `is_dated` says that a relay closed the owner."""
 
     tenant_id: UUID
     user_id: UUID

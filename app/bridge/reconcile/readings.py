@@ -1,4 +1,4 @@
-"""What reconcile reads: digests of both databases, users on whom they differ, facts about those.
+"""Reconcile reads digests of both databases, users on whom they differ, facts about those.
 
 A foreign key proves that every session has an owner, so it is owners and the ledger that are
 compared; where they agree, only 65,536 digests travel. Each page is a single statement.

@@ -1,4 +1,4 @@
-"""What an operation may answer: errors that follow from its shape, and headers from the status."""
+"""An operation's answers: errors follow from its shape, and headers from the status."""
 
 from __future__ import annotations
 

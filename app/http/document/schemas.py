@@ -96,7 +96,7 @@ def is_nullable(node: Node) -> bool:
 
 
 def without_null(node: Node) -> Node:
-    """What may be missing and cannot be sent as null: a parameter, a body."""
+    """Drop null where something may be missing and cannot be null: a parameter, a body."""
     if isinstance(node, Reference) or not node.one_of:
         return node
     return replace(node, one_of=[one for one in node.one_of if not _is_null(one)])
