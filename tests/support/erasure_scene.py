@@ -134,7 +134,9 @@ async def a_session(connection: asyncpg.Connection, subject: Subject, texts: int
     )
     await connection.execute(
         "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
-        " SELECT $1, gen_random_uuid(), $2, n, 'user', 'Hello' FROM generate_series(1, $3) AS n",
+        " SELECT s.tenant_id, gen_random_uuid(), s.id, n, 'user', 'Hello'"
+        " FROM chat_sessions s CROSS JOIN generate_series(1, $3) AS n"
+        " WHERE s.tenant_id = $1 AND s.id = $2",
         subject.tenant_id,
         session_id,
         texts,

@@ -130,7 +130,9 @@ async def test_a_message_not_yet_committed_is_waited_for_and_counted(scene: Scen
     session_id = await a_session(scene.general, alice)
     async with writer(scene, alice.tenant_id) as connection:
         await connection.execute(
-            "UPDATE chat_sessions SET message_count = message_count + 1 WHERE id = $1", session_id
+            "UPDATE chat_sessions SET message_count = message_count + 1"
+            " WHERE tenant_id = $1 AND id = $2",
+            *(alice.tenant_id, session_id),
         )
         await connection.execute(
             "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
@@ -174,8 +176,10 @@ async def test_a_message_into_a_session_being_purged_is_refused(
             await waits_elsewhere(scene)
         else:
             await writing
-        await purge.execute("DELETE FROM chat_sessions WHERE id = $1", session_id)
-        await purge.execute("DELETE FROM messages WHERE position < 99")
+        theirs = (alice.tenant_id, session_id)
+        await purge.execute("DELETE FROM chat_sessions WHERE tenant_id = $1 AND id = $2", *theirs)
+        early = "DELETE FROM messages WHERE tenant_id = $1 AND session_id = $2 AND position < 99"
+        await purge.execute(early, *theirs)
         await purge.execute("COMMIT")
     if guarded:
         with pytest.raises(asyncpg.ForeignKeyViolationError):
