@@ -7,15 +7,9 @@ alone.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
-
-from litestar import Litestar, Request, Router
-from litestar.datastructures import CacheControlHeader, ResponseHeader
+from litestar import Litestar
 from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Contact,
@@ -29,29 +23,26 @@ from litestar.openapi.spec import (
     Server,
     Tag,
 )
-from litestar.static_files import (
-    create_static_files_router,  # pyright: ignore[reportUnknownVariableType]  # bare generics
-)
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
 from app.http.document.answers import complete_answers, header_components, headers_of
 from app.http.document.operations import describe, operations, put_in_order
 from app.http.document.schemas import Schemas, is_nullable, without_null
+from app.http.explorer.page import Document, Page, explorer_router
 from app.http.problems import PROBLEM_JSON, ProblemDetails
 from app.http.security import PUBLIC
-
-OURS = Path(__file__).parent / "explorer"
 
 BEARER: list[SecurityRequirement] = [{"bearer": []}]
 ABOUT = """\
 Tenants, their users, and what those users said: chat sessions and their messages.
 
-Log in with `POST /v1/auth/login`, and send the token with every other request:
-`Authorization: Bearer …`. Lists come in pages: `next` of one page is `after` of the following one,
-and null on the last. A POST that creates may bear an `Idempotency-Key`, so that it can be sent
-again without creating twice. Errors are `application/problem+json` (RFC 9457); a success has been
-committed."""
+- **Log in** with `POST /v1/auth/login`, and send the token with every other request, in the header
+  `Authorization: Bearer …`.
+- **Lists come in pages**: `next` of one page is `after` of the following one, and null on the last.
+- **Retries are safe**: a POST that creates may bear an `Idempotency-Key`; sent again, it creates
+  nothing twice.
+- **Errors** are `application/problem+json` (RFC 9457). A success has been committed."""
 
 # In the order in which one needs them.
 TAGS = {
@@ -64,12 +55,6 @@ TAGS = {
     "tenants": "Who shares the service, for platform administrators.",
     "health": "What a load balancer or an orchestrator asks.",
 }
-
-# The browser itself refuses another host, whatever the page asks for.
-POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "frame-ancestors 'none'"
-)
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
@@ -92,8 +77,8 @@ def openapi_config(version: str, root_path: str = "") -> OpenAPIConfig:
         tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
         use_handler_docstrings=True,
         operation_id_creator=_handler_name,
-        render_plugins=[Explorer(path="/"), JsonRenderPlugin()],
-        openapi_router=_router(),
+        render_plugins=[Page(root_path), Document()],
+        openapi_router=explorer_router(),
     )
 
 
@@ -113,34 +98,6 @@ def complete(app: Litestar) -> None:
             operation.security = []
     schemas.sort()
     openapi.components.headers = header_components(headers)
-
-
-class Explorer(OpenAPIRenderPlugin):
-    """Serves Swagger UI. Litestar's plugin names other hosts and inlines the document unescaped."""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return (OURS / "index.html").read_bytes()
-
-
-def _router() -> Router:
-    static = create_static_files_router(
-        "/static",
-        [OURS, _swagger_ui()],
-        name="explorer",
-        cache_control=CacheControlHeader(max_age=3600),
-    )
-    policy = ResponseHeader(name="content-security-policy", value=POLICY)
-    return Router(
-        "/schema", route_handlers=[static], include_in_schema=False, response_headers=[policy]
-    )
-
-
-def _swagger_ui() -> Path:
-    """Find the package's folder without importing it, which would import Flask."""
-    spec = find_spec("flask_swagger_ui")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("the package flask-swagger-ui is missing")
-    return Path(spec.origin).parent / "dist"
 
 
 def _handler_name(

@@ -1,51 +1,53 @@
-"""A real Chromium, which can reach nothing but loopback, logs in and tries the explorer out."""
+"""The explorer in a real Chromium that can reach nothing but loopback: log in, try, look."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from litestar import Litestar
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.support.factories import PASSWORD, World
+from app.config.settings import Settings
+from tests.support.factories import PASSWORD, Someone, World
+from tests.support.servers import LOUD
+from tests.support.wire import serving
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 # Playwright itself turns off the sandbox, background networking, updates and synchronisation.
 FLAGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-quic"]
+DARK = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture
-async def service(app: Litestar) -> AsyncGenerator[str]:
-    """The socket listens before the server runs, so there is nothing to wait for."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
-    running = asyncio.create_task(server.serve(sockets=[listening]))
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    await running
+async def service(app: Litestar, settings: Settings) -> AsyncGenerator[str]:
+    async with serving(app, settings) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
-async def page(service: str) -> AsyncGenerator[Page]:
-    """The page is closed before the service is, which waits for open connections."""
+async def browser(service: str) -> AsyncGenerator[Browser]:
+    """Closed before the service is, which waits for the browser's open connections."""
     assert service
     if not CHROMIUM:
-        pytest.skip("UNTESTED: the explorer. apt-get install chromium, or set CHROMIUM")
+        pytest.skip(f"{LOUD}: the explorer. apt-get install chromium, or set CHROMIUM")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield await browser.new_page(viewport={"width": 1280, "height": 1000})
+        yield browser
         await browser.close()
 
 
+@pytest.fixture
+async def page(browser: Browser) -> Page:
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    return await context.new_page()
+
+
 class Seen:
-    """Collects what the page asked for and complained of."""
+    """Notes what the page asks for and complains of."""
 
     def __init__(self, page: Page) -> None:
         self.requests: list[str] = []
@@ -64,63 +66,84 @@ class Seen:
         ]
 
 
-async def test_the_explorer_logs_in_and_tries_an_operation(
-    world: World, page: Page, service: str, tmp_path: Path
+async def test_after_one_login_the_explorer_sends_the_token(
+    world: World, page: Page, service: str
 ) -> None:
-    alice = await world.member()
-    seen = Seen(page)
-    await page.goto(f"{service}/schema")
-    await _shoot(page, tmp_path / "1-page.png")
-
-    login = await _operation(page, "log_in")
-    body = f'{{"username": "{alice.username}", "password": "{PASSWORD}"}}'.replace("\\", "\\\\")
-    await login.locator("textarea").fill(body)
-    answer = await _execute(page, login)
-    await _authorize(page, answer["access_token"])
-
-    me = await _operation(page, "get_me")
-    assert (await _execute(page, me))["username"] == alice.username
-    status = me.locator(".live-responses-table tbody .response-col_status")
-    await expect(status).to_contain_text("200")
-    await me.scroll_into_view_if_needed()
-    await _shoot(page, tmp_path / "2-tried-out.png")
-
+    alice, seen = await world.member(), Seen(page)
+    await page.goto(f"{service}/schema#tag/me/GET/v1/me")
+    await log_in(page, alice)
+    await page.get_by_role("button", name="Test Request (get /v1/me)").click()
+    window = page.locator(".scalar-app")
+    async with page.expect_response(f"{service}/v1/me") as answered:
+        await window.get_by_role("button", name="Send get request").first.click()
+    answer = await answered.value
+    assert (answer.status, (await answer.json())["username"]) == (200, alice.username)
+    await expect(window.get_by_text("200 OK")).to_be_visible()
     assert seen.elsewhere(service) == []
     assert seen.complaints == []
 
 
+async def test_the_explorer_keeps_the_token_for_the_tab_only(
+    world: World, page: Page, service: str
+) -> None:
+    alice = await world.member()
+    await page.goto(f"{service}/schema")
+    await log_in(page, alice)
+    await page.reload()
+    await expect(page.locator("#who")).to_have_text(alice.username)
+    assert "bic_" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie")
+    other = await page.context.new_page()
+    await other.goto(f"{service}/schema")
+    await expect(other.locator("#login")).to_be_visible()
+    token: str = await page.evaluate("sessionStorage.getItem('bicameral-token')")
+    assert (await world.with_token(token).get("/v1/me")).status_code == 200
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.locator("#login")).to_be_visible()
+    assert await page.evaluate("sessionStorage.length") == 0
+    assert (await world.with_token(token).get("/v1/me")).status_code == 401
+
+
+async def test_the_explorer_shows_why_a_login_is_refused(page: Page, service: str) -> None:
+    await page.goto(f"{service}/schema")
+    await fill(page, "\\acme\\nobody", "wrong")
+    await expect(page.get_by_role("alert")).to_have_text("The username or the password is wrong.")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_explorer_fits_wide_and_narrow_screens_light_and_dark(
+    browser: Browser, service: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    page = await browser.new_page(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    await page.goto(f"{service}/schema")
+    await expect(page.get_by_role("heading", name="Bicameral")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth") == width
+    for control in ("[name=username]", "[name=password]", "#login button"):
+        box = await page.locator(control).bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    red = await page.evaluate(f"{DARK}.match(/\\d+/)[0]")
+    assert (int(red) < 64) == (scheme == "dark")
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    await page.screenshot(path=folder / f"explorer-{width}-{scheme}.png")
+
+
 async def test_the_browser_can_reach_no_other_host(page: Page, service: str) -> None:
-    """The service itself is refused by another name: it is the rule, not want of network."""
+    """The service itself is refused by another name: the rule does it, not a want of network."""
     with pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
         await page.goto(service.replace("127.0.0.1", "localhost"))
 
 
-async def _operation(page: Page, name: str) -> Locator:
-    block = page.locator(f".opblock[id$='-{name}']")
-    await block.locator(".opblock-summary-control").click()
-    return block
+async def log_in(page: Page, someone: Someone) -> None:
+    await fill(page, someone.username, PASSWORD)
+    await expect(page.locator("#who")).to_have_text(someone.username)
 
 
-async def _execute(page: Page, block: Locator) -> dict[str, str]:
-    async with page.expect_response(lambda response: "/v1/" in response.url) as answered:
-        await block.get_by_role("button", name="Execute").click()
-    response = await answered.value
-    assert response.status == 200
-    answer: dict[str, str] = await response.json()
-    return answer
-
-
-async def _authorize(page: Page, token: str) -> None:
-    await page.locator(".auth-wrapper .authorize").click()
-    dialog = page.locator(".dialog-ux")
-    await dialog.locator("input").fill(token)
-    await dialog.get_by_role("button", name="Apply credentials").click()
-    await expect(dialog.get_by_text("Authorized")).to_be_visible()
-    await dialog.get_by_role("button", name="Close", exact=True).click()
-
-
-async def _shoot(page: Page, path: Path) -> None:
-    await page.locator(".opblock").first.wait_for()
-    folder = os.environ.get("SCREENSHOTS")
-    picture = await page.screenshot(path=Path(folder) / path.name if folder else path)
-    assert picture.startswith(b"\x89PNG")
+async def fill(page: Page, username: str, password: str) -> None:
+    await page.locator("[name=username]").fill(username)
+    await page.locator("[name=password]").fill(password)
+    await page.get_by_role("button", name="Log in", exact=True).first.click()

@@ -61,7 +61,8 @@ def _lines(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, tuple[str, int]]]
     """Litestar sorts a controller's handlers by name; their source has them in their order."""
     for route in routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            yield handler.handler_name, _source_line(handler)
+            if handler.resolve_include_in_schema():
+                yield handler.handler_name, _source_line(handler)
 
 
 def _source_line(handler: HTTPRouteHandler) -> tuple[str, int]:
