@@ -40,6 +40,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "lock_actor": "EXECUTE",
             "platform_tenants": "EXECUTE",
             "platform_users": "EXECUTE",
+            "platform_tenants_by_time": "EXECUTE",
+            "platform_users_by_time": "EXECUTE",
             "platform_erasures": "EXECUTE",
             "tenant_of_user": "EXECUTE",
             "tenant_named": "EXECUTE",

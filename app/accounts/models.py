@@ -36,7 +36,10 @@ class Timestamps:
 
 class Tenant(Timestamps, UserBase):
     __tablename__ = "tenants"
-    __table_args__ = (Index("idx_tenants_name", "name", unique=True),)
+    __table_args__ = (
+        Index("idx_tenants_name", "name", unique=True),
+        Index("idx_tenants_created_at", "created_at", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(63))
@@ -48,7 +51,8 @@ class User(Timestamps, UserBase):
         Index("idx_users_username", "username", unique=True),
         # Addresses compare without case but keep the spelling their owner gave.
         Index("idx_users_email", text("lower(email)"), unique=True),
-        Index("idx_users_tenant_id", "tenant_id"),
+        Index("idx_users_tenant_id", "tenant_id", "created_at", "id"),
+        Index("idx_users_created_at", "created_at", "id"),
         Index("idx_users_is_blocked", "is_blocked", postgresql_where=text("is_blocked")),
         CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name="username"),
     )

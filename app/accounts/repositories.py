@@ -13,20 +13,21 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, literal, select, text, update
+from sqlalchemy import Row, delete, func, insert, literal, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
 from app.accounts.models import AccessToken, SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession, act_in_tenant
+from app.http.paging import Place, made_at
 from app.http.security import Role
 
 TENANT_NAMED = text("SELECT tenant_named(:name)")
-TENANTS_PAGE = text("SELECT * FROM platform_tenants(:after, :limit)")
+TENANTS_PAGE = text("SELECT * FROM platform_tenants_by_time(:at, :id, :made_at, :rows)")
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
 LOCK_ACTOR = text("SELECT lock_actor(:actor, :token)")
-USERS_PAGE = text("SELECT * FROM platform_users(:after, :limit)")
+USERS_PAGE = text("SELECT * FROM platform_users_by_time(:at, :id, :made_at, :rows)")
 
 # A row that the session has read before is else given as it was before the wait for its lock.
 AS_LOCKED = {"populate_existing": True}
@@ -59,10 +60,10 @@ class TenantRepository(Repository[Tenant]):
     async def id_named(self, name: str) -> UUID | None:
         return await self.session.scalar(TENANT_NAMED, {"name": name})
 
-    async def page(self, *, limit: int, after: UUID | None) -> Sequence[Tenant]:
-        """Oldest first, one more than `limit` if there are more; of the whole platform."""
+    async def page(self, *, rows: int, after: Place | None) -> Sequence[Tenant]:
+        """Read a page of all tenants, oldest first by the database's clock."""
         query = select(Tenant).from_statement(TENANTS_PAGE)
-        return (await self.session.scalars(query, {"after": after, "limit": limit + 1})).all()
+        return (await self.session.scalars(query, _from(after) | {"rows": rows})).all()
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the tenant and, by the foreign keys, everybody in it."""
@@ -88,16 +89,22 @@ class UserRepository(Repository[User]):
         """Whichever tenant that is; a deleted user has one, too."""
         return await self.session.scalar(TENANT_OF_USER, {"user_id": user_id})
 
-    async def page(self, tenant_id: UUID, *, limit: int, after: UUID | None) -> Sequence[User]:
-        """Oldest first, one more than `limit` if there are more."""
-        query = select(User).where(User.tenant_id == tenant_id).order_by(User.id)
+    async def page(self, tenant_id: UUID, *, rows: int, after: Place | None) -> Sequence[User]:
+        """Oldest first, by the database's clock."""
+        order = tuple_(User.created_at, User.id)
+        query = self.statement.order_by(*order).limit(rows)
         if after is not None:
-            query = query.where(User.id > after)
-        return (await self.session.scalars(query.limit(limit + 1))).all()
+            at = after.at or await self._created_at(tenant_id, after.id) or made_at(after.id)
+            query = query.where(order > (at, after.id))
+        return await self.get_many(statement=query, tenant_id=tenant_id)
 
-    async def page_of_all(self, *, limit: int, after: UUID | None) -> Sequence[Row[Any]]:
+    async def _created_at(self, tenant_id: UUID, user_id: UUID) -> datetime | None:
+        query = select(User.created_at).filter_by(tenant_id=tenant_id, id=user_id)
+        return await self.session.scalar(query)
+
+    async def page_of_all(self, *, rows: int, after: Place | None) -> Sequence[Row[Any]]:
         """The whole platform's, without password hashes."""
-        values = {"after": after, "limit": limit + 1}
+        values = _from(after) | {"rows": rows}
         return (await self.session.execute(USERS_PAGE, values)).all()
 
     async def has_another(self, user: User, roles: Sequence[Role]) -> bool:
@@ -188,3 +195,10 @@ class LedgerRepository(Repository[SubjectLedger]):
 
     async def entry(self, tenant_id: UUID, user_id: UUID) -> SubjectLedger | None:
         return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id)
+
+
+def _from(place: Place | None) -> dict[str, Any]:
+    """Give a function of the platform the place after which its page begins."""
+    if place is None:
+        return {"at": None, "id": None, "made_at": None}
+    return {"at": place.at, "id": place.id, "made_at": made_at(place.id)}

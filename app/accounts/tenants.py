@@ -13,6 +13,7 @@ from app.accounts.models import Tenant
 from app.accounts.repositories import TenantLock, TenantRepository, UserRepository
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, NotFound, found
+from app.http.paging import Place
 from app.http.security import PLATFORM_TENANT, Principal
 
 
@@ -33,9 +34,9 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         await self.repository.enter(tenant.id)
         return await self.create(tenant)
 
-    async def page(self, *, limit: int, after: UUID | None) -> Sequence[Tenant]:
+    async def page(self, *, limit: int, after: Place | None) -> Sequence[Tenant]:
         """Oldest first, one more than `limit` if there are more."""
-        return await self.repository.page(limit=limit, after=after)
+        return await self.repository.page(rows=limit + 1, after=after)
 
     async def recheck(self, actor: Principal) -> None:
         """Look at the actor again, before what they were answered once is answered again."""

@@ -28,6 +28,7 @@ from app.accounts.repositories import (
 )
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, NotFound, Unauthenticated, found
+from app.http.paging import Place
 from app.http.security import Principal, Role
 
 
@@ -101,7 +102,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         actor: Principal,
         *,
         limit: int,
-        after: UUID | None,
+        after: Place | None,
         tenant_id: UUID | None = None,
     ) -> Sequence[Any]:
         """Oldest first, one more than `limit` if there are more.
@@ -109,8 +110,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         An administrator of the platform sees everybody, unless `tenant_id` names one tenant.
         """
         if actor.is_admin and tenant_id is None:
-            return await self.repository.page_of_all(limit=limit, after=after)
-        return await self.repository.page(tenant_id or actor.tenant_id, limit=limit, after=after)
+            return await self.repository.page_of_all(rows=limit + 1, after=after)
+        return await self.repository.page(tenant_id or actor.tenant_id, rows=limit + 1, after=after)
 
     async def one(self, actor: Principal, user_id: UUID) -> User:
         tenant_id = await self._tenant_of(actor, user_id)

@@ -21,6 +21,7 @@ from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
 from app.http.paging import Place
 from app.http.security import Principal
+from tests.support.plans import explained, waste
 from tests.support.servers import Servers, run
 
 OTHERS = 3000  # users, each in a tenant of their own with a session of a few messages
@@ -53,15 +54,6 @@ INSERT INTO chat_sessions (tenant_id, id, user_id, created_at)
 SELECT $1, gen_random_uuid(), $2, now() - n * interval '1 hour'
 FROM generate_series(1, $3::int) AS n
 """
-EXPLAINED = """
-LOAD 'auto_explain';
-SET auto_explain.log_min_duration = 0;
-SET auto_explain.log_nested_statements = on;
-SET auto_explain.log_analyze = on;
-SET client_min_messages = log;
-SET SESSION AUTHORIZATION bicameral_app;
-"""
-WASTE = ("Seq Scan", "Rows Removed", "Sort", "Bitmap")
 
 
 async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str) -> None:
@@ -95,13 +87,13 @@ async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database:
     for after in (None, middle):
         async with GeneralSession(engine) as session:
             raw = await (await session.connection()).get_raw_connection()
-            plans = await _explained(raw.driver_connection)
+            plans = await explained(raw.driver_connection)
             await session.execute(text(set_tenant(one.tenant_id)))
             for _ in range(TURNS):
                 page = await ChatSessionRepository(session, one).page(rows=51, after=after)
                 assert len(page) == 51
         assert "\n".join(plans).count("using idx_chat_sessions_user_id on") == TURNS
-        assert _waste(plans) == []
+        assert waste(plans) == []
     await engine.dispose()
 
 
@@ -125,29 +117,11 @@ async def _wasted(
     """Lines of the plans, the functions' own statements' too, that tell of work for nothing."""
     connection = await asyncpg.connect(server.url(database))
     await connection.prepare(statement.sql)  # the driver then asks for the types it meets
-    plans = await _explained(connection)
+    plans = await explained(connection)
     for values in (turns * TURNS)[:TURNS]:
         assert await connection.fetch(statement.sql, *statement.in_order(values))
     await connection.close()
-    return _waste(plans)
-
-
-async def _explained(connection: Any) -> list[str]:
-    """Where the plans of whatever the connection runs from here on are collected."""
-    plans: list[str] = []
-
-    def note(_: object, log: object) -> None:
-        plans.append(str(log))
-
-    connection.add_log_listener(note)
-    await connection.execute(EXPLAINED)
-    return plans
-
-
-def _waste(plans: list[str]) -> list[str]:
-    lines = "\n".join(plans).splitlines()
-    assert any("Index" in line for line in lines)
-    return [line for line in lines if any(word in line for word in WASTE)]
+    return waste(plans)
 
 
 async def _filled(servers: Servers, database: str, one: Principal) -> None:

@@ -15,7 +15,7 @@ from app.accounts.tenants import TenantService
 from app.databases.sessions import UserSession
 from app.http.idempotency import Key, response
 from app.http.openapi import problems
-from app.http.paging import After, Limit, cut, uuid_after
+from app.http.paging import After, Limit, Place, cut, place_after
 from app.http.security import platform
 from app.http.structs import to_struct
 
@@ -54,8 +54,8 @@ class TenantController(Controller):
 
         In pages of at most `limit`; take `next` of one page as `after` for the following.
         """
-        rows = await tenants.page(limit=limit, after=uuid_after(after))
-        page, following = cut(rows, limit, lambda tenant: tenant.id)
+        rows = await tenants.page(limit=limit, after=place_after(after))
+        page, following = cut(rows, limit, lambda tenant: Place(tenant.created_at, tenant.id))
         return schemas.TenantPage(to_struct(list[schemas.Tenant], page), following)
 
     @get("/{tenant_id:uuid}", responses=problems(403, 404))

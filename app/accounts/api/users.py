@@ -17,7 +17,7 @@ from app.accounts.users import UserService
 from app.databases.sessions import UserSession
 from app.http.idempotency import Key, response
 from app.http.openapi import problems
-from app.http.paging import After, Limit, cut, uuid_after
+from app.http.paging import After, Limit, Place, cut, place_after
 from app.http.security import Role, administrators
 from app.http.structs import to_struct
 
@@ -73,8 +73,8 @@ class UserController(Controller):
         Your tenant's, or, for a platform administrator, all. In pages of at most `limit`; take
         `next` of one page as `after` for the following.
         """
-        rows = await users.page(request.user, limit=limit, after=uuid_after(after))
-        page, following = cut(rows, limit, lambda user: user.id)
+        rows = await users.page(request.user, limit=limit, after=place_after(after))
+        page, following = cut(rows, limit, lambda user: Place(user.created_at, user.id))
         return schemas.UserPage(to_struct(list[schemas.User], page), following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))
