@@ -22,7 +22,7 @@ Limit = Annotated[
 ]
 # Every text of these forms is a cursor, as base64url; any other is refused. A list's cursor holds
 # 7 bytes of microseconds and 16 of an id. Those given out by versions before hold the id alone.
-PLACE_CURSOR = re.compile(r"^(?:[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$")
+PLACE_CURSOR = re.compile(r"^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$")
 POSITION_CURSOR = re.compile(r"^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$")
 FROM_BEFORE = "The `next` of the page before; opaque."
 After = Annotated[str | None, QueryParameter(description=FROM_BEFORE, pattern=PLACE_CURSOR.pattern)]
