@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import asyncpg
 import msgspec
@@ -21,8 +21,10 @@ from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import open_connection
+from app.http.errors import RETRY_AFTER_SECONDS
 from app.http.security import PUBLIC
 
+T = TypeVar("T")
 Status = Annotated[Literal["healthy", "unhealthy"], Meta(title="HealthStatus")]
 Connected = Annotated[Literal["connected", "disconnected"], Meta(title="Connection")]
 AtHead = Annotated[Literal["at head", "behind", "unknown"], Meta(title="MigrationState")]
@@ -90,7 +92,7 @@ class HealthController(Controller):
         """
         revisions = await _look_at_both(request.app.state)
         health = Health(**_summary(revisions))
-        return Response(health, status_code=200 if health.status == "healthy" else 503)
+        return _answer(health, is_good=health.status == "healthy")
 
     @get(
         "/ready",
@@ -111,7 +113,13 @@ class HealthController(Controller):
             summary |= {"status": "unhealthy", "error": "this process is stopping"}
         ready = Ready(**summary, migrations=Migrations(**states))
         good = ready.status == "healthy" and set(states.values()) == {"at head"}
-        return Response(ready, status_code=200 if good else 503)
+        return _answer(ready, is_good=good)
+
+
+def _answer(health: T, *, is_good: bool) -> Response[T]:
+    if is_good:
+        return Response(health)
+    return Response(health, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:

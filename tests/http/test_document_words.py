@@ -160,6 +160,26 @@ def test_answers_name_their_headers(document: dict[str, Any]) -> None:
     }
 
 
+async def test_answers_bear_the_headers_that_they_name(
+    world: World, document: dict[str, Any]
+) -> None:
+    boss, doomed = await world.tenant_admin(), await world.member()
+    wrong = {"username": doomed.username, "password": "wrong"}
+    logins = [await world.nobody.post("/v1/auth/login", json=wrong) for _ in range(22)]
+    answers = {
+        ("/v1/me", "get"): await world.nobody.get("/v1/me"),
+        ("/v1/auth/login", "post"): logins[-1],
+        ("/v1/users/{user_id}", "delete"): await boss.http.delete(f"/v1/users/{doomed.id}"),
+        ("/v1/users/{user_id}", "get"): await boss.http.get(f"/v1/users/{doomed.id}"),
+        ("/health", "get"): await world.nobody.get("/health"),
+    }
+    assert [one.status_code for one in answers.values()] == [401, 429, 202, 404, 200]
+    for (path, method), answer in answers.items():
+        declared = document["paths"][path][method]["responses"][str(answer.status_code)]
+        named = {name.lower() for name in declared["headers"]}
+        assert named <= set(answer.headers), (path, method)
+
+
 async def test_an_exports_lines_are_what_the_document_says(
     world: World, document: dict[str, Any]
 ) -> None:

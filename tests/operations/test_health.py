@@ -51,6 +51,7 @@ async def test_a_database_away_is_told_in_two_seconds(
             response, seconds = await _timed(client, path)
             assert seconds < 2
             assert response.status_code == 503
+            assert int(response.headers["retry-after"]) > 0
             health = response.json()
             assert (health["status"], health["database"]) == ("unhealthy", "disconnected")
             assert health["databases"] == {name: "disconnected", other: "connected"}
@@ -89,6 +90,7 @@ async def test_an_older_schema_is_not_ready(
     await run(servers.user, statement.format("u0001"), database)
     response = await client.get("/health/ready")
     assert (response.status_code, response.json()["migrations"]["user"]) == (503, "behind")
+    assert int(response.headers["retry-after"]) > 0
     await run(servers.user, statement.format("from_the_future"), database)
     response = await client.get("/health/ready")
     assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
