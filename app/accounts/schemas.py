@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.http.security import Role
+from app.http.words import pattern
 
 # `\Z`, the end, is published as JavaScript's `$`. Python's `$` also stands before a last newline.
 OWN = r"[A-Za-z0-9._-]{1,64}\Z"
@@ -17,20 +18,31 @@ NEITHER_AT_NOR_SPACE = (
     r"[^@\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
 )
 TENANT = r"[a-z0-9-]{1,63}"
+NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
 
 TenantName = Annotated[
-    str, Meta(min_length=1, max_length=63, pattern=rf"^{TENANT}\Z", examples=["acme"])
+    str,
+    Meta(
+        min_length=1,
+        max_length=63,
+        pattern=pattern(rf"^{TENANT}\Z", "Send small letters of a to z, digits and hyphens only."),
+        examples=["acme"],
+    ),
 ]
 FullUsername = Annotated[
     str,
-    Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$", examples=["\\acme\\alice"]),
+    Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["\\acme\\alice"]),
 ]
 NewUsername = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=129,
-        pattern=rf"^(\\{TENANT}\\)?{OWN}",
+        pattern=pattern(
+            rf"^(\\{TENANT}\\)?{OWN}",
+            "Send letters of A to Z, digits, dots, hyphens and underscores, up to 64 of them; "
+            "before them, if you like, the tenant between backslashes.",
+        ),
         examples=["alice", "\\acme\\alice"],
     ),
 ]
@@ -39,7 +51,10 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=255,
-        pattern=rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+\Z",
+        pattern=pattern(
+            rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+\Z",
+            "Send an e-mail address: one @, and neither spaces nor control characters.",
+        ),
         # RE2, which Go's clients have, knows no `\u`: the document says it shorter.
         extra_json_schema={"extra": {"pattern": r"^[^@\s]+@[^@\s]+$"}},
         examples=["alice@example.org"],
@@ -57,9 +72,7 @@ NewPassword = Annotated[
 Password = Annotated[
     str, Meta(min_length=1, max_length=1024, examples=["a quiet corner of the library"])
 ]
-Reason = Annotated[
-    str, Meta(max_length=1000, pattern=r"^[^\x00]*$", examples=["spam, ticket 4711"])
-]
+Reason = Annotated[str, Meta(max_length=1000, pattern=NO_NUL, examples=["spam, ticket 4711"])]
 ErasureState = Annotated[Literal["pending", "complete"], Meta(title="ErasureState")]
 Roles = Annotated[list[Role], Meta(min_length=1, max_length=3, examples=[["member"]])]
 

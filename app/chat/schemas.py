@@ -8,9 +8,11 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from app.http.words import pattern
+
 BATCH = 1000
 # PostgreSQL's text holds every character but this one.
-NO_NUL = r"^[^\x00]*$"
+NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
 MessageRole = Annotated[Literal["user", "assistant"], Meta(title="MessageRole")]
 Title = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])

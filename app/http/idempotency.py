@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.databases.sessions import GeneralSession, UserSession, act_in_tenant
 from app.http.errors import Conflict, Invalid
 from app.http.security import Principal
+from app.http.words import pattern
 
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
@@ -34,7 +35,7 @@ Key = Annotated[
         name=HEADER,
         min_length=1,
         max_length=LENGTH,
-        pattern=r"^ *[!-~][ -~]*$",
+        pattern=pattern(r"^ *[!-~][ -~]*$", "Send printable ASCII characters, not only spaces."),
         description="Makes a retry safe: repeat the request with the same key and body, and what "
         "the first one created is answered again, not created again. Up to 255 printable ASCII "
         "characters of your choice, a UUID for example; yours alone, kept for 24 hours.",

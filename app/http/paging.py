@@ -13,6 +13,7 @@ from uuid import UUID
 from litestar.params import QueryParameter
 
 from app.http.errors import Invalid
+from app.http.words import pattern
 
 T = TypeVar("T")
 MAX_LIMIT = 100
@@ -24,7 +25,10 @@ Limit = Annotated[
 # 7 bytes of microseconds and 16 of an id. Those given out by versions before hold the id alone.
 PLACE_CURSOR = re.compile(r"^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$")
 POSITION_CURSOR = re.compile(r"^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$")
+NO_CURSOR = "Not a cursor of this list; take it from `next` as it is."
 FROM_BEFORE = "The `next` of the page before; opaque."
+pattern(PLACE_CURSOR.pattern, NO_CURSOR)
+pattern(POSITION_CURSOR.pattern, NO_CURSOR)
 After = Annotated[str | None, QueryParameter(description=FROM_BEFORE, pattern=PLACE_CURSOR.pattern)]
 AfterPosition = Annotated[
     str | None, QueryParameter(description=FROM_BEFORE, pattern=POSITION_CURSOR.pattern)
@@ -108,5 +112,5 @@ def _packed(key: Place | UUID | int) -> bytes:
 def _unpack(cursor: str, form: re.Pattern[str]) -> bytes:
     # Python's `$` stands before a last line feed, too; the pattern is what the document shows.
     if not form.fullmatch(cursor):
-        raise Invalid.field("after", "Not a cursor of this list; take it from `next` as it is.")
+        raise Invalid.field("after", NO_CURSOR)
     return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))

@@ -6,7 +6,6 @@ values and names of ours.
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +32,7 @@ from app.http.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.http.words import explain
 from app.telemetry import log
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def to_problem(error: BaseException) -> Problem:
         case HTTPException():
             return _from_framework(error)
         case msgspec.ValidationError():
-            return Invalid(errors=[_field_error(str(error))])
+            return Invalid(errors=[explain(str(error))])
         case msgspec.DecodeError() | UnicodeDecodeError():
             return BadRequest()
         case _:
@@ -155,23 +155,15 @@ def _from_validation(error: ValidationException) -> Problem:
     others = [entry for entry in entries if entry.get("key") != "data"]
     if entries and not others:
         return BadRequest("This request needs a JSON body.")
-    return Invalid(errors=[FieldError(_place(e), e.get("message", "")) for e in others])
+    return Invalid(
+        errors=[FieldError(_place(e), explain(e.get("message", "")).message) for e in others]
+    )
 
 
 def _place(entry: dict[str, str]) -> str:
     """Name a header as it is sent; Litestar knows it by its handler's argument."""
     name = entry.get("key", "")
     return name.replace("_", "-").title() if entry.get("source") == "header" else name
-
-
-def _field_error(text: str) -> FieldError:
-    """msgspec ends its messages in ` - at `$.path`` unless the fault is the whole body's."""
-    message, _, path = text.partition(" - at `$")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
-    where = path.rstrip("`").lstrip(".")
-    if unknown:
-        where = f"{where}.{unknown[1]}".lstrip(".")
-    return FieldError(where, message)
 
 
 def _from_database(error: BaseException) -> Problem:

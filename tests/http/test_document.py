@@ -91,4 +91,4 @@ def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str,
 async def test_options_names_the_methods_of_the_path(world: World) -> None:
     boss = await world.tenant_admin()
     answer = await boss.http.options(f"/v1/users/{boss.id}")
-    assert answer.headers["allow"] == "DELETE, GET, OPTIONS, PATCH"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"

@@ -58,7 +58,7 @@ async def test_a_body_too_large_is_refused_without_a_length_too(client: httpx.As
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"role": "user"}, ""),
+        ({"role": "user"}, "content"),
         ({"role": "user", "content": ""}, "content"),
         ({"role": "user", "content": 7}, "content"),
         ({"role": "user", "content": "nul \x00"}, "content"),

@@ -1,0 +1,96 @@
+"""Every request of the API is held to some rules, beside what its handler asks for."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.routes import HTTPRoute
+
+from app.http.errors import FieldError, Invalid, UnsupportedMediaType
+from app.http.words import explain
+
+PARAMETERS = "query_parameters"  # in a handler's `opt`
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")  # as in JSON; msgspec alone would take `1e2`, too
+
+
+class JsonRequest(Request[Any, Any, Any]):
+    """Decodes a body straight into the handler's struct, strictly: `"1"` is no number."""
+
+    async def body(self) -> bytes:
+        """Returns the body without a byte-order mark, which some clients put before JSON."""
+        return (await super().body()).removeprefix(codecs.BOM_UTF8)
+
+    async def json(self) -> Any:
+        """Raises Invalid, and msgspec.DecodeError for what is not JSON."""
+        field = self.route_handler.parsed_data_field
+        if field is None:
+            return await super().json()
+        try:
+            return msgspec.json.decode(await self.body(), type=field.annotation)
+        except msgspec.ValidationError as error:
+            raise Invalid(errors=[explain(str(error), field.annotation)]) from None
+
+
+def note_parameters(app: Litestar) -> None:
+    """Keeps with each handler, once, which query parameters it takes, and their types."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler, model in route.route_handler_map.values():
+                types = handler.parsed_fn_signature.parameters
+                handler.opt[PARAMETERS] = {
+                    one.field_alias: types[one.field_name].annotation
+                    for one in model.expected_query_params
+                    if one.field_name in types
+                }
+
+
+async def check_request(request: Request[Any, Any, Any]) -> None:
+    """Raises UnsupportedMediaType, and Invalid for parameters that the route does not have."""
+    if request.route_handler.parsed_data_field is not None and _has_body(request):
+        _check_media(request)
+    query, known = request.scope["query_string"], request.route_handler.opt.get(PARAMETERS)
+    if query and known is not None:
+        _check_query(query.decode("latin-1"), known)
+
+
+def _has_body(request: Request[Any, Any, Any]) -> bool:
+    return (
+        request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    )
+
+
+def _check_media(request: Request[Any, Any, Any]) -> None:
+    """Litestar would take any body for JSON whatever its headers say."""
+    media, _ = request.content_type
+    if media != "application/json":
+        raise UnsupportedMediaType
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+
+
+def _check_query(query: str, known: Mapping[str, Any]) -> None:
+    errors, seen = list[FieldError](), set[str]()
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if message := _fault(name, value, known, seen):
+            errors.append(FieldError(name, message))
+        seen.add(name)
+    if errors:
+        raise Invalid(errors=errors)
+
+
+def _fault(name: str, value: str, known: Mapping[str, Any], seen: set[str]) -> str | None:
+    if name not in known:
+        return "There is no such parameter here; leave it out."
+    if name in seen:
+        return "This parameter was sent more than once; send it once."
+    if known[name] is int and not WHOLE.fullmatch(value):
+        return "Send a whole number, in digits."
+    if get_origin(known[name]) is Literal and value not in get_args(known[name]):
+        return f"Send one of these: {', '.join(sorted(get_args(known[name])))}."
+    return None
