@@ -75,6 +75,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "append_message": "EXECUTE",
             "append_messages": "EXECUTE",
             "export_messages": "EXECUTE",
+            "export_page": "EXECUTE",
         },
         "relay": {
             "chat_sessions": f"SELECT, DELETE, {LOCK}",

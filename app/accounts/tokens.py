@@ -43,7 +43,13 @@ class TokenLookup:
 
     async def principal(self, token: str) -> Principal:
         """Raises Unauthenticated where there is no such token, or no such user may use it."""
-        digest = token_digest(token)
+        return await self._principal(token_digest(token))
+
+    async def again(self, principal: Principal) -> Principal:
+        """Look up once more the token that somebody came with. Raises Unauthenticated likewise."""
+        return await self._principal(principal.token_digest)
+
+    async def _principal(self, digest: bytes) -> Principal:
         looked_up_at = time.monotonic()
         rows = await self._database.fetch(AUTHENTICATE, {"digest": digest, "idle": self._idle})
         if not rows:

@@ -149,6 +149,18 @@ class BoundedProtocol(HttpToolsProtocol):
         except asyncio.CancelledError:
             if not self.transport.is_closing():
                 raise
+        except Exception:
+            if not self._is_busy or not self.cycle.response_started:
+                raise
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """End an answer in its middle, at once: what waits to be sent is not sent any more.
+
+        The gate has logged why; uvicorn would log it once more.
+        """
+        self.cycle.disconnected = True
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

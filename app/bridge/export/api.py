@@ -13,9 +13,11 @@ from litestar.response import Stream
 
 from app.accounts.api import services
 from app.accounts.api.requests import Call
+from app.accounts.tokens import TokenLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import ExportLine
-from app.bridge.export.service import ExportService
+from app.bridge.export.service import Export, ExportService
+from app.bridge.export.stream import WatchedStream
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
 from app.http.security import Principal, administrators, signed_in
@@ -28,8 +30,10 @@ LINES = {200: ResponseSpec(ExportLine, False, "Lines, each of them an `ExportLin
 def exports(
     request: Request[Principal, Any, Any], users: NamedDependency[UserService]
 ) -> ExportService:
-    """Provide the service with the database itself: a session ends before the answer is sent."""
-    return ExportService(users, request.app.state.databases.general)
+    """Provide the service with the databases: a session of theirs ends before the answer does."""
+    state = request.app.state
+    tokens = TokenLookup(state.databases.user, state.settings)
+    return ExportService(users, tokens, state.databases)
 
 
 class ExportController(Controller):
@@ -47,7 +51,7 @@ class ExportController(Controller):
         NDJSON: each line is an object by itself, your account first, then your conversations, then
         their messages. Read it as a stream; it may be long.
         """
-        return Stream(await exports.own(request.user), media_type=NDJSON)
+        return _streamed(await exports.own(request.user))
 
     @get(
         "/users/{user_id:uuid}/export",
@@ -63,4 +67,8 @@ class ExportController(Controller):
         NDJSON: each line is an object by itself, the account first, then its conversations, then
         their messages. Read it as a stream; it may be long.
         """
-        return Stream(await exports.of(request.user, user_id), media_type=NDJSON)
+        return _streamed(await exports.of(request.user, user_id))
+
+
+def _streamed(export: Export) -> Stream:
+    return WatchedStream(export.lines, watch=export.permission.watch, media_type=NDJSON)

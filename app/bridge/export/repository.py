@@ -6,11 +6,12 @@ and a reader who goes away leaves nothing behind.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import select, text, tuple_
 
 from app.bridge.export.lines import ChatSessionLine
 from app.chat.models import ChatSession
@@ -18,54 +19,63 @@ from app.databases.database import Database
 from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
 
-PAGE = 1000
+SESSIONS = 1000
+PAGE_BYTES = 4 << 20
 MESSAGES = Statement(
-    text("SELECT * FROM export_messages(:tenant_id, :user_id, :session_id, :last, :rows)")
+    text("""
+SELECT * FROM export_page(:tenant_id, :user_id, :created_at, :session_id, :position, :bytes)
+""")
 )
 
 
 class Place(NamedTuple):
     """How far the messages have been read: the conversation, and the last position in it."""
 
+    created_at: datetime
     session_id: UUID
     position: int
 
 
-START = Place(UUID(int=0), 0)
+START = Place(datetime.min.replace(tzinfo=UTC), UUID(int=0), 0)
 
 
 class ExportRepository:
     """Reads one user's conversations and messages, in pages."""
 
-    def __init__(self, general: Database[GeneralSession], tenant_id: UUID, user_id: UUID) -> None:
+    def __init__(
+        self,
+        general: Database[GeneralSession],
+        tenant_id: UUID,
+        user_id: UUID,
+        page_bytes: int = PAGE_BYTES,
+    ) -> None:
         self._general = general
         self._tenant_id = tenant_id
         self._user_id = user_id
+        self._page_bytes = page_bytes
 
-    async def sessions(self, after: UUID | None) -> list[ChatSessionLine]:
-        """Return the next conversations by id; fewer than PAGE at the end."""
+    async def sessions(self, after: ChatSessionLine | None) -> list[ChatSessionLine]:
+        """Return the next conversations by time and id; fewer than SESSIONS at the end."""
         table = ChatSession.__table__.c
         query = (
             select(table.id, table.title, table.message_count, table.created_at, table.updated_at)
             .where(table.tenant_id == self._tenant_id, table.user_id == self._user_id)
-            .order_by(table.id)
-            .limit(PAGE)
+            .order_by(table.created_at, table.id)
+            .limit(SESSIONS)
         )
         if after is not None:
-            query = query.where(table.id > after)
+            place = tuple_(after.created_at, after.id)
+            query = query.where(tuple_(table.created_at, table.id) > place)
         async with self._general.session(self._tenant_id) as session:
             rows = (await session.execute(query)).all()
         return msgspec.convert(rows, list[ChatSessionLine], from_attributes=True)
 
-    async def messages(self, after: Place) -> tuple[bytes, Place | None]:
+    async def messages(self, after: Place) -> tuple[list[bytes], Place | None]:
         """Return the next lines, as PostgreSQL wrote them, and where they end; None at the end."""
-        values = {
-            "tenant_id": self._tenant_id,
-            "user_id": self._user_id,
-            "session_id": after.session_id,
-            "last": after.position,
-            "rows": PAGE,
-        }
-        (row,) = await self._general.fetch(MESSAGES, values)
-        session_id: UUID | None = row["session"]
-        return row["lines"], None if session_id is None else Place(session_id, row["last"])
+        subject = {"tenant_id": self._tenant_id, "user_id": self._user_id}
+        values = subject | after._asdict() | {"bytes": self._page_bytes}
+        *parts, end = await self._general.fetch(MESSAGES, values)
+        lines = [part["lines"] for part in parts if part["lines"]]
+        if end["session"] is None:
+            return lines, None
+        return lines, Place(end["session_time"], end["session"], end["last"])

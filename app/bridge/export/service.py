@@ -6,57 +6,69 @@ What is written while the export is read may or may not be in it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from app.accounts.models import User
+from app.accounts.tokens import TokenLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import UserLine
-from app.bridge.export.repository import PAGE, START, ExportRepository, Place
-from app.databases.database import Database
-from app.databases.sessions import GeneralSession
+from app.bridge.export.permission import Permission
+from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
+from app.databases.database import Databases
 from app.http.security import Principal
+
+
+class Export(NamedTuple):
+    """The lines, and the permission that must be watched while they are read."""
+
+    lines: AsyncGenerator[bytes]
+    permission: Permission
 
 
 class ExportService:
     """Exports the caller's own data, or, for administrators, that of a user of theirs."""
 
-    def __init__(self, users: UserService, general: Database[GeneralSession]) -> None:
+    def __init__(self, users: UserService, tokens: TokenLookup, databases: Databases) -> None:
         self._users = users
-        self._general = general
+        self._tokens = tokens
+        self._databases = databases
 
-    async def own(self, actor: Principal) -> AsyncGenerator[bytes]:
-        return await self._begun(await self._users.own(actor))
+    async def own(self, actor: Principal) -> Export:
+        return await self._begun(actor, await self._users.own(actor))
 
-    async def of(self, actor: Principal, user_id: UUID) -> AsyncGenerator[bytes]:
+    async def of(self, actor: Principal, user_id: UUID) -> Export:
         """Raises NotFound for a user whom the actor does not administer."""
-        return await self._begun(await self._users.one(actor, user_id))
+        return await self._begun(actor, await self._users.one(actor, user_id))
 
-    async def _begun(self, user: User) -> AsyncGenerator[bytes]:
+    async def _begun(self, actor: Principal, subject: User) -> Export:
         """Read the first page now, so that a database that is away is a 503 and no broken 200."""
-        pages = self._pages(user)
+        pages = self._pages(subject)
         first = await anext(pages)
 
-        async def body() -> AsyncGenerator[bytes]:
+        async def lines() -> AsyncGenerator[bytes]:
             yield first
             async for page in pages:
                 yield page
 
-        return body()
+        permission = Permission(self._tokens, self._databases.user, actor, subject)
+        return Export(lines(), permission)
 
-    async def _pages(self, user: User) -> AsyncGenerator[bytes]:
-        rows = ExportRepository(self._general, user.tenant_id, user.id)
+    async def _pages(self, subject: User) -> AsyncGenerator[bytes]:
+        rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
         sessions = await rows.sessions(None)
-        yield _lines([msgspec.convert(user, UserLine, from_attributes=True)]) + _lines(sessions)
-        while len(sessions) == PAGE:
-            sessions = await rows.sessions(sessions[-1].id)
+        account = msgspec.convert(subject, UserLine, from_attributes=True)
+        yield _lines([account]) + _lines(sessions)
+        while len(sessions) == SESSIONS:
+            sessions = await rows.sessions(sessions[-1])
             yield _lines(sessions)
         place: Place | None = START
         while place is not None:
-            lines, place = await rows.messages(place)
-            if lines:
-                yield lines
+            parts, place = await rows.messages(place)
+            for part in parts:
+                yield part
 
 
 def _lines(items: Sequence[msgspec.Struct]) -> bytes:

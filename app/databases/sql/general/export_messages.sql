@@ -1,10 +1,5 @@
--- Returns a page of an export as NDJSON, written by PostgreSQL because building the lines in Python
--- took most of an export's time. `session` and `last` say where the page before ended; `session` is
--- NULL at the end.
---
--- It goes from one session to the next, so that no plan sorts all messages for each page. A session
--- counts as a row, otherwise many empty ones would make a page endless. It has the caller's own
--- rights.
+-- The version before export_page, which ended a page by rows; it goes when no process calls it any
+-- more.
 CREATE OR REPLACE FUNCTION export_messages(
     tenant uuid, owner uuid, INOUT session uuid, INOUT last bigint, rows bigint, OUT lines bytea
 ) LANGUAGE plpgsql AS $$

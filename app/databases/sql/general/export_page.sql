@@ -1,0 +1,75 @@
+-- Returns a page of an export's messages as NDJSON, by session and position. PostgreSQL writes the
+-- lines because building them in Python took most of an export's time.
+--
+-- Each row is a part of the page, with the place where it ends; the last row has no lines, only the
+-- place where the next page begins, or NULL for `session` at the end. A page ends with the part in
+-- which it reaches `bytes`. A part is of one session: at most 1,000 messages and 256 KiB of stored
+-- text, or one message however large. The sizes are read from the rows' heads, without their texts.
+--
+-- Sessions are taken one after the other along their index, so that no plan sorts them all for each
+-- page. 1,000 turns of the loop end a page, too, so that many empty sessions do not make one endless.
+-- The function has its caller's own rights.
+CREATE OR REPLACE FUNCTION export_page(
+    tenant uuid, owner uuid, after_time timestamptz, after_session uuid, after_position bigint,
+    bytes bigint
+) RETURNS TABLE (session_time timestamptz, session uuid, last bigint, lines bytea)
+LANGUAGE plpgsql AS $$
+DECLARE
+    most_rows constant bigint := 1000;
+    most_bytes constant bigint := 262144;
+    sent bigint := 0;
+    size bigint;
+    reached bigint;
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    session_time := after_time;
+    session := after_session;
+    last := after_position;
+    FOR part IN 1..1000 LOOP
+        SELECT max(next.position), sum(next.size) INTO reached, size
+        FROM (
+            SELECT m.position, octet_length(m.content) AS size FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            ORDER BY m.position LIMIT most_rows
+        ) AS next;
+        IF size > most_bytes THEN
+            SELECT max(next.position) INTO reached
+            FROM (
+                SELECT m.position, sum(m.size) OVER (ORDER BY m.position) - m.size AS before
+                FROM (
+                    SELECT m.position, octet_length(m.content) AS size FROM messages m
+                    WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+                    ORDER BY m.position LIMIT most_rows
+                ) AS m
+            ) AS next
+            WHERE next.before < most_bytes;
+        END IF;
+        IF reached IS NULL THEN
+            SELECT s.created_at, s.id, 0 INTO session_time, session, last FROM chat_sessions s
+            WHERE s.tenant_id = tenant AND s.user_id = owner
+            AND (s.created_at, s.id) > (session_time, session)
+            ORDER BY s.created_at, s.id LIMIT 1;
+            EXIT WHEN NOT FOUND; -- and `session` is NULL now
+            CONTINUE;
+        END IF;
+        SELECT convert_to(string_agg(page.line, ''), 'UTF8') INTO lines
+        FROM (
+            SELECT concat(
+                '{"type":"message","id":"', m.id, '","session_id":"', m.session_id,
+                '","position":', m.position, ',"role":"', m.role, '","content":',
+                to_json(m.content), ',"created_at":"',
+                to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                E'"}\n') AS line
+            FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            AND m.position <= reached
+            ORDER BY m.position LIMIT most_rows
+        ) AS page;
+        last := reached;
+        sent := sent + coalesce(octet_length(lines), 0);
+        RETURN NEXT;
+        EXIT WHEN sent >= bytes;
+    END LOOP;
+    lines := NULL;
+    RETURN NEXT;
+END $$;

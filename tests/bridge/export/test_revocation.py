@@ -1,0 +1,127 @@
+"""A block holds from its commit for an export that is under way, however slowly it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import pytest
+
+from app.telemetry.requests import requests_in_flight
+from tests.support.erasure_scene import Subject, a_session
+from tests.support.factories import PASSWORD, Someone, World
+from tests.support.log_lines import events
+from tests.support.servers import Servers
+from tests.support.wire import Service, bounded, service
+
+SMALL = 4096
+ENLARGE = "UPDATE messages SET content = repeat('x', 100000)"
+TOTAL = 300 * 100_000
+Ends = Callable[[World, Someone], Awaitable[None]]
+
+
+async def fill(servers: Servers, database: str, someone: Someone) -> None:
+    connection = await asyncpg.connect(servers.general.url(database))
+    await a_session(connection, Subject(someone.tenant_id, someone.id), 300)
+    await connection.execute(ENLARGE)
+    await connection.close()
+
+
+@asynccontextmanager
+async def exporting(
+    running: Service, reader: Someone, path: str
+) -> AsyncGenerator[asyncio.StreamReader]:
+    """Begin an export and read no more of it than that it has begun."""
+    reading, writing = await asyncio.open_connection("127.0.0.1", running.port, limit=SMALL)
+    token = reader.http.headers["authorization"]
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
+    writing.write(head.encode())
+    try:
+        assert (await reading.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        yield reading
+    finally:
+        writing.transport.abort()
+
+
+async def rest(reading: asyncio.StreamReader) -> bytes:
+    """Read what was on its way, once the service has ended the export of who reads nothing."""
+    while requests_in_flight():  # noqa: ASYNC110  it has no event for it
+        await asyncio.sleep(0.01)
+    with suppress(ConnectionResetError):
+        return await reading.read()
+    return b""
+
+
+def is_broken_off(received: bytes) -> bool:
+    """Tell it from an export that is whole: that one ends with an empty chunk."""
+    return len(received) < TOTAL / 2 and not received.endswith(b"0\r\n\r\n")
+
+
+async def blocked(world: World, who: Someone) -> None:
+    boss = await world.tenant_admin()
+    assert (await boss.http.post(f"/v1/users/{who.id}/block")).status_code == 200
+
+
+async def deleted(world: World, who: Someone) -> None:
+    boss = await world.tenant_admin()
+    assert (await boss.http.delete(f"/v1/users/{who.id}")).status_code == 202
+
+
+async def demoted(world: World, who: Someone) -> None:
+    boss = await world.tenant_admin()
+    change = {"roles": ["member"]}
+    assert (await boss.http.patch(f"/v1/users/{who.id}", json=change)).status_code == 200
+
+
+async def logged_out(world: World, who: Someone) -> None:
+    assert (await who.http.post("/v1/auth/logout")).status_code == 204
+
+
+async def erased_by_oneself(world: World, who: Someone) -> None:
+    answer = await who.http.post("/v1/me/erasure", json={"current_password": PASSWORD})
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("ends", [blocked, deleted, logged_out, erased_by_oneself])
+@bounded
+async def test_an_export_of_oneself_ends(
+    servers: Servers, database: str, capsys: pytest.CaptureFixture[str], ends: Ends
+) -> None:
+    async with service(servers, database) as running:
+        alice = await running.world.member()
+        await fill(servers, database, alice)
+        async with exporting(running, alice, "/v1/me/export") as reading:
+            await ends(running.world, alice)
+            assert is_broken_off(await rest(reading))
+    [line] = events(capsys.readouterr().err, "export_revoked")
+    assert (line["user_id"], line["reason"]) == (str(alice.id), "Unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("ends", "of", "reason"),
+    [
+        (blocked, "boss", "Unauthenticated"),
+        (demoted, "boss", "Forbidden"),
+        (deleted, "alice", "NotFound"),
+        (blocked, "alice", "NotFound"),
+    ],
+)
+@bounded
+async def test_an_export_of_somebody_else_ends(
+    servers: Servers,
+    database: str,
+    capsys: pytest.CaptureFixture[str],
+    ends: Ends,
+    of: str,
+    reason: str,
+) -> None:
+    async with service(servers, database) as running:
+        boss, alice = await running.world.tenant_admin(), await running.world.member()
+        await fill(servers, database, alice)
+        async with exporting(running, boss, f"/v1/users/{alice.id}/export") as reading:
+            await ends(running.world, {"boss": boss, "alice": alice}[of])
+            assert is_broken_off(await rest(reading))
+    [line] = events(capsys.readouterr().err, "export_revoked")
+    assert (line["subject_id"], line["reason"]) == (str(alice.id), reason)
