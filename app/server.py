@@ -42,11 +42,13 @@ from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
 
 
-def set_headers(settings: Settings) -> Callable[[HTTPResponseStartEvent, Scope], None]:
+def set_headers(settings: Settings, gate: Gate) -> Callable[[HTTPResponseStartEvent, Scope], None]:
     service = headers.of_service(settings)
 
     def finish(message: HTTPResponseStartEvent, scope: Scope) -> None:
         own = headers.for_path(scope["path"], service, list(message["headers"]))
+        if gate.is_stopping:  # also in answers that do not pass the gate
+            own.append((b"connection", b"close"))
         message["headers"] = own
         with_allowed(message, scope)
 
@@ -88,7 +90,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     handler = head_as_get(handler)
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
-    app.asgi_handler = observe_requests(handler, set_headers(settings))
+    app.asgi_handler = observe_requests(handler, set_headers(settings, gate))
     return app
 
 

@@ -15,7 +15,7 @@ import pytest
 from litestar import Litestar
 
 from app.commands.dev import create_database
-from app.commands.embedded.cluster import servers as embedded_servers
+from app.commands.embedded.pair import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.server import create_app

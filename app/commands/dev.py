@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 
 import asyncpg
 import click
@@ -19,8 +17,11 @@ import uvicorn
 
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
-from app.commands.embedded.cluster import EmbeddedError, Server, servers
+from app.commands.embedded.cluster import Server
+from app.commands.embedded.host import EmbeddedError
+from app.commands.embedded.pair import servers
 from app.commands.migrate import upgrade
+from app.commands.signals import end_in_order, end_once
 from app.config.paths import ROOT
 from app.config.settings import Settings, stop
 from app.databases.connection import DATABASES
@@ -46,7 +47,7 @@ DEMO_TENANT = "demo"
 @click.option("--reset", is_flag=True, help="Delete the data and start over.")
 def dev(port: int, data_dir: Path, reset: bool) -> None:
     """Run everything here: two PostgreSQL servers, their migrations, the service."""
-    signal.signal(signal.SIGTERM, _stop)
+    end_once()
     listening = _listen(port)
     try:
         with servers(data_dir, reset=reset, report=_say) as (user, general):
@@ -56,11 +57,6 @@ def dev(port: int, data_dir: Path, reset: bool) -> None:
         raise stop(str(error)) from None
     except KeyboardInterrupt:
         _say("Stopped.")
-
-
-def _stop(_: int, __: FrameType | None) -> None:
-    """Unwind, so that whatever was started is stopped."""
-    sys.exit(0)
 
 
 def _say(line: str) -> None:
@@ -78,11 +74,19 @@ def _listen(port: int) -> socket.socket:
 def _prepare(user: Server, general: Server, data_dir: Path) -> Settings:
     asyncio.run(_create_databases(user, general))
     settings = _settings(user, general)
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(upgrade, [settings] * len(DATABASES), DATABASES))
+    _migrate(settings)
     _say("Both databases are migrated.")
     asyncio.run(_create_administrator(settings, _password(data_dir)))
     return settings
+
+
+def _migrate(settings: Settings) -> None:
+    """Migrate both at the same time. An interrupted migration ends with its server."""
+    threads = ThreadPoolExecutor(len(DATABASES))
+    try:
+        list(threads.map(upgrade, [settings] * len(DATABASES), DATABASES))
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _create_databases(*clusters: Server) -> None:
@@ -141,6 +145,7 @@ def _serve(settings: Settings, listening: socket.socket, data_dir: Path) -> None
     password = _password(data_dir)
     port = listening.getsockname()[1]
     config = uvicorn.Config(app, log_config=None, **protocol.options(settings))
+    end_in_order()
     server = _Announcing(config, lambda: _announce(f"http://{HOST}:{port}", password))
     server.run(sockets=[listening])
 

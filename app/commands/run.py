@@ -10,29 +10,39 @@ import asyncio
 import gc
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
-from typing import Any, SupportsIndex
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import uvicorn
 from litestar import Litestar
 from litestar.cli._utils import create_ssl_files, validate_ssl_file_paths
 from litestar.plugins import PluginProtocol
-from uvicorn.supervisors import Multiprocess
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload
 
+from app.commands import figures, listening
+from app.commands.signals import end_in_order
+from app.commands.worker import serve_as_worker
+from app.commands.workers import Supervisor
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.database import Databases
 from app.edge import protocol
+from app.edge.draining import Server
 from app.operations.metrics import listen
 from app.server import create_app
-from app.telemetry.metrics import FOLDER
+from app.telemetry import log
 
 WORKER = "app.commands.run:create_service"
-WORKER_STARTS_SECONDS = 60
 SWITCHES = {"debug": "LITESTAR_DEBUG", "pdb": "LITESTAR_PDB"}
+RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
+ENDING_SECONDS = 15  # once its requests are done: the relay, the pools, the interpreter
+Options = dict[str, Any]
 
 
 def create_service(*plugins: PluginProtocol) -> Litestar:
@@ -50,12 +60,19 @@ def create_service(*plugins: PluginProtocol) -> Litestar:
     return service
 
 
-def serve(service: Litestar, options: dict[str, Any]) -> None:
+def serve(service: Litestar, options: Options) -> None:
     settings: Settings = service.state.settings
     _check(settings)
     _switch_on(service, options)
-    with _shared_metrics(options["wc"]):
-        _serve(service, settings, options)
+    arguments = _arguments(settings, options)
+    with _listener(options) as listener:
+        log.info("listening", address=_address(listener))
+        if any(options[name] for name in RELOADING):
+            _serve_reloading(listener, options, arguments)
+        elif options["wc"] == 1:
+            _serve_alone(listener, Config(service, **arguments), settings)
+        else:
+            _serve_with_workers(listener, options["wc"], arguments, settings)
 
 
 def _check(settings: Settings) -> None:
@@ -68,89 +85,98 @@ def _check(settings: Settings) -> None:
         raise stop(str(error)) from None
 
 
-def _switch_on(service: Litestar, options: dict[str, Any]) -> None:
+def _switch_on(service: Litestar, options: Options) -> None:
     """Litestar reads a developer's switches where an application is made; one is made already."""
     os.environ.update({SWITCHES[name]: "1" for name in SWITCHES if options[name]})
     service.debug, service.pdb_on_exception = options["debug"], options["pdb"]
 
 
-@contextmanager
-def _shared_metrics(workers: int) -> Generator[None]:
-    """Name a folder in which workers share their figures; prometheus_client reads it at import."""
-    if workers == 1 or FOLDER in os.environ:
-        yield
-        return
-    with TemporaryDirectory(prefix="bicameral-metrics-") as folder:
-        os.environ[FOLDER] = folder
-        yield
-
-
-def _serve(service: Litestar, settings: Settings, options: dict[str, Any]) -> None:
-    arguments = _arguments(settings, options)
-    if any(options[name] for name in ("reload", "reload_dir", "reload_include", "reload_exclude")):
-        os.environ.setdefault("REQUEST_DRAIN_SECONDS", "0")  # no proxy has to be told
-        uvicorn.run(WORKER, factory=True, reload=True, **_reloading(options), **arguments)
-    elif options["wc"] == 1:
-        uvicorn.run(service, **arguments)
-    elif sys.platform == "linux" and not (options["fd"] or options["uds"]):
-        _serve_apart(uvicorn.Config(WORKER, factory=True, workers=options["wc"], **arguments))
-    else:
-        uvicorn.run(WORKER, factory=True, workers=options["wc"], **arguments)
-
-
-def _arguments(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
+def _arguments(settings: Settings, options: Options) -> Options:
     certificate, key = _certificate(options)
     return {
-        "host": options["host"],
-        "port": options["port"],
-        "fd": options["fd"],
-        "uds": options["uds"],
         "ssl_certfile": certificate,
         "ssl_keyfile": key,
         "log_config": None,  # its lines are logged as ours are: see logs_plugin.py
-        # uvicorn kills a worker silent for so long: on a busy machine it may be importing.
-        "timeout_worker_healthcheck": WORKER_STARTS_SECONDS,
         "timeout_graceful_shutdown": settings.request_grace_seconds,
         **protocol.options(settings),
     }
 
 
-def _certificate(options: dict[str, Any]) -> tuple[str, str] | tuple[None, None]:
+def _certificate(options: Options) -> tuple[str, str] | tuple[None, None]:
     """Return certificate and key; Litestar's own error says which of the two is not there."""
-    files = options["ssl_certfile"], options["ssl_keyfile"]
+    given = options["ssl_certfile"], options["ssl_keyfile"]
     if options["create_self_signed_cert"]:
-        return create_ssl_files(*files, options["host"])
-    return validate_ssl_file_paths(*files)
+        return create_ssl_files(*given, options["host"])
+    certificate, key = validate_ssl_file_paths(*given)
+    if certificate is None or key is None:
+        return None, None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise stop(f"--ssl-certfile and --ssl-keyfile: {error}") from None
+    return certificate, key
 
 
-def _reloading(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "reload_dirs": list(options["reload_dir"]) or [str(ROOT / "app")],
-        "reload_includes": list(options["reload_include"]) or None,
-        "reload_excludes": list(options["reload_exclude"]) or None,
-    }
+@contextmanager
+def _listener(options: Options) -> Generator[socket.socket]:
+    if options["fd"] is not None:
+        yield listening.adopt(options["fd"])
+    elif path := options["uds"]:
+        yield listening.bind_unix(path)
+        Path(path).unlink(missing_ok=True)
+    else:
+        yield listening.bind(options["host"], options["port"])
 
 
-def _serve_apart(config: uvicorn.Config) -> None:
-    """Have each worker listen on a socket of its own, so that Linux deals out the connections.
+def _address(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return name if isinstance(name, str) else f"{name[0]} port {name[1]}"
+
+
+def _serve_reloading(listener: socket.socket, options: Options, arguments: Options) -> None:
+    os.environ.setdefault("REQUEST_DRAIN_SECONDS", "0")  # no proxy has to be told
+    config = Config(
+        WORKER,
+        factory=True,
+        reload=True,
+        reload_dirs=[*options["reload_dir"]] or [str(ROOT / "app")],
+        reload_includes=[*options["reload_include"]] or None,
+        reload_excludes=[*options["reload_exclude"]] or None,
+        **arguments,
+    )
+    ChangeReload(config, target=partial(serve_as_worker, config, 0), sockets=[listener]).run()
+
+
+def _serve_alone(listener: socket.socket, config: Config, settings: Settings) -> None:
+    server = Server(config, settings.request_drain_seconds)
+    end_in_order()
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_with_workers(
+    listener: socket.socket, workers: int, arguments: Options, settings: Settings
+) -> None:
+    config = Config(WORKER, factory=True, **arguments)
+    drain_seconds = settings.request_drain_seconds
+    stop_seconds = drain_seconds + settings.request_grace_seconds + ENDING_SECONDS
+    serve = partial(serve_as_worker, config, drain_seconds)
+    with figures.shared():
+        exit_code = Supervisor(serve, _for_each(listener, workers), stop_seconds).run()
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def _for_each(listener: socket.socket, workers: int) -> list[socket.socket]:
+    """Give each worker a socket of its own, so that Linux deals out the connections.
 
     From a socket that all share, the worker that wakes first takes every connection that waits:
-    one was seen to have 29 of 32.
+    one was seen to have 29 of 32. Unix sockets, and other systems, have only that.
     """
-    found = config.bind_socket()  # a port in use ends the start here; so does nothing else
-    address = found.getsockname()
-    found.close()
-    Multiprocess(config, sockets=[SocketForEach(found.family, address)]).run()
-
-
-class SocketForEach(socket.socket):
-    """Holds the port and never listens; pickled, it becomes another socket at the same port."""
-
-    def __init__(self, family: int, address: Any) -> None:
-        super().__init__(family)
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.bind(address)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return SocketForEach, (self.family, self.getsockname())
+    if sys.platform != "linux" or listener.family == socket.AF_UNIX:
+        return [listener] * workers
+    address, family = listener.getsockname(), listener.family
+    listener.close()  # it has shown that nobody else is there
+    return [listening.bind_to(family, address, is_shared=True) for _ in range(workers)]

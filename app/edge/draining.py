@@ -1,13 +1,19 @@
-"""SIGTERM: first unready, then no new connections, then the end."""
+"""On SIGTERM a process first is unready, then takes no new connections, then ends."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import Any
+
+import uvicorn
+
+POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -37,3 +43,34 @@ def delayed_stop(begin: Callable[[], None], seconds: float) -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, stop)
+
+
+class Server(uvicorn.Server):
+    """A server that, when it stops, answers the requests that are on their way to it, too."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(config)
+        # An idle connection ends by itself within `timeout_keep_alive`. Nobody drains: no waiting.
+        grace_seconds = config.timeout_graceful_shutdown or config.timeout_keep_alive
+        longest = min(config.timeout_keep_alive, grace_seconds)
+        self._idle_seconds = longest if drain_seconds else 0
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, and wait for the idle ones before they are closed.
+
+        A request that arrives while its connection is being closed is answered by a reset.
+        """
+        for one in (*self.servers, *(sockets or ())):
+            one.close()
+        began = asyncio.get_running_loop().time()
+        while (waited := asyncio.get_running_loop().time() - began) < self._idle_seconds:
+            if self.force_exit or not self._has_idle_clients():
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        if self.config.timeout_graceful_shutdown:
+            self.config.timeout_graceful_shutdown -= int(waited)
+        await super().shutdown(sockets)
+
+    def _has_idle_clients(self) -> bool:
+        connections: set[Any] = self.server_state.connections
+        return any(one.cycle is None or one.cycle.response_complete for one in connections)

@@ -49,7 +49,7 @@ class Gate:
         self._rules: dict[BaseRouteHandler, Rule] = {}
 
     def stop(self) -> None:
-        """From now on each answer asks its client to connect anew, elsewhere."""
+        """Have each answer from now on ask its client to connect anew; server.py adds that."""
         self.is_stopping = True
 
     def around(self, app: ASGIApp) -> ASGIApp:

