@@ -12,7 +12,13 @@ from app.http.security import Role
 from app.http.words import pattern
 
 # `\Z`, the end, is published as JavaScript's `$`. Python's `$` also stands before a last newline.
-OWN = r"[A-Za-z0-9._-]{1,64}\Z"
+# Not `.`, `..` or `-`, which mean something else in paths and on command lines. Spelt out, since a
+# lookahead breaks generators of clients.
+SIGN = "[A-Za-z0-9._-]"
+OWN = (
+    rf"(?:[A-Za-z0-9_]{SIGN}{{0,63}}|-{SIGN}{{1,63}}"
+    rf"|\.[A-Za-z0-9_-]{SIGN}{{0,62}}|\.\.{SIGN}{{1,62}})\Z"
+)
 # Spelt out: Python's and JavaScript's `\s` are not the same characters. This has all of both.
 NEITHER_AT_NOR_SPACE = (
     r"[^@\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
@@ -40,8 +46,8 @@ NewUsername = Annotated[
         max_length=129,
         pattern=pattern(
             rf"^(\\{TENANT}\\)?{OWN}",
-            "Send letters of A to Z, digits, dots, hyphens and underscores, up to 64 of them; "
-            "before them, if you like, the tenant between backslashes.",
+            "Send letters of A to Z, digits, dots, hyphens and underscores, up to 64 of them, but "
+            "not `.`, `..` or `-`; before them, if you like, the tenant between backslashes.",
         ),
         examples=["alice", "\\acme\\alice"],
     ),

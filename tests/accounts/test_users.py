@@ -81,6 +81,10 @@ async def test_an_administrator_of_the_platform_creates_users_anywhere(world: Wo
         ("username", "white space"),
         ("username", "\\a\\b\\c"),
         ("username", "a" * 65),
+        ("username", "." * 65),
+        ("username", "."),
+        ("username", ".."),
+        ("username", "\\acme\\-"),
         ("email", "nobody"),
         ("email", "two@at@example.org"),
         ("email", "new@line.org\n"),
@@ -98,6 +102,26 @@ async def test_a_new_user_is_checked(world: World, field: str, value: Any) -> No
     response = await boss.http.post("/v1/users", json=good | {field: value})
     assert response.status_code == 422, response.text
     assert response.json()["errors"][0]["path"].startswith(field)
+
+
+async def test_a_username_may_begin_with_any_of_its_signs(world: World) -> None:
+    boss = await world.tenant_admin()
+    names = (
+        "_",
+        "--",
+        "...",
+        ".a",
+        ".-",
+        "-.",
+        "..a",
+        "." * 64,
+        "-" * 64,
+        "a" * 64,
+        "." + "a" * 63,
+    )
+    for number, name in enumerate(names):
+        user = await _create(boss, username=name, email=f"{number}@example.org")
+        assert user["username"] == f"\\acme\\{name}"
 
 
 async def test_usernames_and_addresses_are_unique(world: World) -> None:
