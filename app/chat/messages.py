@@ -18,8 +18,9 @@ from app.databases.database import Database
 from app.databases.direct import Statement
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
+from app.databases.turns import Turn
 from app.http.errors import NotFound
-from app.http.idempotency import KeyedRequest, Once
+from app.http.idempotency import KeyedRequest, Once, still_running
 from app.http.security import Principal
 
 T = TypeVar("T")
@@ -143,19 +144,30 @@ class MessageService:
     ) -> T | bytes:
         """Without a key in one round trip; with one in a transaction, which stores the answer."""
         ids = [uuid7() for _ in messages]
+        # One conversation's appends wait for each other here: in the database, for its row's lock,
+        # each would hold a connection, and a handful would keep everybody else from one.
+        turn = self._general.turns.of((owner.user_id, session_id))
         if request is None:
-            # One conversation's appends wait for each other here: in the database, for its row's
-            # lock, each would hold a connection, and a handful would keep everybody else from one.
-            async with self._general.turns.of((owner.user_id, session_id)):
+            async with turn:
                 repository = MessageRepository(self._general.fetch, owner, session_id)
                 return answer(_found(await repository.append(ids, messages)))
-        async with self._general.session(owner.tenant_id) as session:
-            once = Once(session, owner, request, kept_seconds=self._kept_seconds)
+        async with self._alone(owner, request), turn, self._general.session(owner.tenant_id) as one:
+            once = Once(one, owner, request, kept_seconds=self._kept_seconds)
             if stored := await once.stored():
                 return stored
-            repository = MessageRepository(_within(session), owner, session_id)
+            repository = MessageRepository(_within(one), owner, session_id)
             appended = _found(await repository.append(ids, messages))
             return await once.keep(answer(appended), about=session_id)
+
+    def _alone(self, owner: Principal, request: KeyedRequest) -> Turn:
+        """Take the key's own turn, which is never waited for. Raises Conflict while it is taken.
+
+        The database's lock says the same, to other processes; here it is asked before the wait.
+        """
+        key = self._general.turns.of((owner.user_id, request.key))
+        if key.is_taken:
+            raise still_running()
+        return key
 
 
 def _within(session: GeneralSession) -> Fetch:

@@ -31,6 +31,10 @@ class Turn:
         self._lock = lock
         self._patience = patience_seconds
 
+    @property
+    def is_taken(self) -> bool:
+        return self._lock.locked()
+
     async def __aenter__(self) -> None:
         if not self._lock.locked():
             await self._lock.acquire()

@@ -203,7 +203,7 @@ class Once:
             return answer
         body = encode_json(answer)
         if not await self._answers.keep(self._fingerprint, body, about, self._kept):
-            raise _running()
+            raise still_running()
         return body
 
     async def _find(self) -> Row[Any] | None:
@@ -211,7 +211,7 @@ class Once:
         if row.is_expired is False:
             return row
         if not row.is_ours:
-            raise _running()
+            raise still_running()
         if row.is_expired:
             await self._answers.drop_expired()
         return None
@@ -233,5 +233,5 @@ def _digest(sent: str) -> str:
     return hashlib.sha256(sent.encode()).hexdigest()
 
 
-def _running() -> Conflict:
+def still_running() -> Conflict:
     return Conflict(f"A request with this {HEADER} is still running; send it again later.")

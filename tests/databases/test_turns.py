@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from app.databases.turns import Turns
-from tests.support.factories import a_message, a_session
+from tests.support.factories import Someone, a_message, a_session
 from tests.support.servers import Servers
 from tests.support.wire import PATIENCE_SECONDS, ROW, locked, service
 
 APPENDS = 5
 FEW = {
     "db_pool_size": 2,
+    "db_max_overflow": 0,
     "db_lock_timeout_seconds": 600,
     "db_statement_timeout_seconds": 600,
     "request_timeout_seconds": 600,
 }
 
 
-async def test_a_locked_conversation_holds_one_connection(servers: Servers, database: str) -> None:
+@pytest.mark.parametrize("are_keyed", [False, True], ids=["plain", "keyed"])
+async def test_a_locked_conversation_holds_one_connection(
+    servers: Servers, database: str, are_keyed: bool
+) -> None:
     async with service(servers, database, **FEW) as it:
         alice, bob = await it.world.member(), await it.world.member()
         hers, his = await a_session(alice), await a_session(bob)
@@ -28,13 +33,20 @@ async def test_a_locked_conversation_holds_one_connection(servers: Servers, data
             locked(servers, database, ROW, hers["id"]) as row,
             asyncio.timeout(PATIENCE_SECONDS),
         ):
-            appends = [a_message(alice, hers["id"]) for _ in range(APPENDS)]
+            keys = [{"Idempotency-Key": f"{i}"} if are_keyed else {} for i in range(APPENDS)]
+            appends = [append(alice, hers["id"], headers) for headers in keys]
             waiting = [asyncio.create_task(one) for one in appends]
             await row.has_waiting(1)
             assert (await a_message(bob, his["id"]))["position"] == 1
             await row.has_waiting(1)
-        positions = sorted(one["position"] for one in await asyncio.gather(*waiting))
+        positions = sorted(one.json()["position"] for one in await asyncio.gather(*waiting))
         assert positions == [*range(1, APPENDS + 1)]
+
+
+async def append(someone: Someone, session_id: str, headers: dict[str, str]) -> httpx.Response:
+    body = {"role": "user", "content": "Hello"}
+    path = f"/v1/chat-sessions/{session_id}/messages"
+    return await someone.http.post(path, json=body, headers=headers)
 
 
 async def test_a_turn_in_a_conversation_is_waited_for_only_so_long() -> None:

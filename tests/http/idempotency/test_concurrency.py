@@ -59,7 +59,9 @@ async def test_a_second_request_with_a_running_key_is_409_at_once(
             second = await request.send("k")
         assert second.status_code == 409
         other = asyncio.create_task(request.send("other"))
-        await waiting(rows, 2)
+        assert (await request.by.http.get("/v1/me")).status_code == 200
+        assert not other.done()
+        await waiting(rows, 1)  # it waits in line, and not in the database
         await holder.execute("COMMIT")
         answers = [await first, await other]
     assert [answer.status_code for answer in answers] == [201, 201]
