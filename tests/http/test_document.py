@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar.openapi.spec import OpenAPIHeader, OpenAPIResponse, Operation, Schema
 from openapi_spec_validator import validate
 
+from app.http.document.answers import complete_answers
+from app.http.document.schemas import Schemas
 from app.http.problems import PROBLEM_JSON
 from tests.support.factories import World
 
@@ -86,6 +89,18 @@ def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str,
     }
     optional = {name for name, is_required in required.items() if not is_required}
     assert optional == {"create_chat_session", "block_user"}
+
+
+def test_one_name_for_two_schemas_stops_the_start() -> None:
+    schemas = Schemas({"Role": Schema(title="Role", enum=["member"])})
+    with pytest.raises(ValueError, match="are called Role"):
+        schemas.mended(Schema(title="Role", enum=["user", "assistant"]))
+
+
+def test_a_header_that_nobody_explains_stops_the_start() -> None:
+    answer = OpenAPIResponse(description="Done.", headers={"ETag": OpenAPIHeader()})
+    with pytest.raises(ValueError, match="ETag"):
+        complete_answers(Operation(responses={"200": answer}))
 
 
 async def test_options_names_the_methods_of_the_path(world: World) -> None:

@@ -87,6 +87,8 @@ def _complete(status: str, answer: OpenAPIResponse) -> None:
     if answer.description in (HTTPStatus(int(status)).description, "Stream Response"):
         answer.description = DONE[status]
     names = {*(answer.headers or ()), *_headers_that_follow(status)}
+    if unknown := names - HEADERS.keys():
+        raise ValueError(f"the document does not say what {unknown} is; see HEADERS")
     answer.headers = {name: Reference(HEADER + name) for name in HEADERS if name in names} or None
 
 

@@ -24,7 +24,10 @@ NUMBERS = ("minimum", "maximum", "exclusive_minimum", "exclusive_maximum", "mult
 
 
 class Schemas:
-    """The document's components. Enums and unions that have a title are added as they are met."""
+    """The document's components. Enums and unions that have a title are added as they are met.
+
+    (Litestar loses the title of a Literal within a list or a dictionary; a StrEnum has its name.)
+    """
 
     def __init__(self, components: dict[str, Schema]) -> None:
         self._components = components
@@ -41,9 +44,8 @@ class Schemas:
         if isinstance(schema, Reference):
             return schema
         self._mend_parts(schema)
-        name = schema.title if schema.enum or schema.one_of else None
-        name = name or self._name_of_enum(schema)
-        return self._named(name, schema) if name else schema
+        is_named = schema.title and (schema.enum or schema.one_of)
+        return self._named(str(schema.title), schema) if is_named else schema
 
     def close(self, node: Node | None) -> None:
         """Says of all objects in a request's body that a field they do not name is refused."""
@@ -68,14 +70,8 @@ class Schemas:
             schema.one_of = [self.mended(one) for one in schema.one_of]
             schema.discriminator = _discriminator(dict(self._tags(schema.one_of)))
 
-    def _name_of_enum(self, schema: Schema) -> str | None:
-        """Its title is lost on Litestar where it stands in a list or a dictionary."""
-        if not schema.enum:
-            return None
-        return next((n for n, one in self._components.items() if one.enum == schema.enum), None)
-
     def _named(self, name: str, schema: Schema) -> Node:
-        component = replace(schema, title=name, **dict.fromkeys(OF_A_FIELD))
+        component = replace(schema, **dict.fromkeys(OF_A_FIELD))
         if self._components.setdefault(name, component) != component:
             raise ValueError(f"two schemas of the document are called {name}")
         return _as_said(Reference(COMPONENT + name), _said(schema, OF_A_FIELD))
