@@ -60,7 +60,8 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     configure_traces()
     databases = Databases.create(settings)
     passwords = Passwords(settings)
-    gate = Gate(settings, TokenLookup(databases.user, settings).principal)
+    tokens = TokenLookup(databases.user, settings)
+    gate = Gate(settings, tokens.principal)
     app = Litestar(
         route_handlers=[
             _v1(databases, passwords),
@@ -73,6 +74,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "databases": databases,
                 "passwords": passwords,
                 "gate": gate,
+                "look_up_again": tokens.again,
             }
         ),
         plugins=[logs_plugin(), *plugins],

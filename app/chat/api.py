@@ -12,6 +12,7 @@ from msgspec import convert
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
+from app.chat.writes import Writes
 from app.edge.lanes import LaneName
 from app.http.idempotency import Key, keyed, response
 from app.http.openapi import problems
@@ -156,12 +157,15 @@ class ChatSessionController(Controller):
 
 # Functions, and no dependencies: Litestar's resolving one costs a tenth of the fastest routes.
 def _sessions(request: Call) -> ChatSessionService:
-    state = request.app.state
-    kept_seconds = state.settings.idempotency_kept_seconds
-    return ChatSessionService(state.databases.general, answers_kept_seconds=kept_seconds)
+    return ChatSessionService(request.app.state.databases.general, _writes(request))
 
 
 def _messages(request: Call) -> MessageService:
+    return MessageService(request.app.state.databases.general, _writes(request))
+
+
+def _writes(request: Call) -> Writes:
     state = request.app.state
     kept_seconds = state.settings.idempotency_kept_seconds
-    return MessageService(state.databases.general, answers_kept_seconds=kept_seconds)
+    general = state.databases.general
+    return Writes(general, state.look_up_again, answers_kept_seconds=kept_seconds)

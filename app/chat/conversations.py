@@ -12,40 +12,26 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
-from msgspec import convert
-from sqlalchemy import Row, select, text, tuple_, update
+from sqlalchemy import select, text, tuple_, update
 from uuid_utils.compat import uuid7
 
 from app.chat import schemas
 from app.chat.models import DEFAULT_TITLE, ChatSession
+from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.direct import Statement
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
-from app.http.errors import NotFound, Unauthenticated
-from app.http.idempotency import KeyedRequest, Once
+from app.http.errors import NotFound, found
+from app.http.idempotency import KeyedRequest
 from app.http.paging import Place, made_at
 from app.http.security import Principal
 
-# One round trip, tenant and statement together: what the busiest route asks.
+# One round trip each, with the tenant: functions in app/databases/sql/general.
 FIND = Statement(text("SELECT * FROM chat_session_of(:tenant_id, :user_id, :session_id)"))
-
-# Locks the owner in the statement that inserts: an erasure closes the owner, then waits for such
-# locks. No row back means that the owner is closed, or was never seen here.
-OPEN = text("""
-WITH owner AS (
-    SELECT tenant_id, user_id FROM owners
-    WHERE tenant_id = :tenant_id AND user_id = :user_id AND state = 'open' FOR KEY SHARE
+OPEN = Statement(
+    text("SELECT * FROM open_chat_session(:tenant_id, :user_id, :session_id, :title, :not_after)")
 )
-INSERT INTO chat_sessions (tenant_id, id, user_id, title)
-SELECT owner.tenant_id, CAST(:id AS uuid), owner.user_id, CAST(:title AS varchar) FROM owner
-RETURNING id, title, message_count, created_at, updated_at
-""")
-
-# On first use. A closed one stays closed.
-MAKE_OWNER = text("""
-INSERT INTO owners (tenant_id, user_id) VALUES (:tenant_id, :user_id) ON CONFLICT DO NOTHING
-""")
 
 sessions_of = StructsOf(schemas.ChatSession)
 
@@ -58,14 +44,6 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
     def __init__(self, session: GeneralSession, owner: Principal) -> None:
         super().__init__(session=session, wrap_exceptions=False)
         self._owner: dict[str, Any] = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
-
-    async def open(self, session_id: UUID, title: str) -> Row[Any] | None:
-        """None for an owner who is closed, or was never seen here."""
-        values = self._owner | {"id": session_id, "title": title}
-        return (await self.session.execute(OPEN, values)).one_or_none()
-
-    async def make_owner(self) -> None:
-        await self.session.execute(MAKE_OWNER, self._owner)
 
     async def page(self, *, rows: int, after: Place | None) -> Sequence[ChatSession]:
         """Newest first, by the database's clock."""
@@ -95,21 +73,19 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
 class ChatSessionService:
     """Opens, reads, renames and deletes a person's conversations. Raises NotFound for another's."""
 
-    def __init__(self, general: Database[GeneralSession], *, answers_kept_seconds: float) -> None:
+    def __init__(self, general: Database[GeneralSession], writes: Writes) -> None:
         self._general = general
-        self._kept_seconds = answers_kept_seconds
+        self._writes = writes
 
     async def open(
         self, owner: Principal, title: str | None, request: KeyedRequest | None = None
     ) -> schemas.ChatSession | bytes:
-        """Raises Unauthenticated for a user who was deleted since the token was checked."""
-        async with self._general.session(owner.tenant_id) as session:
-            once = Once(session, owner, request, kept_seconds=self._kept_seconds)
-            if stored := await once.stored():
-                return stored
-            chat_sessions = ChatSessionRepository(session, owner)
-            opened = await _opened(chat_sessions, title if title is not None else DEFAULT_TITLE)
-            return await once.keep(convert(opened, schemas.ChatSession, from_attributes=True))
+        values = _key(owner, uuid7()) | {"title": title if title is not None else DEFAULT_TITLE}
+
+        async def write(fetch: Fetch) -> schemas.ChatSession:
+            return sessions_of(await fetch(OPEN, values))[0]
+
+        return await self._writes.create(owner, request, write)
 
     async def page(
         self, owner: Principal, *, limit: int, after: Place | None
@@ -119,32 +95,24 @@ class ChatSessionService:
             return await ChatSessionRepository(session, owner).page(rows=limit + 1, after=after)
 
     async def get(self, owner: Principal, session_id: UUID) -> schemas.ChatSession:
-        values = {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
-        sessions = sessions_of(await self._general.fetch(FIND, values))
+        sessions = sessions_of(await self._general.fetch(FIND, _key(owner, session_id)))
         if not sessions:
             raise NotFound
         return sessions[0]
 
     async def rename(self, owner: Principal, session_id: UUID, title: str) -> ChatSession:
-        async with self._general.session(owner.tenant_id) as session:
-            renamed = await ChatSessionRepository(session, owner).rename(session_id, title)
-            if renamed is None:
-                raise NotFound
-            return renamed
+        async def write(session: GeneralSession) -> ChatSession:
+            return found(await ChatSessionRepository(session, owner).rename(session_id, title))
+
+        return await self._writes.in_transaction(owner, write)
 
     async def delete(self, owner: Principal, session_id: UUID) -> None:
-        async with self._general.session(owner.tenant_id) as session:
+        async def write(session: GeneralSession) -> None:
             if not await ChatSessionRepository(session, owner).remove(session_id):
                 raise NotFound
 
+        await self._writes.in_transaction(owner, write)
 
-async def _opened(chat_sessions: ChatSessionRepository, title: str) -> Row[Any]:
-    """One round trip, but for the first session ever."""
-    session_id = uuid7()
-    opened = await chat_sessions.open(session_id, title)
-    if opened is None:
-        await chat_sessions.make_owner()
-        opened = await chat_sessions.open(session_id, title)
-    if opened is None:
-        raise Unauthenticated
-    return opened
+
+def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
+    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}

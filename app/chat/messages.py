@@ -5,7 +5,7 @@ The statements call the functions in app/databases/sql/general, which set the te
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,28 +14,31 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from app.chat.schemas import Message, Messages, NewMessage
+from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.direct import Statement
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
 from app.databases.turns import Turn
-from app.http.errors import NotFound
-from app.http.idempotency import KeyedRequest, Once, still_running
+from app.http.errors import found
+from app.http.idempotency import KeyedRequest, still_running
 from app.http.security import Principal
 
 T = TypeVar("T")
-# Runs a statement by itself, or within a session's transaction.
-Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 
 PAGE = Statement(
     text("SELECT * FROM message_page(:tenant_id, :user_id, :session_id, :newest, :after, :rows)")
 )
-APPEND_ONE = Statement(
-    text("SELECT * FROM append_message(:tenant_id, :user_id, :session_id, :id, :role, :content)")
-)
-APPEND = Statement(
+ADD_ONE = Statement(
     text(
-        "SELECT * FROM append_messages(:tenant_id, :user_id, :session_id, :ids, :roles, :contents)"
+        "SELECT * FROM add_message"
+        "(:tenant_id, :user_id, :session_id, :id, :role, :content, :not_after)"
+    )
+)
+ADD_MANY = Statement(
+    text(
+        "SELECT * FROM add_messages"
+        "(:tenant_id, :user_id, :session_id, :ids, :roles, :contents, :not_after)"
     )
 )
 
@@ -79,13 +82,13 @@ class MessageRepository:
 
     async def _append_one(self, new_id: UUID, message: NewMessage) -> Sequence[Any]:
         values = self._place | {"id": new_id, "role": message.role, "content": message.content}
-        return await self._fetch(APPEND_ONE, values)
+        return await self._fetch(ADD_ONE, values)
 
     async def _append(self, ids: Sequence[UUID], messages: Sequence[NewMessage]) -> Sequence[Any]:
         roles = [message.role for message in messages]
         contents = [message.content for message in messages]
         values = self._place | {"ids": ids, "roles": roles, "contents": contents}
-        return await self._fetch(APPEND, values)
+        return await self._fetch(ADD_MANY, values)
 
     def _stored(
         self, first: int, at: datetime, ids: Sequence[UUID], messages: Sequence[NewMessage]
@@ -99,9 +102,9 @@ class MessageRepository:
 class MessageService:
     """Appends to and pages through a person's conversation. Raises NotFound for another's."""
 
-    def __init__(self, general: Database[GeneralSession], *, answers_kept_seconds: float) -> None:
+    def __init__(self, general: Database[GeneralSession], writes: Writes) -> None:
         self._general = general
-        self._kept_seconds = answers_kept_seconds
+        self._writes = writes
 
     async def page(
         self,
@@ -114,7 +117,7 @@ class MessageService:
     ) -> list[Message]:
         """Fetch messages by position, one more than `limit` if there are more."""
         messages = MessageRepository(self._general.fetch, owner, session_id)
-        return _found(await messages.page(rows=limit + 1, after=after, newest_first=newest_first))
+        return found(await messages.page(rows=limit + 1, after=after, newest_first=newest_first))
 
     async def append(
         self,
@@ -142,22 +145,20 @@ class MessageService:
         request: KeyedRequest | None,
         answer: Callable[[list[Message]], T],
     ) -> T | bytes:
-        """Without a key in one round trip; with one in a transaction, which stores the answer."""
         ids = [uuid7() for _ in messages]
+
+        async def write(fetch: Fetch) -> T:
+            repository = MessageRepository(fetch, owner, session_id)
+            return answer(found(await repository.append(ids, messages)))
+
         # One conversation's appends wait for each other here: in the database, for its row's lock,
         # each would hold a connection, and a handful would keep everybody else from one.
         turn = self._general.turns.of((owner.user_id, session_id))
         if request is None:
             async with turn:
-                repository = MessageRepository(self._general.fetch, owner, session_id)
-                return answer(_found(await repository.append(ids, messages)))
-        async with self._alone(owner, request), turn, self._general.session(owner.tenant_id) as one:
-            once = Once(one, owner, request, kept_seconds=self._kept_seconds)
-            if stored := await once.stored():
-                return stored
-            repository = MessageRepository(_within(one), owner, session_id)
-            appended = _found(await repository.append(ids, messages))
-            return await once.keep(answer(appended), about=session_id)
+                return await self._writes.at_once(owner, write)
+        async with self._alone(owner, request), turn:
+            return await self._writes.create(owner, request, write, about=session_id)
 
     def _alone(self, owner: Principal, request: KeyedRequest) -> Turn:
         """Take the key's own turn, which is never waited for. Raises Conflict while it is taken.
@@ -170,18 +171,5 @@ class MessageService:
         return key
 
 
-def _within(session: GeneralSession) -> Fetch:
-    async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
-        return (await session.execute(statement.clause, values)).all()
-
-    return fetch
-
-
 def _only(messages: list[Message]) -> Message:
     return messages[0]
-
-
-def _found(value: T | None) -> T:
-    if value is None:
-        raise NotFound
-    return value

@@ -11,6 +11,10 @@ from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+# Raised by check_write, and by the trigger owner_is_open.
+LOOK_UP_TOO_OLD = "BC001"
+OWNER_CLOSED = "BC002"
+
 
 def sqlstate(error: BaseException) -> tuple[str | None, str | None]:
     """SQLSTATE and constraint name from anywhere in the chain of causes."""

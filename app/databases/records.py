@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asyncpg import Record
 from msgspec import Struct
+from sqlalchemy import Row
 
 S = TypeVar("S", bound=Struct)
 
@@ -22,14 +23,15 @@ class StructsOf(Generic[S]):
         self._shape = shape
         self._is_checked = False
 
-    def __call__(self, rows: Sequence[Record]) -> list[S]:
+    def __call__(self, rows: Sequence[Record | Row[Any]]) -> list[S]:
         if rows and not self._is_checked:
             self._check(rows[0])
         shape = self._shape
         return [shape(*row) for row in rows]
 
-    def _check(self, row: Record) -> None:
-        columns, fields = tuple(row.keys()), self._shape.__struct_fields__
+    def _check(self, row: Record | Row[Any]) -> None:
+        columns = tuple(row.keys()) if isinstance(row, Record) else row._fields  # pyright: ignore[reportPrivateUsage]  # public, like a named tuple's
+        fields = self._shape.__struct_fields__
         if columns != fields:
             raise TypeError(f"{self._shape.__name__} has the fields {fields}, not {columns}")
         self._is_checked = True

@@ -113,7 +113,13 @@ ON CONFLICT DO NOTHING RETURNING key
 
 STATEMENTS = {
     UserSession: _statements("user_idempotency_keys"),
-    GeneralSession: _statements("general_idempotency_keys"),
+    # There the last statement of a write checks that it is still allowed; see keep_answer.sql.
+    GeneralSession: _statements("general_idempotency_keys")._replace(
+        keep=text("""
+SELECT 1 AS kept WHERE keep_answer(
+    :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :kept, :not_after)
+""")
+    ),
 }
 
 
@@ -135,14 +141,11 @@ class AnswerRepository:
     async def drop_expired(self) -> None:
         await self._session.execute(self._statements.drop, self._whose)
 
-    async def keep(
-        self, fingerprint: str, answer: bytes, about: UUID | None, kept: timedelta
-    ) -> bool:
-        """False if another transaction has stored the key since."""
+    async def keep(self, **values: Any) -> bool:
+        """Store the columns' values. False: another transaction has stored the key since."""
         if self._session.info.get("tenant_id") != self._tenant_id:
             await act_in_tenant(self._session, self._tenant_id)
-        what = {"fingerprint": fingerprint, "answer": answer, "about_id": about, "kept": kept}
-        result = await self._session.execute(self._statements.keep, self._whose | what)
+        result = await self._session.execute(self._statements.keep, self._whose | values)
         return result.first() is not None
 
     async def release(self) -> None:
@@ -194,15 +197,19 @@ class Once:
         answer: bytes = row.answer
         return answer
 
-    async def keep(self, answer: T, about: UUID | None = None) -> T | bytes:
+    async def keep(
+        self, answer: T, about: UUID | None = None, *, not_after: datetime | None = None
+    ) -> T | bytes:
         """The answer, stored if there is a key. The write must have been made.
 
-        `about`: with whose deletion the stored answer goes. Raises Conflict.
+        `about`: with whose deletion the stored answer goes. `not_after`: in the general database,
+        by when the write must be committed. Raises Conflict.
         """
         if self._request is None:
             return answer
         body = encode_json(answer)
-        if not await self._answers.keep(self._fingerprint, body, about, self._kept):
+        values = {"fingerprint": self._fingerprint, "answer": body, "about_id": about}
+        if not await self._answers.keep(**values, kept=self._kept, not_after=not_after):
             raise still_running()
         return body
 

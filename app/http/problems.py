@@ -14,7 +14,7 @@ from advanced_alchemy.exceptions import NotFoundError
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from app.databases.causes import describe, is_connection_loss, sqlstate
+from app.databases.causes import OWNER_CLOSED, describe, is_connection_loss, sqlstate
 from app.http.errors import (
     BadRequest,
     Conflict,
@@ -80,7 +80,6 @@ CONSTRAINTS: dict[str, Problem] = {
     "idx_users_email": Conflict("This e-mail address is in use; choose another."),
     "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
     # Deleted since the token was checked:
-    "owner_is_open": Unauthenticated(),
     "fk_user_idempotency_keys_user_id_users": Unauthenticated(),
 }
 
@@ -178,6 +177,10 @@ def _from_database(error: BaseException) -> Problem:
 def _from_sqlstate(state: str) -> Problem:
     """Map 23505 and 23503 to a conflict; other 22 and 23 are values the columns refuse."""
     match state[:2]:
+        case "BC" if state == OWNER_CLOSED:
+            return Unauthenticated()
+        case "BC":
+            return Unavailable()
         case "23" if state in ("23505", "23503"):
             return Conflict()
         case "22" | "23":

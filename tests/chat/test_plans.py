@@ -108,7 +108,8 @@ async def _appends(one: Principal, count: int) -> tuple[Statement, list[dict[str
     repository = MessageRepository(note, one, one.user_id)
     for _ in range(TURNS):
         await repository.append([uuid4() for _ in range(count)], [NewMessage("user", "Hi")] * count)
-    return sent[0][0], [values for _, values in sent]
+    deadline = datetime.now(UTC) + timedelta(hours=1)
+    return sent[0][0], [{**values, "not_after": deadline} for _, values in sent]
 
 
 async def _wasted(

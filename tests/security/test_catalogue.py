@@ -66,7 +66,13 @@ OF_THE_CALLER = {
     "message_page",
     "append_message",
     "append_messages",
+    "open_chat_session",
+    "add_message",
+    "add_messages",
+    "keep_answer",
+    "check_write",
     "export_messages",
+    "export_page",
 }
 OWNED = "SELECT count(*) FROM pg_shdepend WHERE refobjid = $1::regrole AND deptype = 'o'"
 MIGHT = """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from uuid import UUID
 
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
+from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.security import Principal
@@ -15,15 +18,22 @@ General = Database[GeneralSession]
 KEPT_SECONDS = 60
 
 
+async def still_good(principal: Principal) -> Principal:
+    return replace(principal, looked_up_at=time.monotonic())
+
+
+def writes(general: General) -> Writes:
+    return Writes(general, still_good, answers_kept_seconds=KEPT_SECONDS)
+
+
 async def open_session(
     general: General, owner: Principal, title: str | None = None
 ) -> schemas.ChatSession:
-    service = ChatSessionService(general, answers_kept_seconds=KEPT_SECONDS)
-    opened = await service.open(owner, title)
+    opened = await ChatSessionService(general, writes(general)).open(owner, title)
     assert isinstance(opened, schemas.ChatSession)
     return opened
 
 
 async def append(general: General, owner: Principal, session_id: UUID, count: int = 1) -> None:
-    service = MessageService(general, answers_kept_seconds=KEPT_SECONDS)
-    await service.append_all(owner, session_id, [schemas.NewMessage("user", "Hello")] * count)
+    messages = [schemas.NewMessage("user", "Hello")] * count
+    await MessageService(general, writes(general)).append_all(owner, session_id, messages)

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from app.databases.causes import OWNER_CLOSED
 from tests.support.erasure_scene import Scene, Subject, a_session, writer
 from tests.support.relay_process import COMMITS
 
@@ -98,8 +99,8 @@ class World(RuleBasedStateMachine):
             person.sessions += 1
         except asyncpg.LockNotAvailableError:
             pass  # a write that is not committed yet makes the owner
-        except asyncpg.CheckViolationError:
-            assert person.is_deleted
+        except asyncpg.PostgresError as error:
+            refused(error, person)
 
     @rule(target=writes, person=people)
     def begin_write(self, person: Person) -> Any:
@@ -115,8 +116,8 @@ class World(RuleBasedStateMachine):
             return self.run(begin())
         except asyncpg.LockNotAvailableError:
             return NOTHING
-        except asyncpg.CheckViolationError:
-            assert person.is_deleted
+        except asyncpg.PostgresError as error:
+            refused(error, person)
             return NOTHING
 
     @rule(write=consumes(writes), commits=st.booleans())
@@ -217,3 +218,8 @@ class World(RuleBasedStateMachine):
 
 
 SESSIONS = "SELECT count(*) FROM chat_sessions WHERE user_id = $1"
+
+
+def refused(error: asyncpg.PostgresError, person: Person) -> None:
+    assert error.sqlstate == OWNER_CLOSED
+    assert person.is_deleted

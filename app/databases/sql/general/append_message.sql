@@ -1,6 +1,4 @@
--- Appends one message to a session. Raising the count takes the session's row lock, so that
--- concurrent writers queue here and positions have no gaps. If the session is not this owner's,
--- nothing is inserted and no row is returned.
+-- What the version before calls; see add_message.
 CREATE OR REPLACE FUNCTION append_message(
     tenant uuid, owner uuid, session uuid, id uuid, role text, content text
 ) RETURNS TABLE (first_position bigint, created_at timestamptz)

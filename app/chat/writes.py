@@ -1,0 +1,143 @@
+"""Writes on a person's behalf: none is committed long after the look-up that allowed it.
+
+(a) A request's caller was looked up in the user database, which a block, a deletion or a revocation
+    may change a moment later.
+(b) Here the write may wait: for a connection, for a row's lock, for a server that stands still.
+(c) So each write carries the moment until which its look-up counts, HOLDS_SECONDS after that was
+    sent, in the clock of the server. check_write compares, as the last act before COMMIT.
+(d) Whoever comes too late is looked up again, and what they write is written once more, with the
+    same ids: nothing of the first attempt was committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from asyncpg import PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
+from app.databases.database import Database
+from app.databases.direct import Statement
+from app.databases.sessions import GeneralSession, not_after_for
+from app.http.errors import Unauthenticated, Unavailable
+from app.http.idempotency import KeyedRequest, Once
+from app.http.security import Principal
+
+HOLDS_SECONDS = 1.0
+CHECK = text("SELECT check_write(:tenant_id, :user_id, :not_after)")
+
+T = TypeVar("T")
+# Raises Unauthenticated for who may not act any more.
+LookUpAgain = Callable[[Principal], Awaitable[Principal]]
+# Runs a statement by itself, or within a session's transaction.
+Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
+
+
+class LookUpTooOld(Unavailable):  # a problem, see errors.py
+    """The database took too long; try again."""
+
+
+class Writes:
+    """Raises Unauthenticated for who may not write any more, whenever that was committed."""
+
+    def __init__(
+        self,
+        general: Database[GeneralSession],
+        look_up_again: LookUpAgain,
+        *,
+        answers_kept_seconds: float,
+    ) -> None:
+        self._general = general
+        self._look_up_again = look_up_again
+        self._kept_seconds = answers_kept_seconds
+
+    async def create(
+        self,
+        actor: Principal,
+        request: KeyedRequest | None,
+        write: Callable[[Fetch], Awaitable[T]],
+        about: UUID | None = None,
+    ) -> T | bytes:
+        """Once for each key, whose answer is stored: deleted with what it is `about`."""
+        if request is None:
+            return await self.at_once(actor, write)
+
+        async def attempt(not_after: float) -> T | bytes:
+            async with self._general.session(actor.tenant_id) as session:
+                once = Once(session, actor, request, kept_seconds=self._kept_seconds)
+                if stored := await once.stored():
+                    return stored
+                written = await write(_within(session))
+                deadline = await not_after_for(session, not_after)
+                return await once.keep(written, about, not_after=deadline)
+
+        return await self._held(actor, attempt)
+
+    async def at_once(self, actor: Principal, write: Callable[[Fetch], Awaitable[T]]) -> T:
+        """In one statement, whose function ends with the check."""
+
+        async def attempt(not_after: float) -> T:
+            return await write(partial(self._general.fetch, not_after=not_after))
+
+        return await self._held(actor, attempt)
+
+    async def in_transaction(
+        self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
+    ) -> T:
+        """In several statements, after which the check is made."""
+        values = {"tenant_id": actor.tenant_id, "user_id": actor.user_id}
+
+        async def attempt(not_after: float) -> T:
+            async with self._general.session(actor.tenant_id) as session:
+                written = await write(session)
+                deadline = await not_after_for(session, not_after)
+                await session.execute(CHECK, values | {"not_after": deadline})
+                return written
+
+        return await self._held(actor, attempt)
+
+    async def _held(self, actor: Principal, attempt: Callable[[float], Awaitable[T]]) -> T:
+        if time.monotonic() > _end(actor):  # it has waited already, for its turn perhaps
+            actor = await self._look_up_again(actor)
+        try:
+            with _refusals():
+                return await attempt(_end(actor))
+        except LookUpTooOld:
+            actor = await self._look_up_again(actor)
+        with _refusals():
+            return await attempt(_end(actor))
+
+
+def _end(actor: Principal) -> float:
+    """Until when the look-up counts, on the monotonic clock."""
+    return actor.looked_up_at + HOLDS_SECONDS
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Tells what check_write says from other errors of the database."""
+    try:
+        yield
+    except (PostgresError, DBAPIError) as error:
+        state, _ = sqlstate(error)
+        if state == LOOK_UP_TOO_OLD:
+            raise LookUpTooOld from error
+        if state == OWNER_CLOSED:
+            raise Unauthenticated from error
+        raise
+
+
+def _within(session: GeneralSession) -> Fetch:
+    """Statements in the session's transaction, which makes the check at its end."""
+
+    async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
+        return (await session.execute(statement.clause, {"not_after": None, **values})).all()
+
+    return fetch

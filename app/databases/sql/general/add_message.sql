@@ -1,0 +1,20 @@
+-- Appends one message to a session, while its owner may write. Raising the count takes the session's
+-- row lock, so that concurrent writers queue here and positions have no gaps. If the session is not
+-- this owner's, nothing is inserted and no row is returned.
+CREATE OR REPLACE FUNCTION add_message(
+    tenant uuid, owner uuid, session uuid, id uuid, role text, content text,
+    not_after timestamptz
+) RETURNS TABLE (first_position bigint, created_at timestamptz)
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    UPDATE chat_sessions s SET message_count = s.message_count + 1, updated_at = now()
+    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner
+    RETURNING s.message_count, s.updated_at INTO first_position, created_at;
+    IF FOUND THEN
+        INSERT INTO messages (tenant_id, id, session_id, position, role, content, created_at)
+        VALUES (tenant, id, session, first_position, role, content, created_at);
+        PERFORM check_write(tenant, owner, not_after);
+        RETURN NEXT;
+    END IF;
+END $$;

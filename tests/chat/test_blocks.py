@@ -1,0 +1,157 @@
+"""A block holds from its commit for what is under way here, too: nothing is stored after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from app.http.idempotency import HEADER
+from tests.support.factories import Someone, World, a_session
+from tests.support.locks import until_waiting
+from tests.support.outages import freeze, thaw
+from tests.support.pgbouncer import only_directly
+from tests.support.servers import Servers
+
+WAIT_SECONDS = 1.5  # longer than a look-up counts
+FROZEN_SECONDS = 2
+MESSAGE = {"role": "user", "content": "Late"}
+KEY = {HEADER: "k"}
+STORED = """
+SELECT (SELECT count(*) FROM messages) AS messages,
+       (SELECT count(*) FROM chat_sessions) AS sessions,
+       (SELECT count(*) FROM chat_sessions WHERE title = 'Late') AS renamed,
+       (SELECT count(*) FROM general_idempotency_keys) AS keys
+"""
+Write = Callable[[httpx.AsyncClient, str], Coroutine[Any, Any, httpx.Response]]
+
+
+def to(way: str, body: object, **headers: str) -> Write:
+    """A write of that method and path; `{}` is a conversation's."""
+    method, path = way.split()
+    return lambda http, chat: http.request(method, path.format(chat), json=body, headers=headers)
+
+
+# Each with the table whose rows it waits for.
+WRITES: dict[str, tuple[str, Write]] = {
+    "message": ("chat_sessions", to("POST {}/messages", MESSAGE)),
+    "message, keyed": ("chat_sessions", to("POST {}/messages", MESSAGE, **KEY)),
+    "batch": ("chat_sessions", to("POST {}/messages/batch", {"messages": [MESSAGE] * 3})),
+    "session": ("owners", to("POST /v1/chat-sessions", {"title": "New"})),
+    "session, keyed": ("owners", to("POST /v1/chat-sessions", {"title": "New"}, **KEY)),
+    "rename": ("chat_sessions", to("PATCH {}", {"title": "Late"})),
+    "delete": ("chat_sessions", to("DELETE {}", None)),
+}
+every_write = pytest.mark.parametrize("write", WRITES)
+
+
+@every_write
+async def test_a_write_that_waited_across_a_block_is_refused(
+    world: World, servers: Servers, database: str, write: str
+) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    table, send = WRITES[write]
+    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    async with superuser(servers, database) as general:
+        before = await general.fetchrow(STORED)
+        async with held(general, table):
+            late = asyncio.create_task(send(alice.http, path))
+            await until_waiting(general)
+            await block(boss, alice)
+            await asyncio.sleep(WAIT_SECONDS)
+        answer = await late
+        assert answer.status_code == 401, answer.text
+        assert await general.fetchrow(STORED) == before
+
+
+@every_write
+async def test_control_without_a_block_it_is_done_once(
+    world: World, servers: Servers, database: str, write: str
+) -> None:
+    """The look-up has grown too old as well; who is looked up again is as they were."""
+    alice = await world.member()
+    table, send = WRITES[write]
+    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    async with superuser(servers, database) as general:
+        async with held(general, table):
+            late = asyncio.create_task(send(alice.http, path))
+            await until_waiting(general)
+            await asyncio.sleep(WAIT_SECONDS)
+        answer = await late
+        assert answer.is_success, answer.text
+        (row,) = await general.fetch(STORED)
+        messages, sessions, renamed, keys = row
+    assert messages == {"message": 1, "message, keyed": 1, "batch": 3}.get(write, 0)
+    assert sessions == {"session": 2, "session, keyed": 2, "delete": 0}.get(write, 1)
+    assert (renamed, keys) == (int(write == "rename"), int("keyed" in write))
+
+
+@only_directly("PgBouncer asks the frozen server by itself")
+@pytest.mark.parametrize("write", ["message", "message, keyed", "batch", "session"])
+async def test_a_write_sent_to_a_server_that_stood_still_across_a_block_is_refused(
+    world: World, servers: Servers, database: str, write: str
+) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    _, send = WRITES[write]
+    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    async with superuser(servers, database) as general:
+        before = await general.fetchrow(STORED)
+        await freeze(servers.general)
+        try:
+            late = asyncio.create_task(send(alice.http, path))
+            await asyncio.sleep(FROZEN_SECONDS / 2)
+            await block(boss, alice)
+            await asyncio.sleep(FROZEN_SECONDS / 2)
+        finally:
+            await thaw(servers.general)
+        answer = await late
+        assert answer.status_code == 401, answer.text
+        assert await general.fetchrow(STORED) == before
+
+
+async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
+    world: World, servers: Servers, database: str
+) -> None:
+    """The user database went away meanwhile: 503, and nothing is stored."""
+    alice = await world.member()
+    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    async with superuser(servers, database) as general:
+        before = await general.fetchrow(STORED)
+        try:
+            async with held(general, "chat_sessions"):
+                late = asyncio.create_task(alice.http.post(f"{path}/messages", json=MESSAGE))
+                await until_waiting(general)
+                await asyncio.to_thread(servers.user.kill)
+                await asyncio.sleep(WAIT_SECONDS)
+            answer = await late
+        finally:
+            await asyncio.to_thread(servers.user.start)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert await general.fetchrow(STORED) == before
+
+
+async def block(boss: Someone, someone: Someone) -> None:
+    answer = await boss.http.post(f"/v1/users/{someone.id}/block")
+    assert answer.status_code == 200, answer.text
+
+
+@asynccontextmanager
+async def superuser(servers: Servers, database: str) -> AsyncGenerator[asyncpg.Connection]:
+    connection = await asyncpg.connect(servers.general.url(database))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def held(general: asyncpg.Connection, table: str) -> AsyncGenerator[None]:
+    """Whoever writes these rows waits until the end of the block."""
+    async with general.transaction():
+        await general.execute(f"SELECT FROM {table} FOR UPDATE")
+        yield
