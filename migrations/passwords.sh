@@ -12,3 +12,8 @@ ALTER ROLE bicameral_owner PASSWORD :'owner';
 ALTER ROLE bicameral_app PASSWORD :'app';
 ALTER ROLE bicameral_relay PASSWORD :'relay';
 SQL
+[ -n "${BACKUP_PASSWORD:-}" ] || exit 0
+psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+\getenv backup BACKUP_PASSWORD
+ALTER ROLE bicameral_backup PASSWORD :'backup';
+SQL

@@ -18,9 +18,10 @@ from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
 
-Login = Literal["service", "relay"]
+Login = Literal["service", "relay", "backup"]
 
 LOGINS: dict[Login, str] = {"service": "", "relay": "_relay"}  # DATABASE_URL_USER_RELAY
+BACKUP = "bicameral_backup"  # made by roles.sql, where that may be; no URL names it
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 LOCK = "UPDATE (created_at)"  # SELECT … FOR UPDATE or SHARE needs UPDATE of some column
 PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
@@ -148,6 +149,8 @@ async def logins(
             )
         if role != owner:
             found[login] = role
+    if await connection.scalar(ROLE_EXISTS, {"role": BACKUP}):
+        found["backup"] = BACKUP
     return found
 
 
@@ -168,6 +171,9 @@ async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Log
         role = quoted.get(login) or quoted.get("service")
         if role:
             statements += _grants(things, PRIVILEGES[name][login], role)
+    if "backup" in quoted:
+        tables = [one for one in things if one.kind != "ROUTINE"]
+        statements += [f"GRANT SELECT ON {one.kind} {one.quoted} TO {BACKUP}" for one in tables]
     for statement in statements:
         await connection.exec_driver_sql(statement)
 

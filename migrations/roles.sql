@@ -5,6 +5,7 @@
 --   bicameral_owner  migrates: owns the tables and functions
 --   bicameral_app    the service: owns nothing, is held by row level security
 --   bicameral_relay  the erasure relay: the same, plus the functions that look across tenants
+--   bicameral_backup reads everything, of all tenants, and changes nothing: for pg_dump alone
 --
 -- What each may do with which table is granted by every `litestar database upgrade`.
 
@@ -21,6 +22,20 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', login);
     END LOOP;
     EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$;
+
+-- pg_dump stops at row level security, so its login bypasses that. Only who has BYPASSRLS may give it.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bicameral_backup') THEN
+        CREATE ROLE bicameral_backup LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS;
+        ALTER ROLE bicameral_backup SET default_transaction_read_only = on;
+    END IF;
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO bicameral_backup', current_database());
+    GRANT USAGE ON SCHEMA public TO bicameral_backup;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'there is no login bicameral_backup: % may not give BYPASSRLS; let a superuser run this',
+        current_user;
 END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from compose_spec import PyCompose
 
@@ -105,7 +106,42 @@ async def test_the_logins_get_their_passwords(servers: Servers) -> None:
     done = await asyncio.to_thread(passwords, place | given)
     assert done.returncode == 0, done.stderr
     await run(server, STORED, "logins")
+    await run(server, NO_BACKUP, "logins")
+    done = await asyncio.to_thread(passwords, place | given | {"BACKUP_PASSWORD": "b'ackup"})
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(asyncpg.AssertError):
+        await run(server, NO_BACKUP, "logins")
+    await run(server, "ALTER ROLE bicameral_backup PASSWORD NULL")
     await run(server, "DROP DATABASE logins")
+
+
+async def test_who_may_not_give_bypassrls_is_told_in_one_line(servers: Servers) -> None:
+    """The administrator of a managed server often may not; the other logins are made."""
+    server = servers.general
+    await run(server, (ROOT / "migrations" / "roles.sql").read_text(), "postgres")
+    await run(server, "ALTER ROLE bicameral_backup RENAME TO hidden")
+    await run(server, "CREATE ROLE limited LOGIN CREATEROLE CREATEDB")
+    await run(server, "CREATE DATABASE limited OWNER limited")
+    await run(server, "ALTER SCHEMA public OWNER TO limited", "limited")
+    connection = await asyncpg.connect(server.url("limited", "limited"))
+    said: list[str] = []
+
+    def note(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        said.append(str(message).partition(": ")[2])
+
+    connection.add_log_listener(note)
+    try:
+        await connection.execute((ROOT / "migrations" / "roles.sql").read_text())
+    finally:
+        await connection.close()
+        await run(server, "DROP DATABASE limited")
+        await run(server, "DROP ROLE limited")
+        await run(server, "ALTER ROLE hidden RENAME TO bicameral_backup")
+    [line] = said
+    assert line == (
+        "there is no login bicameral_backup: limited may not give BYPASSRLS;"
+        " let a superuser run this"
+    )
 
 
 def passwords(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -121,6 +157,18 @@ DO $$ BEGIN
             AND rolpassword LIKE 'SCRAM-SHA-256$%');
 END $$
 """
+
+
+NO_BACKUP = """
+DO $$ BEGIN
+    ASSERT (SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'bicameral_backup');
+END $$
+"""
+
+
+def test_the_servers_get_the_backups_password_by_its_bare_name() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert text.count("      BACKUP_PASSWORD:\n") == 2
 
 
 def test_the_image_starts_the_service_and_migrates_nothing() -> None:

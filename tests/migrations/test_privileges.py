@@ -34,6 +34,10 @@ FROM (
 WHERE grantee <> 'bicameral_owner'::regrole
 """
 TABLE = {"user": "users", "general": "messages"}
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+"""
 
 
 def _granted(role: str, name: DatabaseName, *logins: Login) -> set[tuple[str, str, str]]:
@@ -45,11 +49,17 @@ def _granted(role: str, name: DatabaseName, *logins: Login) -> set[tuple[str, st
     }
 
 
+def _backup(query: Query) -> set[tuple[str, str, str]]:
+    """List what the login for backups may do: read every table, and nothing else."""
+    return {("bicameral_backup", table, "SELECT") for (table,) in query(TABLES)}
+
+
 def test_the_service_may_do_what_its_table_says(
     config: Config, name: DatabaseName, query: Query
 ) -> None:
     command.upgrade(config, "head")
-    assert query(GRANTED) == _granted("bicameral_app", name, "service", "relay")
+    expected = _granted("bicameral_app", name, "service", "relay")
+    assert query(GRANTED) == expected | _backup(query)
 
 
 def test_each_login_may_do_what_its_own_table_says(
@@ -58,7 +68,8 @@ def test_each_login_may_do_what_its_own_table_says(
     config.attributes["settings"] = _with(empty, servers, name, "_relay", "bicameral_relay")
     command.upgrade(config, "head")
     service = _granted("bicameral_app", name, "service")
-    assert query(GRANTED) == service | _granted("bicameral_relay", name, "relay")
+    relay = _granted("bicameral_relay", name, "relay")
+    assert query(GRANTED) == service | relay | _backup(query)
 
 
 def test_an_upgrade_takes_back_what_was_granted_by_hand(
@@ -79,7 +90,7 @@ def test_an_owner_that_runs_the_service_too_keeps_what_it_has(
 ) -> None:
     config.attributes["settings"] = _with(empty, servers, name, "", "bicameral_owner")
     command.upgrade(config, "head")
-    assert query(GRANTED) == set()
+    assert query(GRANTED) == _backup(query)
     query(f"SELECT FROM {TABLE[name]}")
 
 

@@ -55,7 +55,7 @@ async def _revoke(servers: Servers, database: str) -> None:
             await run(server, f"REVOKE ALL ON DATABASE {database} FROM {role}")
 
 
-@pytest.mark.parametrize("role", [*ROLES, "bicameral_owner", "postgres"])
+@pytest.mark.parametrize("role", [*ROLES, "bicameral_owner", "bicameral_backup", "postgres"])
 @pytest.mark.parametrize("name", ["user", "general"])
 async def test_an_unsafe_login_is_refused(
     servers: Servers, database: str, unsafe: None, role: str, name: str
@@ -68,6 +68,7 @@ async def test_an_unsafe_login_is_refused(
     with pytest.raises(SettingsError) as refused:
         await databases.check()
     known = {"bicameral_owner": ROLES["unsafe_owner"], "postgres": ROLES["unsafe_super"]}
+    known["bicameral_backup"] = ROLES["unsafe_bypass"]
     _, reason = (ROLES | known)[role]
     assert str(refused.value).startswith(f"{variable.upper()}: {reason}")
     await _gone(getattr(servers, name), database, role)
