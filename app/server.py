@@ -25,7 +25,10 @@ from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
 from app.chat.api import ChatSessionController
 from app.config.settings import Settings
+from app.databases.config import database_config
 from app.databases.database import Databases
+from app.databases.plugin import DatabasesPlugin
+from app.databases.sessions import GeneralSession, UserSession
 from app.edge.draining import delayed_stop
 from app.edge.gate import Gate
 from app.http import headers
@@ -58,7 +61,12 @@ def set_headers(settings: Settings, gate: Gate) -> Callable[[HTTPResponseStartEv
 def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Litestar:
     """The service on these settings. Nothing connects before the first request or the start."""
     configure_traces()
-    databases = Databases.create(settings)
+    sqlalchemy = DatabasesPlugin(
+        settings,
+        user=database_config(settings, bind_key="user", session_class=UserSession),
+        general=database_config(settings, bind_key="general", session_class=GeneralSession),
+    )
+    databases = sqlalchemy.databases
     passwords = Passwords(settings)
     tokens = TokenLookup(databases.user, settings)
     gate = Gate(settings, tokens.principal)
@@ -71,13 +79,12 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         state=State(
             {
                 "settings": settings,
-                "databases": databases,
                 "passwords": passwords,
                 "gate": gate,
                 "look_up_again": tokens.again,
             }
         ),
-        plugins=[logs_plugin(), *plugins],
+        plugins=[sqlalchemy, logs_plugin(), *plugins],
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=check_request,
@@ -109,7 +116,6 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             ExportController,
         ],
         dependencies={
-            **databases.dependencies(),
             "passwords": Provide(lambda: passwords, sync_to_thread=False),
         },
     )
@@ -118,7 +124,6 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
 def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) -> Any:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        await databases.check()
         try:
             with delayed_stop(app.state.gate.stop, settings.request_drain_seconds):
                 async with (
@@ -130,6 +135,5 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
         finally:
             passwords.close()
             await asyncio.to_thread(close_traces)
-            await databases.dispose()
 
     return lifespan

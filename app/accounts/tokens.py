@@ -21,7 +21,12 @@ from app.http.security import Principal, Role
 
 PREFIX = "bic_"  # lets secret scanners find a leaked token
 RANDOM_BYTES = 32
-AUTHENTICATE = Statement(text("SELECT * FROM authenticate(:digest, :idle)"))
+AUTHENTICATE = Statement(
+    text(
+        "SELECT user_id, tenant_id, username, CAST(roles AS text) AS roles"
+        " FROM authenticate(:digest, :idle)"
+    )
+)
 
 
 def new_token() -> str:

@@ -36,10 +36,13 @@ class DatabaseSettings(BaseSettings):
         5,
         ge=1,
         le=1000,
-        description="connections kept, per worker and database; as many for the hot routes",
+        description="connections kept, per worker and database; a relay keeps its own",
     )
     db_max_overflow: int = Field(
-        10, ge=0, le=1000, description="session connections more, for as long as the load lasts"
+        10,
+        ge=0,
+        le=1000,
+        description="connections more, per worker and database, for as long as the load lasts",
     )
     db_pool_timeout: float = Field(
         5, gt=0, le=600, description="seconds to wait for a connection of the pool, then 503"

@@ -11,7 +11,6 @@ back.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
@@ -52,18 +51,11 @@ class Breaker:
                 raise SilentDatabaseError
             with Wait(self._waits):
                 connection = await connect()
+            connection.waits = self._waits
             self._connections.add(connection)
             return connection
 
         return guarded
-
-    def taken(self, connection: TenantConnection) -> None:
-        """From a pool, to say something to the server."""
-        connection.since = time.monotonic()
-        self._waits.add(connection)
-
-    def given_back(self, connection: TenantConnection) -> None:
-        self._waits.remove(connection)
 
     def _suspect(self) -> None:
         self._asking = asyncio.create_task(self._until_it_answers())

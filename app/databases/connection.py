@@ -1,4 +1,4 @@
-"""One connection to one database, and what it carries."""
+"""One connection to one database: what it sends along, and what is known of its server."""
 
 from __future__ import annotations
 
@@ -6,41 +6,63 @@ import math
 import time
 from asyncio import Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    nullcontext,
-)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.telemetry.statements import Link, count_rows, observed
+from app.databases.waits import Waits
+from app.telemetry.statements import count_rows, observed
 
+T = TypeVar("T")
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
+STATEMENTS_KEPT = 100
 
 
 class TenantConnection(asyncpg.Connection):
     """Sends the tenant along with BEGIN: no round trip of its own, gone with the transaction.
 
-    And its limits, where PgBouncer would refuse them of a connection that opens.
-    All that is sent passes here, by SQLAlchemy (`prepare`, `execute`) or directly, and is counted.
-    What asyncpg adds by itself when it first meets a statement or a type is not.
+    Where PgBouncer would refuse the limits of a connection that opens, BEGIN brings them, too.
+    Every exchange passes here and is counted; what asyncpg adds by itself when it first meets a
+    statement or a type is not.
     """
 
-    tenant_id: UUID | None = None
     database: DatabaseName = "user"
     echo: bool = False
     behind_pgbouncer: bool = False  # which gives out a server for one transaction
     limits: str = ""  # statements; see opening.py
-    expires_at: float = math.inf  # on the monotonic clock; see direct.py
-    since: float = 0.0  # likewise, while somebody holds it; see breaker.py
+    waits: Waits | None = None  # told of every exchange; see breaker.py
+    since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
+    used_at: float = 0.0
+    expires_at: float = math.inf
+    is_spoiled: bool = False  # an exchange was cut short: what it would say next is unknown
     _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._prepared: dict[str, ObservedStatement] = {}
+
+    async def begin(self, tenant_id: UUID | None, *, isolation: str | None = None) -> None:
+        """One round trip for BEGIN and the tenant. If it fails the connection is spoiled."""
+        level = f" ISOLATION LEVEL {isolation.replace('_', ' ')}" if isolation else ""
+        tenant = "" if tenant_id is None else f" {set_tenant(tenant_id)};"
+        try:
+            await self.execute(f"BEGIN{level};{tenant}")
+        except BaseException:
+            self.is_spoiled = True  # BEGIN itself may have succeeded
+            raise
+
+    async def send_commit(self) -> None:
+        """Raises InFailedSQLTransactionError when the server rolled back instead."""
+        if await self.execute("COMMIT;") != "COMMIT":
+            raise asyncpg.InFailedSQLTransactionError("COMMIT was answered with ROLLBACK")
+
+    async def send_rollback(self) -> None:
+        await self.execute("ROLLBACK;")
 
     async def execute(  # the driver's own signature
         self,
@@ -49,36 +71,54 @@ class TenantConnection(asyncpg.Connection):
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> str:
         if query.startswith("BEGIN"):
-            tenant = "" if self.tenant_id is None else f" {set_tenant(self.tenant_id)};"
-            query = f"{query}{self.limits}{tenant}"
-        exchange = super().execute(query, *args, timeout=timeout)
-        return await observed(self, query, exchange)
+            query += self.limits
+        return await self._exchange(query, super().execute(query, *args, timeout=timeout))
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
         async with self._one_server():
-            exchange = super().fetch(query, *args, **options)
-            rows = await observed(self, query, exchange)
+            rows = await self._exchange(query, super().fetch(query, *args, **options))
         count_rows(len(rows))
         return rows
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         async with self._one_server():
-            exchange = super().fetchrow(query, *args, **options)
-            row = await observed(self, query, exchange)
+            row = await self._exchange(query, super().fetchrow(query, *args, **options))
         count_rows(row is not None)
         return row
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         async with self._one_server():
-            exchange = super().fetchval(query, *args, **options)
-            value = await observed(self, query, exchange)
+            value = await self._exchange(query, super().fetchval(query, *args, **options))
         count_rows(value is not None)
         return value
 
-    async def prepare(self, query: str, **options: Any) -> Any:
-        exchange = super().prepare(query, **options)
-        statement = await observed(self, query, exchange)
-        return ObservedStatement(statement, self, query)
+    async def prepared(self, query: str) -> ObservedStatement:
+        """For SQLAlchemy. Prepared once, unless PgBouncer may give out another server each time."""
+        if found := self._prepared.get(query):
+            return found
+        name = "" if self.behind_pgbouncer else None
+        prepared = await self._exchange(query, super().prepare(query, name=name))
+        statement = ObservedStatement(prepared, query, self._exchange)
+        if not self.behind_pgbouncer:
+            if len(self._prepared) >= STATEMENTS_KEPT:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[query] = statement
+        return statement
+
+    async def _exchange(self, query: str, answer: Awaitable[T]) -> T:
+        self.since = time.monotonic()
+        if self.waits is not None:
+            self.waits.add(self)
+        try:
+            return await observed(self, query, answer)
+        except asyncpg.PostgresError:  # the server's own answer: the connection is as it was
+            raise
+        except BaseException:
+            self.is_spoiled = True
+            raise
+        finally:
+            if self.waits is not None:
+                self.waits.remove(self)
 
     async def read_clock(self) -> None:
         """Reads the server's clock once, for server_time."""
@@ -104,16 +144,16 @@ class TenantConnection(asyncpg.Connection):
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[None]:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.transaction())
-            try:
-                yield
-            except asyncpg.PostgresError:  # the server's own answer
-                raise
-            except BaseException:
-                stack.pop_all()  # it ends with the connection
-                self.terminate()
-                raise
+        await self.begin(None)
+        try:
+            yield
+        except asyncpg.PostgresError:  # the server's own answer
+            await self.send_rollback()
+            raise
+        except BaseException:
+            self.terminate()  # the transaction ends with the connection
+            raise
+        await self.send_commit()
 
     def _cancel_current_command(self, waiter: Future[None], *more: Any) -> None:
         """The driver asks the server to stop what was given up. PgBouncer 1.18 to 1.20 may die of
@@ -135,15 +175,17 @@ class TenantConnection(asyncpg.Connection):
 class ObservedStatement:
     """A prepared statement, as far as SQLAlchemy uses one."""
 
-    def __init__(self, statement: PreparedStatement[Any], link: Link, query: str) -> None:
+    def __init__(
+        self, statement: PreparedStatement[Any], query: str, exchange: Callable[..., Awaitable[Any]]
+    ) -> None:
         self._statement = statement
-        self._link = link
         self._query = query
+        self._exchange = exchange
         self.get_attributes = statement.get_attributes
         self.get_statusmsg = statement.get_statusmsg
 
     async def fetch(self, *args: Any) -> list[Any]:
-        rows = await observed(self._link, self._query, self._statement.fetch(*args))
+        rows = await self._exchange(self._query, self._statement.fetch(*args))
         count_rows(len(rows))
         return rows
 

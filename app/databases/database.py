@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, cast
+from typing import Any, Generic
 from uuid import UUID
 
-from advanced_alchemy.config import SQLAlchemyAsyncConfig
-from asyncpg import Record
-from litestar import Request
-from litestar.di import Provide
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from app.config.settings import Settings
-from app.databases.breaker import Breaker, asking
-from app.databases.config import database_config
+from app.databases import direct
+from app.databases.breaker import Breaker
+from app.databases.config import DatabaseConfig, database_config
 from app.databases.connection import DatabaseName
-from app.databases.direct import DirectPool, Statement
-from app.databases.opening import connector
-from app.databases.pool import ElasticPool, watch
+from app.databases.direct import Statement
+from app.databases.pool import Pool
 from app.databases.sessions import GeneralSession, S, UserSession, committed
 from app.databases.turns import Turns
 from app.telemetry import log
@@ -30,18 +27,15 @@ from app.telemetry.pools import Usage
 
 @dataclass(frozen=True)
 class Database(Generic[S]):
-    """One database: its engine and its unit of work."""
+    """One database. Sessions and statements share one pool of connections."""
 
     name: DatabaseName
-    config: SQLAlchemyAsyncConfig
+    engine: AsyncEngine
     maker: async_sessionmaker[S]
-    direct: DirectPool
+    pool: Pool
+    breaker: Breaker
     turns: Turns
     behind_pgbouncer: bool
-
-    @property
-    def engine(self) -> AsyncEngine:
-        return self.config.get_engine()
 
     def session(self, tenant_id: UUID | None = None) -> AbstractAsyncContextManager[S]:
         """A transaction in the tenant: returning commits, raising or cancelling rolls back."""
@@ -56,24 +50,30 @@ class Database(Generic[S]):
 
     async def fetch(
         self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
-    ) -> Sequence[Record]:
+    ) -> Sequence[asyncpg.Record]:
         """One statement that is a transaction of its own, committed in one round trip.
 
         A parameter `:not_after` gets the deadline, a moment of our monotonic clock, in the clock of
         the very server that runs the statement; NULL when there is none.
         """
-        return await self.direct.fetch(statement, values, not_after)
+        return await direct.fetch(self.pool, statement, values, not_after)
 
-    def usage(self) -> Usage:
-        """Of both pools: the sessions' and the hot routes'."""
-        pool = cast("ElasticPool", self.engine.pool)  # an engine's pool is new once disposed
-        sessions = Usage(pool.checkedout(), pool.checkedin(), pool.waiting)
-        return sessions + self.direct.usage()
+    @property
+    def is_silent(self) -> bool:
+        """The database is given up on until it answers: whoever needs it is refused."""
+        return self.breaker.is_open
+
+    async def connect(self) -> None:
+        """The first time, SQLAlchemy asks the server what it is; later this does nothing.
+
+        Raises SettingsError for a login or a server the service must not run with.
+        """
+        async with self.engine.connect():
+            pass
 
     async def dispose(self) -> None:
         """Closes the connections; whoever asks next opens new ones."""
-        await self.engine.dispose()
-        await self.direct.dispose()
+        await self.pool.dispose()
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,13 @@ class Databases:
 
     @classmethod
     def create(cls, settings: Settings) -> Databases:
-        return cls(
-            _database(settings, "user", UserSession),
-            _database(settings, "general", GeneralSession),
-        )
+        user = database_config(settings, bind_key="user", session_class=UserSession)
+        general = database_config(settings, bind_key="general", session_class=GeneralSession)
+        return cls(open_database(user, settings), open_database(general, settings))
 
     @property
     def usages(self) -> dict[str, Callable[[], Usage]]:
-        return {one.name: one.usage for one in (self.user, self.general)}
+        return {one.name: one.pool.usage for one in (self.user, self.general)}
 
     async def dispose(self) -> None:
         await self.user.dispose()
@@ -105,45 +104,18 @@ class Databases:
         """
         for database in (self.user, self.general):
             try:
-                async with database.one_statement():
-                    pass
+                await database.connect()
             except (OSError, TimeoutError, DBAPIError) as error:
                 log.warning("database_away", database=database.name, error=type(error).__name__)
 
-    def dependencies(self) -> dict[str, Provide]:
-        """`user_session` and `general_session`: a handler takes one of them, never both."""
 
-        async def user_session(request: Request[Any, Any, Any]) -> AsyncGenerator[UserSession]:
-            async with self.user.session(_tenant_of(request)) as session:
-                yield session
-
-        async def general_session(
-            request: Request[Any, Any, Any],
-        ) -> AsyncGenerator[GeneralSession]:
-            async with self.general.session(_tenant_of(request)) as session:
-                yield session
-
-        return {
-            "user_session": Provide(user_session),
-            "general_session": Provide(general_session),
-        }
-
-
-def _database(settings: Settings, name: DatabaseName, session_class: type[S]) -> Database[S]:
-    breaker = Breaker(name, asking(settings, name), patience_seconds=settings.db_silence_seconds)
-    connect = breaker.guard(connector(settings, name))
-    config = database_config(settings, name, connect)
-    pool = config.get_engine().sync_engine.pool
-    watch(pool, breaker)
-    # expire_on_commit would make reading an attribute after COMMIT a lazy load.
-    maker = async_sessionmaker(class_=session_class, expire_on_commit=False)
-    direct = DirectPool(connect, breaker, settings)
-    turns = Turns(settings.db_lock_timeout_seconds)
-    behind_pgbouncer = not settings.db_prepared_statements
-    return Database(name, config, maker, direct, turns, behind_pgbouncer=behind_pgbouncer)
-
-
-def _tenant_of(request: Request[Any, Any, Any]) -> UUID | None:
-    scope: dict[str, Any] = cast("dict[str, Any]", request.scope)
-    principal = scope.get("user")  # there is none before login
-    return None if principal is None else principal.tenant_id
+def open_database(config: DatabaseConfig[S], settings: Settings) -> Database[S]:
+    return Database(
+        name=config.name,
+        engine=config.get_engine(),
+        maker=async_sessionmaker(class_=config.session_class, expire_on_commit=False),
+        pool=config.pool,
+        breaker=config.breaker,
+        turns=Turns(settings.db_lock_timeout_seconds),
+        behind_pgbouncer=not settings.db_prepared_statements,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from app.config.settings import Settings, SettingsError
 from app.databases.connection import Connect, DatabaseName, TenantConnection
@@ -25,6 +26,19 @@ FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
 """
 
 
+# What SQLAlchemy expects of the driver: it hands JSON over as text, and wants it back as objects.
+JSONB: dict[str, Any] = {"schema": "pg_catalog", "format": "binary"}
+JSONB_VERSION = b"\x01"  # which the binary form begins with
+
+
+def _encode_jsonb(text: str) -> bytes:
+    return JSONB_VERSION + text.encode()
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return msgspec.json.decode(data.removeprefix(JSONB_VERSION))
+
+
 def connector(settings: Settings, name: DatabaseName) -> Connect:
     """For the pools: opens connections as the service's login, which the first one checks."""
     checked = False
@@ -36,6 +50,9 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
             if not checked:
                 await refuse_unsafe_login(connection, name)
                 checked = True
+            await connection.set_type_codec(
+                "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, **JSONB
+            )
             await connection.read_clock()
         except BaseException:
             connection.terminate()
@@ -43,17 +60,6 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
         return connection
 
     return connect
-
-
-def connect_args(settings: Settings, connect: Connect) -> dict[str, Any]:
-    """What SQLAlchemy's dialect opens and uses connections with."""
-    if settings.db_prepared_statements:
-        return {"async_creator_fn": connect}
-    return {  # by a name it would stay on a server that the next transaction may not get
-        "async_creator_fn": connect,
-        "prepared_statement_cache_size": 0,
-        "prepared_statement_name_func": lambda: "",
-    }
 
 
 async def open_connection(

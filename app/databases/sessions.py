@@ -18,8 +18,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import PoolProxiedConnection
 
-from app.databases.connection import TenantConnection, set_tenant
+from app.databases.connection import set_tenant
+from app.databases.session_connection import SessionConnection
 
 
 class _TenantSession(Session):
@@ -29,7 +31,11 @@ class _TenantSession(Session):
 @event.listens_for(_TenantSession, "after_begin")
 def _carry_tenant(session: Session, _: SessionTransaction, connection: Connection) -> None:
     # BEGIN itself is sent with the first statement, so this costs no round trip.
-    connection.connection.driver_connection.tenant_id = session.info.get("tenant_id")  # type: ignore[union-attr]  # see opening.connector
+    _driver(connection.connection).tenant_id = session.info.get("tenant_id")
+
+
+def _driver(connection: PoolProxiedConnection) -> SessionConnection:
+    return cast("SessionConnection", connection.driver_connection)
 
 
 class UserSession(AsyncSession):
@@ -68,9 +74,8 @@ async def not_after_for(
 ) -> datetime:
     """A moment of our monotonic clock, in the clock of the session's server.
 
-    Costs no round trip: the session takes its connection from the pool, and BEGIN waits for the
-    first statement.
+    Costs no round trip: what is sent here is the BEGIN that the first statement would send.
     """
-    connection = await (await session.connection()).get_raw_connection()
-    driver = cast("TenantConnection", connection.driver_connection)
-    return driver.server_time(monotonic_seconds)
+    driver = _driver(await (await session.connection()).get_raw_connection())
+    await driver.begin()
+    return (await driver.taken()).server_time(monotonic_seconds)

@@ -129,9 +129,7 @@ async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:
     """
     found = await asyncio.gather(*(_revision(state.settings, name) for name in DATABASES))
     looked = dict(zip(DATABASES, found, strict=True))
-    silent = {
-        one.name for one in (state.databases.user, state.databases.general) if one.direct.is_silent
-    }
+    silent = {one.name for one in (state.databases.user, state.databases.general) if one.is_silent}
     return {name: None if name in silent else revision for name, revision in looked.items()}
 
 

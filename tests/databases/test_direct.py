@@ -24,7 +24,8 @@ WRONG = Statement(text("SELECT 1 / CAST(:a AS integer), CAST(:b AS text)"))
 WAITS = Statement(text("SELECT pg_advisory_xact_lock(:a), pg_advisory_xact_lock(:b)"))
 SLEEPS = Statement(text("SELECT pg_sleep(:a), pg_sleep(:b)"))
 LOCK = "SELECT pg_advisory_lock(1)"
-FAR = {"db_statement_timeout_seconds": 600, "db_lock_timeout_seconds": 600, "db_pool_size": 1}
+ONE = {"db_pool_size": 1, "db_max_overflow": 0}
+FAR = {"db_statement_timeout_seconds": 600, "db_lock_timeout_seconds": 600, **ONE}
 General = Database[GeneralSession]
 
 pytestmark = only_directly("PgBouncer's connections to the servers are not the service's")
@@ -78,9 +79,9 @@ async def test_waiting_in_vain_for_a_connection_is_an_error(
         with pytest.raises(TimeoutError) as caught:
             await who(general)
         assert to_problem(caught.value).status == 503
-        assert general.usage() == (1, 0, 0)
+        assert general.pool.usage() == (1, 0, 0)
     await waiting
-    assert general.usage() == (0, 1, 0)
+    assert general.pool.usage() == (0, 1, 0)
 
 
 @bounded
@@ -114,7 +115,7 @@ async def test_a_connection_that_cannot_be_closed_in_order_is_closed(
         sleeping.cancel()
         await asyncio.wait({sleeping})
         await general.dispose()
-        assert general.usage() == (0, 0, 0)
+        assert general.pool.usage() == (0, 0, 0)
 
 
 def through(proxy: Proxy, servers: Servers, database: str) -> General:

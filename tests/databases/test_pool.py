@@ -1,4 +1,4 @@
-"""The sessions' pool: as many connections as the load needs, and not many more once it is over."""
+"""The pool holds as many connections as the load needs, and not many more once it is over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import text
 
 from app.databases.database import Database, Databases
-from app.databases.pool import ElasticPool
 from app.databases.sessions import GeneralSession
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, settings_for
@@ -43,9 +42,7 @@ async def rush(general: General) -> set[int]:
 
 
 def calm_at_once(general: General) -> None:
-    pool = general.engine.pool
-    assert isinstance(pool, ElasticPool)
-    pool.calm_seconds = 0
+    general.pool.calm_seconds = 0
 
 
 @bounded
@@ -53,7 +50,7 @@ async def test_while_the_load_lasts_all_connections_are_kept(general: General) -
     first = await rush(general)
     assert len(first) == MOST
     assert await rush(general) == first
-    assert general.usage() == (0, MOST, 0)
+    assert general.pool.usage() == (0, MOST, 0)
 
 
 @bounded
@@ -61,4 +58,4 @@ async def test_once_it_is_calm_few_connections_are_kept(general: General) -> Non
     calm_at_once(general)
     for _ in range(2):
         assert len(await rush(general)) == MOST
-        assert general.usage() == (0, KEPT, 0)
+        assert general.pool.usage() == (0, KEPT, 0)

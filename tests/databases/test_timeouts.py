@@ -69,12 +69,12 @@ async def test_a_transaction_left_idle_is_ended(servers: Servers, database: str)
     ended = asyncio.Event()
     async with both.general.engine.connect() as one:
         await one.execute(text("SELECT 1"))
-        driver: Any = (await one.get_raw_connection()).driver_connection
+        raw: Any = (await one.get_raw_connection()).driver_connection
 
         def end(_: object) -> None:
             ended.set()
 
-        driver.add_termination_listener(end)
+        (await raw.taken()).add_termination_listener(end)
         await ended.wait()
         with pytest.raises(DBAPIError) as caught:
             await one.execute(text("SELECT 1"))

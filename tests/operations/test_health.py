@@ -12,17 +12,13 @@ from typing import Any, Literal
 import httpx
 import pytest
 from alembic.script import ScriptDirectory
-from litestar import Litestar
-from sqlalchemy import event
 
 from app.commands.embedded.cluster import Server
 from app.commands.migrate import alembic_config, head
 from app.databases.connection import DATABASES, DatabaseName
-from app.databases.pool import refuse_closed
 from app.operations.health import before_head, followed
 from tests.support.factories import Someone, World, a_session
 from tests.support.outages import frozen, stopped
-from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, run
 
 Away = Callable[[Server, str], AbstractAsyncContextManager[None]]
@@ -141,20 +137,6 @@ async def test_after_a_restart_no_request_meets_a_stale_connection(
         async with stopped(server, database):
             pass
     assert set(await _volley(alice)) == {200}
-
-
-@only_directly("the connections end at PgBouncer, and stay when the server goes")
-async def test_control_without_the_guard_a_request_meets_a_stale_connection(
-    app: Litestar, world: World, servers: Servers, database: str
-) -> None:
-    """This is the negative control of the test above."""
-    alice = await world.member()
-    await _volley(alice)
-    pool = app.state.databases.general.engine.sync_engine.pool
-    event.remove(pool, "checkout", refuse_closed)
-    async with stopped(servers.general, database):
-        pass
-    assert 503 in await _volley(alice)
 
 
 async def _volley(someone: Someone) -> list[int]:

@@ -129,8 +129,8 @@ async def test_control_a_setting_left_on_a_connection_is_seen(
     await database.fetch(FORGETFUL, {"n": str(uuid4()), "m": False})
     assert "a tenant is set" in await faults(database)
     await database.dispose()
-    async with database.engine.connect() as one:
-        raw: Any = (await one.get_raw_connection()).driver_connection
+    raw = await database.pool.take()
+    database.pool.give_back(raw)
     await raw.execute("BEGIN;")
     assert "a transaction is open" in await faults(database)
     await database.dispose()

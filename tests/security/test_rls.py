@@ -13,7 +13,6 @@ from litestar.di import NamedDependency
 from sqlalchemy import text
 
 from app.databases.connection import DATABASES, DatabaseName
-from app.databases.database import Databases
 from app.databases.sessions import GeneralSession, UserSession
 from app.http.security import signed_in
 from app.server import create_app
@@ -148,13 +147,11 @@ async def forgetful_of_general(general_session: NamedDependency[GeneralSession])
 async def hostile(servers: Servers, shared: str) -> AsyncIterator[Litestar]:
     """The service with a handler that asks for everything; one connection, so all share it."""
     service = create_app(settings_for(servers, shared, db_pool_size=1, db_max_overflow=0))
-    databases: Databases = service.state.databases
     service.register(
         Router(
             "/hostile",
             route_handlers=[forgetful_of_user, forgetful_of_general],
             guards=[signed_in],
-            dependencies=databases.dependencies(),
         )
     )
     async with alive(service):

@@ -103,7 +103,7 @@ async def test_a_safe_login_is_accepted(servers: Servers, database: str) -> None
     databases = Databases.create(settings_for(servers, database))
     await databases.check()
     for one in (databases.user, databases.general):
-        assert one.engine.pool.checkedin() == 1  # type: ignore[attr-defined]  # a queue pool
+        assert one.pool.usage().idle == 1
         await one.dispose()
 
 

@@ -8,7 +8,8 @@ import time
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.databases.pool import ElasticPool
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession
 from app.server import create_app
 from app.telemetry.metrics import render
 from app.telemetry.pools import SAMPLE_SECONDS, Usage, sample, watching
@@ -23,19 +24,19 @@ LATE_SECONDS = 0.2
 async def test_a_pool_shows_what_it_holds_and_who_waits(servers: Servers, database: str) -> None:
     settings = settings_for(servers, database, db_pool_size=1, db_max_overflow=0)
     service = create_app(settings)
-    engine = service.state.databases.general.engine
-    pool = engine.pool
-    assert isinstance(pool, ElasticPool)
+    general: Database[GeneralSession] = service.state.databases.general
+    pool = general.pool
     async with alive(service), client_of(service, None) as http:
         assert await _pool(http) == (0, 1, 0)
-        async with engine.connect():
-            waiting = asyncio.create_task(engine.connect().start())
-            async with asyncio.timeout(30):
-                while not pool.waiting:  # noqa: ASYNC110  it has no event for it
-                    await asyncio.sleep(0)
-            assert await _pool(http) == (1, 0, 1)
+        first = await pool.take()
+        waiting = asyncio.create_task(pool.take())
         async with asyncio.timeout(30):
-            await (await waiting).close()
+            while not pool.usage().waiting:  # noqa: ASYNC110  it has no event for it
+                await asyncio.sleep(0)
+        assert await _pool(http) == (1, 0, 1)
+        pool.give_back(first)
+        async with asyncio.timeout(30):
+            pool.give_back(await waiting)
         assert await _pool(http) == (0, 1, 0)
 
 

@@ -82,8 +82,8 @@ async def test_every_exchange_with_a_database_is_counted(world: World) -> None:
         await _ask(world)
     assert (request.round_trips_user, request.rows) == (3 + PREPARING, 5)
     async with _counted() as request, world.databases.general.one_statement() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        driver = await raw.taken()
         for ask in (driver.execute, driver.fetch, driver.fetchrow, driver.fetchval):
             await ask("SELECT 1")
         with pytest.raises(asyncpg.UndefinedColumnError):
