@@ -15,36 +15,69 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 LOOK_UP_TOO_OLD = "BC001"
 OWNER_CLOSED = "BC002"
 
+# SQLSTATEs that tell of the server's state and say nothing about the statement: the connection
+# fails, is in a transaction that failed, the server is read-only after a fail-over, refuses our
+# login, has no such database or no connection left, stops, or has met an error of its own.
+OF_THE_SERVER = ("08", "25006", "25P02", "28", "3D000", "53", "57P", "58", "XX000")
+# The server's, too, but the connection is as good as before.
+GIVEN_UP = ("40", "55", "57014")
+
+
+def is_of_the_server(state: str) -> bool:
+    """Tell whether a connection that reported this SQLSTATE leads nowhere and must be closed."""
+    return state.startswith(OF_THE_SERVER)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the database is to blame rather than what was asked: it may work later."""
+    state = sqlstate(error)[0]
+    return is_connection_loss(error) if state is None else is_of_the_server(state)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether the same request may succeed later: away, or given up for another's sake."""
+    state = sqlstate(error)[0]
+    return is_away(error) or (state is not None and state.startswith(GIVEN_UP))
+
 
 def sqlstate(error: BaseException) -> tuple[str | None, str | None]:
-    """SQLSTATE and constraint name from anywhere in the chain of causes."""
-    for cause in causes(error):
-        state = getattr(cause, "sqlstate", None)
-        if state:
-            return state, getattr(cause, "constraint_name", None) or _constraint(cause)
-    return None, None
-
-
-def _constraint(error: BaseException) -> str | None:
-    return next((n for c in causes(error) if (n := getattr(c, "constraint_name", None))), None)
+    """Find SQLSTATE and constraint name, wherever in the chain of causes they are."""
+    links = causes(error)
+    state = next((s for link in links if (s := getattr(link, "sqlstate", None))), None)
+    name = next((n for link in links if (n := getattr(link, "constraint_name", None))), None)
+    return state, name if state else None
 
 
 def is_connection_loss(error: BaseException) -> bool:
-    """No SQLSTATE: refused, reset, timed out, out of connections, or closed under us.
+    """Tell of a failure without SQLSTATE: refused, reset, timed out, or closed under us.
 
-    InternalClientError is what asyncpg says of a connection it has seen fail but not yet closed.
+    Every link counts: SQLAlchemy and Advanced Alchemy wrap whatever went wrong, a dead connection
+    in an IntegrityError, too. InternalClientError is what asyncpg says of a connection that it has
+    seen fail but not yet closed.
     """
-    if any(isinstance(c, OSError | TimeoutError | PoolTimeoutError) for c in causes(error)):
-        return True
-    return isinstance(error, DBAPIError | InterfaceError | InternalClientError)
+    return any(isinstance(link, LOSSES) for link in causes(error))
+
+
+LOSSES = (
+    OSError,
+    TimeoutError,
+    PoolTimeoutError,
+    DBAPIError,
+    InterfaceError,
+    InternalClientError,
+)
 
 
 def causes(error: BaseException) -> list[BaseException]:
+    """List the exception, and all that it was raised from or wraps, the nearest first."""
     found: list[BaseException] = []
-    step: BaseException | None = error
-    while step is not None and step not in found:
-        found.append(step)
-        step = getattr(step, "orig", None) or step.__cause__ or step.__context__
+    steps: list[BaseException | None] = [error]
+    while steps:
+        step = steps.pop(0)
+        if step is not None and step not in found:
+            found.append(step)
+            context = None if step.__suppress_context__ else step.__context__
+            steps += [getattr(step, "orig", None), step.__cause__, context]
     return found
 
 

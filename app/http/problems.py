@@ -14,7 +14,7 @@ from advanced_alchemy.exceptions import NotFoundError
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from app.databases.causes import OWNER_CLOSED, describe, is_connection_loss, sqlstate
+from app.databases.causes import OWNER_CLOSED, describe, is_passing, sqlstate
 from app.http.errors import (
     BadRequest,
     Conflict,
@@ -169,9 +169,7 @@ def _from_database(error: BaseException) -> Problem:
     state, constraint = sqlstate(error)
     if constraint in CONSTRAINTS:
         return CONSTRAINTS[constraint]
-    if state is None:
-        return Unavailable() if is_connection_loss(error) else Problem()
-    return _from_sqlstate(state)
+    return Unavailable() if is_passing(error) else _from_sqlstate(state or "")
 
 
 def _from_sqlstate(state: str) -> Problem:
@@ -185,7 +183,5 @@ def _from_sqlstate(state: str) -> Problem:
             return Conflict()
         case "22" | "23":
             return Invalid("A value cannot be stored; check the length and characters you sent.")
-        case "08" | "40" | "53" | "55" | "57" | "58":
-            return Unavailable()
         case _:
             return Problem()

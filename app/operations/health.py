@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError
-from app.databases.connection import DATABASES, DatabaseName
+from app.databases.connection import DATABASES, DatabaseName, TenantConnection
 from app.databases.opening import open_connection
 from app.http.errors import RETRY_AFTER_SECONDS
 from app.http.security import PUBLIC
@@ -29,6 +29,8 @@ Status = Annotated[Literal["healthy", "unhealthy"], Meta(title="HealthStatus")]
 Connected = Annotated[Literal["connected", "disconnected"], Meta(title="Connection")]
 AtHead = Annotated[Literal["at head", "behind", "unknown"], Meta(title="MigrationState")]
 REVISION = "SELECT version_num FROM alembic_version"
+# On for a standby, and after a fail-over or an operator's ALTER DATABASE for the primary, too.
+IS_READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
 # Each revision names the one that it follows, and a merge names several; none names the newest.
 FOLLOWS = re.compile(r"(?m)^down_revision\b[^=]*=\s*(\([^)]*\)|[^#\n]*)")
 QUOTED = re.compile(r"""["']([^"']+)["']""")
@@ -58,6 +60,16 @@ class Health(Struct, frozen=True, omit_defaults=True):
 
 class Ready(Health, frozen=True, kw_only=True, omit_defaults=True):
     migrations: Migrations
+
+
+class Seen(NamedTuple):
+    """What a database answered: its revision ('' when it has none), and if it takes no writes."""
+
+    revision: str
+    is_read_only: bool
+
+
+Look = dict[DatabaseName, Seen | None]  # None: it is away
 
 
 # Encoded once: everybody gets the same bytes.
@@ -90,8 +102,7 @@ class HealthController(Controller):
 
         503 if one is away, and `databases` tells which.
         """
-        revisions = await _look_at_both(request.app.state)
-        health = Health(**_summary(revisions))
+        health = Health(**_summary(await _look_at_both(request.app.state)))
         return _answer(health, is_good=health.status == "healthy")
 
     @get(
@@ -102,15 +113,14 @@ class HealthController(Controller):
     async def get_ready(self, request: Request[Any, Any, Any]) -> Response[Ready]:
         """May requests be sent here?
 
-        Only if both databases are there and migrated as far as this code expects; else 503.
+        Only if both databases are there, take writes, and are migrated as far as this code
+        expects; else 503.
         """
-        revisions = await _look_at_both(request.app.state)
-        states: dict[str, AtHead] = {
-            name: _compare(name, found) for name, found in revisions.items()
-        }
-        summary = _summary(revisions)
-        if request.app.state.gate.is_stopping:
-            summary |= {"status": "unhealthy", "error": "this process is stopping"}
+        look = await _look_at_both(request.app.state)
+        states: dict[str, AtHead] = {name: _compare(name, seen) for name, seen in look.items()}
+        summary = _summary(look)
+        if reason := _reason_to_stay_away(request.app.state, look):
+            summary |= {"status": "unhealthy", "error": reason}
         ready = Ready(**summary, migrations=Migrations(**states))
         good = ready.status == "healthy" and set(states.values()) == {"at head"}
         return _answer(ready, is_good=good)
@@ -122,36 +132,49 @@ def _answer(health: T, *, is_good: bool) -> Response[T]:
     return Response(health, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-async def _look_at_both(state: State) -> dict[DatabaseName, str | None]:
-    """Return each database's revision ('' when it has none), or None when it is away.
+def _reason_to_stay_away(state: State, look: Look) -> str | None:
+    if state.gate.is_stopping:
+        return "this process is stopping"
+    read_only = [name for name, seen in look.items() if seen and seen.is_read_only]
+    return f"takes no writes: {', '.join(read_only)} database" if read_only else None
+
+
+async def _look_at_both(state: State) -> Look:
+    """Ask both databases.
 
     One that fell silent is away for as long as its requests are refused for that, see breaker.py.
     """
-    found = await asyncio.gather(*(_revision(state.settings, name) for name in DATABASES))
+    found = await asyncio.gather(*(_seen(state.settings, name) for name in DATABASES))
     looked = dict(zip(DATABASES, found, strict=True))
     silent = {one.name for one in (state.databases.user, state.databases.general) if one.is_silent}
-    return {name: None if name in silent else revision for name, revision in looked.items()}
+    return {name: None if name in silent else seen for name, seen in looked.items()}
 
 
-async def _revision(settings: Settings, name: DatabaseName) -> str | None:
+async def _seen(settings: Settings, name: DatabaseName) -> Seen | None:
     """Ask on a new connection: the pool's may all be waiting on a server that hangs."""
     try:
         async with asyncio.timeout(settings.health_timeout_seconds):
             connection = await open_connection(settings, name)
             try:
-                return await connection.fetchval(REVISION) or ""
-            except asyncpg.UndefinedTableError:
-                return ""
+                is_read_only = bool(await connection.fetchval(IS_READ_ONLY))
+                return Seen(await _revision(connection), is_read_only)
             finally:
                 connection.terminate()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SettingsError):
         return None
 
 
-def _summary(revisions: dict[DatabaseName, str | None]) -> dict[str, Any]:
-    away = [name for name, revision in revisions.items() if revision is None]
+async def _revision(connection: TenantConnection) -> str:
+    try:
+        return await connection.fetchval(REVISION) or ""
+    except asyncpg.UndefinedTableError:
+        return ""
+
+
+def _summary(look: Look) -> dict[str, Any]:
+    away = [name for name, seen in look.items() if seen is None]
     found: dict[str, Connected] = {
-        name: "disconnected" if name in away else "connected" for name in revisions
+        name: "disconnected" if name in away else "connected" for name in look
     }
     return {
         "status": "unhealthy" if away else "healthy",
@@ -162,11 +185,11 @@ def _summary(revisions: dict[DatabaseName, str | None]) -> dict[str, Any]:
     }
 
 
-def _compare(name: DatabaseName, revision: str | None) -> AtHead:
+def _compare(name: DatabaseName, seen: Seen | None) -> AtHead:
     """Take a revision that is not in our folder for a newer one: migrations only expand."""
-    if revision is None:
+    if seen is None:
         return "unknown"
-    return "behind" if revision in before_head(name) else "at head"
+    return "behind" if seen.revision in before_head(name) else "at head"
 
 
 @cache

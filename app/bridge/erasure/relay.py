@@ -18,15 +18,13 @@ from app.bridge.erasure.ledger import Claim, LeaseLostError, Ledger
 from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
 from app.config.settings import Settings
-from app.databases.causes import describe, is_connection_loss, sqlstate
+from app.databases.causes import describe, is_away, sqlstate
 from app.databases.database import Databases
 from app.telemetry import log
 from app.telemetry.pools import watching
 
 Hook = Callable[[str], Awaitable[None]]
 FIRST_PAUSE_SECONDS = 0.05
-# Shutting down, starting up, out of connections: the server's state, not this erasure's.
-AWAY = ("08", "53", "57P")
 
 
 class AwayError(Exception):
@@ -168,11 +166,6 @@ class Relay:
     async def _reached(self, commit: str) -> None:
         if self._hook:
             await self._hook(commit)
-
-
-def is_away(error: BaseException) -> bool:
-    state = sqlstate(error)[0]
-    return is_connection_loss(error) if state is None else state.startswith(AWAY)
 
 
 @asynccontextmanager

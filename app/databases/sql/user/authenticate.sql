@@ -1,6 +1,7 @@
 -- Finds whose access token this is, in one indexed round trip for each request; no row if the token
 -- has ended or its user may not log in. It writes `last_used_at` at most once a minute, so that
--- reading with a token does not write a row each time.
+-- reading with a token does not write a row each time. A server that takes no writes, after a
+-- fail-over, still says whose token it is.
 CREATE OR REPLACE FUNCTION authenticate(token_digest bytea, idle interval)
 RETURNS TABLE (user_id uuid, tenant_id uuid, username varchar, roles jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -15,7 +16,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF used < now() - least(interval '1 minute', idle / 4) THEN
+    IF used < now() - least(interval '1 minute', idle / 4)
+    AND current_setting('transaction_read_only') = 'off' THEN
         UPDATE access_tokens t SET last_used_at = now() WHERE t.digest = token_digest;
     END IF;
     RETURN NEXT;
