@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "u0008"
-down_revision = "u0007"
+revision = "u0009"
+down_revision = "u0008"
 branch_labels = None
 depends_on = None
 
