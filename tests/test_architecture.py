@@ -33,11 +33,16 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_one_file_commits() -> None:
+def test_one_place_commits() -> None:
+    """The other two hand COMMIT on: SQLAlchemy's, and a single statement's behind PgBouncer."""
     commits = {
         name(path): calls(path, "commit") for path in sources("app") if calls(path, "commit")
     }
-    assert commits == {"app/databases/sessions.py": ["session.commit"]}
+    assert commits == {
+        "app/databases/sessions.py": ["session.commit"],
+        "app/databases/session_connection.py": ["(await self._session.taken()).commit"],
+        "app/databases/connection.py": ["self.commit"],
+    }
 
 
 def calls(path: Path, method: str) -> list[str]:
