@@ -63,7 +63,7 @@ class Ready(Health, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Seen(NamedTuple):
-    """What a database answered: its revision ('' when it has none), and if it takes no writes."""
+    """A database's answer: its revision ('' when it has none), and whether it takes no writes."""
 
     revision: str
     is_read_only: bool
