@@ -33,16 +33,11 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_one_place_commits() -> None:
-    """The other two hand COMMIT on: SQLAlchemy's, and a single statement's behind PgBouncer."""
+def test_one_file_commits() -> None:
     commits = {
         name(path): calls(path, "commit") for path in sources("app") if calls(path, "commit")
     }
-    assert commits == {
-        "app/databases/sessions.py": ["session.commit"],
-        "app/databases/session_connection.py": ["(await self._session.taken()).commit"],
-        "app/databases/connection.py": ["self.commit"],
-    }
+    assert commits == {"app/databases/sessions.py": ["session.commit"]}
 
 
 def calls(path: Path, method: str) -> list[str]:

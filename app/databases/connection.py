@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from app.databases.causes import is_of_the_server
 from app.databases.waits import Waits
 from app.telemetry.statements import count_rows, observed
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
 STATEMENTS_KEPT = 100
+SERVER_STATE = """
+SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only
+"""
 
 
 class TenantConnection(asyncpg.Connection):
@@ -39,7 +43,10 @@ class TenantConnection(asyncpg.Connection):
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
     used_at: float = 0.0
     expires_at: float = math.inf
-    is_spoiled: bool = False  # an exchange was cut short: what it would say next is unknown
+    # An exchange was cut short, and what would come next is unknown; or its server is not, or no
+    # longer, the one that should serve: read-only, failing, or without our database. The pool
+    # closes such a connection when it comes back.
+    is_spoiled: bool = False
     _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
 
     def __init__(self, *args: Any) -> None:
@@ -111,7 +118,8 @@ class TenantConnection(asyncpg.Connection):
             self.waits.add(self)
         try:
             return await observed(self, query, answer)
-        except asyncpg.PostgresError:  # the server's own answer: the connection is as it was
+        except asyncpg.PostgresError as error:  # the server's own answer
+            self.is_spoiled |= is_of_the_server(error.sqlstate or "")
             raise
         except BaseException:
             self.is_spoiled = True
@@ -120,11 +128,15 @@ class TenantConnection(asyncpg.Connection):
             if self.waits is not None:
                 self.waits.remove(self)
 
-    async def read_clock(self) -> None:
-        """Reads the server's clock once, for server_time."""
+    async def read_state(self) -> None:
+        """Read the server's clock, for server_time, and whether it takes writes.
+
+        A session that began read-only stays so after a fail-over has ended, so it serves one time.
+        """
         async with self._one_server():
-            now: datetime = await super().fetchval("SELECT clock_timestamp()")
-        self._clock = now, time.monotonic()
+            row: Any = await super().fetchrow(SERVER_STATE)
+        self._clock = row["now"], time.monotonic()
+        self.is_spoiled = row["is_read_only"]
 
     def server_time(self, monotonic_seconds: float) -> datetime:
         """What the server's clock shows at that moment of our monotonic clock, or a little less.

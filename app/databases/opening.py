@@ -53,7 +53,7 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
             await connection.set_type_codec(
                 "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, **JSONB
             )
-            await connection.read_clock()
+            await connection.read_state()
         except BaseException:
             connection.terminate()
             raise
