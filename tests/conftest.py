@@ -86,6 +86,16 @@ async def world(app: Litestar, client: httpx.AsyncClient) -> World:
     return World(app, client)
 
 
+@pytest.fixture
+def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    return leaks.overheard(capfd)
+
+
+@pytest.fixture
+def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    return leaks.overheard(capsys)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Whatever else a test is about, it fails if it wrote a secret into a log."""

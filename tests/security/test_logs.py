@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from app.config.settings import Settings
 from app.http.security import Principal, Role
 from tests.support.callers import HASH
 from tests.support.factories import PASSWORD, World, a_message, a_session
-from tests.support.leaks import CANARIES, leaks
+from tests.support.leaks import CANARIES, check, leaks
 from tests.support.servers import Servers, settings_for
 
 TEXT = "a distinctive message text"
@@ -26,6 +27,15 @@ def test_each_canary_is_seen() -> None:
     lines = [PASSWORD, HASH, new_token(), "to person-1@example.org", TEXT]
     assert [leaks(json.dumps({"event": line})) for line in lines] == [[what] for what in CANARIES]
     assert leaks("login_refused bic_… \\acme\\alice postgresql://bicameral_app@/test") == []
+
+
+def test_a_secret_that_a_test_reads_by_itself_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reading takes the text out of what pytest reports."""
+    sys.stderr.write(new_token())
+    capsys.readouterr()
+    report = pytest.TestReport("this test", ("", 0, ""), {}, "passed", None, "teardown")
+    check(report)
+    assert (report.outcome, report.longrepr) == ("failed", "this test: the logs hold a token")
 
 
 async def test_failures_are_logged_without_what_was_sent(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support import pgbouncer
+from tests.support import leaks, pgbouncer
 from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -58,4 +58,4 @@ async def python(*words: str, env: dict[str, str], stdin: str | bytes = "") -> E
     finally:
         if process.returncode is None:
             process.kill()
-    return Ended(process.returncode, out.decode(), err.decode())
+    return Ended(process.returncode, out.decode(), leaks.note(err.decode()))

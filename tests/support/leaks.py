@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from _pytest.capture import CaptureResult
 
 from tests.support.factories import PASSWORD
 
@@ -23,9 +24,34 @@ def leaks(text: str) -> list[str]:
     return [what for what, pattern in CANARIES.items() if re.search(pattern, text)]
 
 
+_read: list[str] = []  # what the running test has taken out of a capture, or out of a pipe
+
+
+def note(text: str) -> str:
+    """Keep what a test reads by itself, so that it is looked at as well."""
+    _read.append(text)
+    return text
+
+
+def overheard(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Note what this capture gives away: no report of the test would have it any more."""
+    given = capture.readouterr
+
+    def readouterr() -> CaptureResult[str]:
+        result = given()
+        note(result.out + result.err)
+        return result
+
+    vars(capture)["readouterr"] = readouterr
+    return capture
+
+
 def check(report: pytest.TestReport) -> None:
     """Fails the test whose output, of its fixtures and subprocesses too, holds one."""
-    found = leaks(report.capstdout + report.capstderr + report.caplog)
-    if found and report.when == "teardown" and report.passed:
+    if report.when != "teardown":
+        return
+    found = leaks(report.capstdout + report.capstderr + report.caplog + "".join(_read))
+    _read.clear()
+    if found and report.passed:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid}: the logs hold {', '.join(found)}"
