@@ -16,7 +16,8 @@ from tests.support.wire import service
 
 APP = str(ROOT / "app")
 PAGE = ROOT / "app" / "README.md"
-MOST_FILES = 13  # between the edge and the commit, telemetry aside
+MOST_FILES = 15  # between the edge and the commit, telemetry aside
+RUNS = 5
 MESSAGE = {"role": "user", "content": "Hello"}
 
 
@@ -36,6 +37,12 @@ def entered() -> Generator[dict[str, None]]:
         sys.setprofile(None)
 
 
+async def crossed(http: httpx.AsyncClient, url: str) -> list[str]:
+    with entered() as files:
+        assert (await http.post(url, json=MESSAGE)).status_code == 201
+    return list(files)
+
+
 async def test_a_message_crosses_the_files_that_the_page_names(
     servers: Servers, database: str
 ) -> None:
@@ -45,8 +52,9 @@ async def test_a_message_crosses_the_files_that_the_page_names(
         base, headers = f"http://127.0.0.1:{it.port}", alice.http.headers
         async with httpx.AsyncClient(base_url=base, headers=headers) as http:
             await http.post(url, json=MESSAGE)  # opens the connections and compiles what is cached
-            with entered() as files:
-                assert (await http.post(url, json=MESSAGE)).status_code == 201
+            runs = [await crossed(http, url) for _ in range(RUNS)]
+    # What a task beside the requests enters now and then is not on every run's way.
+    files = [file for file in runs[0] if all(file in run for run in runs)]
     inside = [file for file in files if not file.startswith(("edge/", "telemetry/"))]
     assert len(inside) <= MOST_FILES
     section = PAGE.read_text().split("## The way of a message")[1].split("\n## ")[0]
