@@ -117,7 +117,10 @@ def test_the_end_of_its_terminal_ends_it(settings: Settings) -> None:
         answers(process, f"http://127.0.0.1:{port}")
         family = workers_of(process)
         os.close(near)
-        process.wait(STOP_SECONDS)
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.terminate()
         assert ended(family)
 
 

@@ -109,6 +109,25 @@ async def test_what_is_not_done_in_time_is_told_so(
             await asyncio.to_thread(process.wait)
 
 
+async def test_every_answer_asks_its_client_to_connect_anew(
+    settings: Settings, clients: AsyncExitStack
+) -> None:
+    """The answers of no route and of no gate do, too: no idle connection is left to be closed."""
+    page = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    cors = {"CORS_ALLOWED_ORIGINS": page["Origin"]}
+    with running(settings, 1, REQUEST_DRAIN_SECONDS="600", **cors) as (process, address):
+        client = await clients.enter_async_context(httpx.AsyncClient(base_url=address))
+        assert "connection" not in (await client.get("/health/live")).headers
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_SECONDS):
+            while (await client.get("/health/ready")).status_code != 503:
+                pass
+        answers = [await client.get(path) for path in ("/health/live", "/metrics", "/no", "/v1/me")]
+        answers.append(await client.options("/v1/me", headers=page))
+        assert {answer.headers.get("connection") for answer in answers} == {"close"}
+        process.send_signal(signal.SIGTERM)
+
+
 async def test_told_twice_it_waits_no_longer_for_others_to_notice(
     settings: Settings, clients: AsyncExitStack
 ) -> None:
