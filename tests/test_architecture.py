@@ -81,7 +81,6 @@ def test_a_docstring_does_not_begin_with_a_fragment() -> None:
         f"{name(path)}:{place}": text
         for path in sources("app", "migrations", "tests")
         for place, text in docstrings(path)
-        if not name(path).startswith("app/databases/")
     }
     assert {at: text for at, text in begun.items() if FRAGMENT.match(text)} == {}
 

@@ -1,4 +1,4 @@
-"""What lies behind an exception: SQLSTATE, constraint, lost connection. Never its message.
+"""The causes of an exception: SQLSTATE, constraint, lost connection; never its message.
 
 Messages of the driver carry values, SQL and names of ours; types, codes and places do not.
 """
@@ -82,7 +82,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """What may be logged: types, SQLSTATE and places in the code, never a message or a value."""
+    """Return what may be logged: types, SQLSTATE, places in the code; no message, no value."""
     return {
         "error": " < ".join(type(cause).__name__ for cause in causes(error)),
         "sqlstate": sqlstate(error)[0],

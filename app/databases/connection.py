@@ -100,7 +100,7 @@ class TenantConnection(asyncpg.Connection):
         return value
 
     async def prepared(self, query: str) -> ObservedStatement:
-        """For SQLAlchemy. Prepared once, unless PgBouncer may give out another server each time."""
+        """Prepare once for SQLAlchemy, unless PgBouncer may give out another server each time."""
         if found := self._prepared.get(query):
             return found
         name = "" if self.behind_pgbouncer else None
@@ -139,7 +139,7 @@ class TenantConnection(asyncpg.Connection):
         self.is_spoiled = row["is_read_only"]
 
     def server_time(self, monotonic_seconds: float) -> datetime:
-        """What the server's clock shows at that moment of our monotonic clock, or a little less.
+        """Return the server's clock at that moment of our monotonic clock, or a little less.
 
         Less by the time its answer took to arrive: a deadline made from it never ends too late.
         """

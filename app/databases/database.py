@@ -43,7 +43,7 @@ class Database(Generic[S]):
 
     @asynccontextmanager
     async def one_statement(self) -> AsyncGenerator[AsyncConnection]:
-        """For one statement that needs no transaction: a single round trip, in no tenant."""
+        """Lend a connection for a statement without transaction: one round trip, no tenant."""
         level = {} if self.behind_pgbouncer else {"isolation_level": "AUTOCOMMIT"}
         async with self.engine.execution_options(**level).begin() as one:
             yield one

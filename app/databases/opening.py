@@ -40,7 +40,7 @@ def _decode_jsonb(data: bytes) -> Any:
 
 
 def connector(settings: Settings, name: DatabaseName) -> Connect:
-    """For the pools: opens connections as the service's login, which the first one checks."""
+    """Open the pools' connections as the service's login, which the first one checks."""
     checked = False
 
     async def connect(*_: Any, **__: Any) -> TenantConnection:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
 
 class Repository(SQLAlchemyAsyncRepository[ModelT]):
-    """What is fetched and changed in one table, in the caller's transaction."""
+    """A repository fetches and changes the rows of one table, in the caller's transaction."""
 
     def __init__(
         self, session: AsyncSession | async_scoped_session[AsyncSession], **options: Any

@@ -1,4 +1,4 @@
-"""What SQLAlchemy's asyncpg dialect takes for a connection of the driver's.
+"""SQLAlchemy's asyncpg dialect takes this for a connection of the driver's.
 
 SQLAlchemy has no pool of its own here (NullPool): a session takes one of pool.py with its first
 statement, and gives it back at its end.

@@ -28,9 +28,6 @@ ACROSS = {
     "owner_suspects": "reconcile looks for owners who do not fit their rows",
     "stray_messages": "reconcile looks for messages without a session, whosever they are",
 }
-# What is not mended yet. A line that is no longer needed fails, too.
-TODAY: dict[str, set[str]] = {}
-
 OF_ONE_TENANT = """
 SELECT s.id FROM chat_sessions s WHERE s.tenant_id = $1 AND s.id = $2;
 SELECT FROM chat_sessions WHERE (tenant_id, id) = ($1::uuid, $2) FOR UPDATE;
@@ -129,8 +126,7 @@ READ = "SELECT FROM messages m WHERE m.tenant_id = {}"
 def test_a_function_names_its_tenant_on_each_table(path: Path) -> None:
     """One that looks across tenants may leave the tenant out, and nothing else."""
     broken = {one.rule for one in of_function(function(path.read_text()))}
-    expected = {"tenant"} if path.stem in ACROSS else set[str]()
-    assert broken == expected | TODAY.get(path.stem, set())
+    assert broken == ({"tenant"} if path.stem in ACROSS else set())
 
 
 def test_every_exception_is_a_function() -> None:
