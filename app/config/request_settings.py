@@ -31,10 +31,10 @@ class RequestSettings(DatabaseSettings):
         description="large bodies together, per worker; beyond it 503",
     )
     request_concurrency: int = Field(
-        64, ge=1, description="requests worked on at a time, per worker and lane"
+        16, ge=1, description="requests worked on at a time, per worker and lane"
     )
     request_queue: int = Field(
-        64, ge=0, description="requests that may wait for that; one more is answered 503"
+        112, ge=0, description="requests that may wait for that; one more is answered 503"
     )
     request_exports: int = Field(
         8, ge=1, description="exports streamed at a time, per worker; one more is answered 503"

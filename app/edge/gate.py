@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from app.config.settings import Settings
 from app.databases.waits import Waits
 from app.edge.bodies import SMALL_BYTES, BodyMemory
-from app.edge.lanes import Caller, Lane, LaneName
+from app.edge.lanes import Caller, Company, Lane, LaneName
 from app.edge.limits import Pacing, token_limits
 from app.edge.passage import Passage
 from app.edge.recent import Recent
@@ -79,12 +79,13 @@ def _lanes(settings: Settings) -> dict[LaneName, Lane]:
 
     More logins at a time than keep the hashing threads busy would queue there without any order.
     """
+    company = Company()
     places, queue = settings.request_concurrency, settings.request_queue
     logins = settings.password_hash_threads + settings.password_hash_queue
     at_work = min(2 * settings.password_hash_threads, logins)
     return {
-        LaneName.ACCOUNTS: Lane(places, queue),
-        LaneName.CHAT: Lane(places, queue),
+        LaneName.ACCOUNTS: Lane(places, queue, company),
+        LaneName.CHAT: Lane(places, queue, company),
         LaneName.EXPORTS: Lane(settings.request_exports, 0),
         LaneName.LOGINS: Lane(at_work, logins - at_work),
     }

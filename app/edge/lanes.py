@@ -9,14 +9,17 @@ coming; and where the queue is full, whoever has most in it gives way.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Hashable
 from enum import StrEnum
+from math import inf
 from operator import mul
 from typing import NamedTuple
 
 from app.http.errors import Unavailable
 
+COMPANY_SECONDS = 1.0
 SHARES = (4, 2)  # a quarter for a person, a half for a tenant
 
 
@@ -77,6 +80,27 @@ def _count(counts: dict[Hashable, int], key: Hashable, number: int) -> None:
         counts.pop(key, None)
 
 
+class Company:
+    """Tells whether anybody is alone: whether two different callers came within a second.
+
+    Who waits for a moment only, again and again, would else find a flood in its way each time.
+    """
+
+    def __init__(self, seconds: float = COMPANY_SECONDS) -> None:
+        self._seconds = seconds
+        self._latest: Hashable = None
+        self._changed_at = -inf
+
+    def note(self, caller: Caller) -> None:
+        if caller.person != self._latest:
+            if self._latest is not None:
+                self._changed_at = time.monotonic()
+            self._latest = caller.person
+
+    def is_there(self) -> bool:
+        return time.monotonic() - self._changed_at < self._seconds
+
+
 class Place:
     """A place in a lane, held for the time of an `async with` block."""
 
@@ -94,9 +118,13 @@ class Place:
 
 
 class Lane:
-    """Lets in `places` requests, and keeps `queue` more waiting."""
+    """Lets in `places` requests, and keeps `queue` more waiting.
 
-    def __init__(self, places: int, queue: int) -> None:
+    With `company`, which lanes have in common, a caller may have a whole lane only while alone.
+    """
+
+    def __init__(self, places: int, queue: int, company: Company | None = None) -> None:
+        self._company = company
         self._places = places
         self._queue = queue
         self._running, self._waiting = Load(places), Load(queue)
@@ -115,6 +143,8 @@ class Lane:
 
     async def enter(self, caller: Caller) -> None:
         """Takes a place, or waits for one. Raises SaturatedError."""
+        if self._company is not None:
+            self._company.note(caller)
         if self._has_place(caller):
             self._running.add(caller)
             return
@@ -135,8 +165,11 @@ class Lane:
             self._taken_from_queue(least, 0).set_result(None)
 
     def _has_place(self, caller: Caller) -> bool:
-        is_within_share = self._running.weight(caller) < self._places
-        return self._running.total < (2 * self._places if is_within_share else self._places)
+        if self._running.weight(caller) < self._places:
+            return self._running.total < 2 * self._places
+        if self._company is not None and self._company.is_there():
+            return False
+        return self._running.total < self._places
 
     async def _wait(self, caller: Caller) -> None:
         turn = asyncio.get_running_loop().create_future()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.edge.lanes import Caller, Lane, SaturatedError
+from app.edge.lanes import Caller, Company, Lane, SaturatedError
 
 PLACES, QUEUE = 8, 4
 ANN, ABE = Caller("ann", "a"), Caller("abe", "a")
@@ -100,6 +100,20 @@ async def test_whoever_waits_with_most_gives_way() -> None:
     assert (refused(hers), refused(theirs)) == (2, 0)
     theirs += await come(lane, BEA)  # by now she waits with as many
     assert (refused(hers), refused(theirs)) == (2, 1)
+
+
+async def test_alone_again_a_caller_has_all_again() -> None:
+    """Whoever came within the last moment comes again, and is not to find the lane full."""
+    lane = Lane(PLACES, 2 * PLACES, Company(0.05))
+    await come(lane, BEA)
+    await leave(lane, BEA)
+    hers = await come(lane, ANN, PLACES)
+    assert sum(is_inside(hers)) == PLACES // 4
+    other = await come(lane, BEA)
+    assert is_inside(other) == [True]
+    await asyncio.sleep(0.06)
+    await leave(lane, ANN)
+    assert sum(is_inside(hers)) == PLACES
 
 
 async def test_without_a_queue_others_still_get_in() -> None:
