@@ -14,7 +14,15 @@ from tests.support.servers import ROOT, Servers
 
 FRONT = ROOT / "README.md"
 FOLDERS = ("app", "migrations", "tests", ".monitoring")
-PAGES = [FRONT, *sorted(page for folder in FOLDERS for page in (ROOT / folder).rglob("README.md"))]
+PAGES = [
+    FRONT,
+    *sorted(
+        page
+        for folder in FOLDERS
+        for page in (ROOT / folder).rglob("README.md")
+        if "node_modules" not in page.parts  # others' pages, which .ci/run installs
+    ),
+]
 LONGEST_FRONT = 250
 FENCED = re.compile(r"(?ms)^```.*?^```$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

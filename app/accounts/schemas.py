@@ -47,7 +47,8 @@ NewUsername = Annotated[
         pattern=pattern(
             rf"^(\\{TENANT}\\)?{OWN}",
             "Send letters of A to Z, digits, dots, hyphens and underscores, up to 64 of them, but "
-            "not `.`, `..` or `-`; before them, if you like, the tenant between backslashes.",
+            "not just a dot, two dots or a hyphen; before them, if you like, the tenant between "
+            "backslashes.",
         ),
         examples=["alice", "\\acme\\alice"],
     ),

@@ -95,7 +95,10 @@ class Slot:
         self._successor = Worker(self._serve, self.listener)
 
     def look(self) -> None:
-        """Do what is due. Raises ChildProcessError when the first worker ends before it served."""
+        """Do what is due. Raises ChildProcessError when the first worker refuses to serve.
+
+        One that was killed has not refused: another takes its place.
+        """
         for one in self.workers:
             one.hear()
         self._has_served = self._has_served or self._worker.is_ready
@@ -129,7 +132,7 @@ class Slot:
             one.send(signal.SIGKILL)
         elif one.exit_code is not None and time.monotonic() > one.started_at + PAUSE_SECONDS:
             log.error("worker_ended", worker=one.pid, exit_code=one.exit_code)
-            if not self._has_served:
+            if one.exit_code > 0 and not self._has_served:
                 raise ChildProcessError
             self._worker = Worker(self._serve, self.listener)
 
