@@ -89,8 +89,12 @@ def _backlogs(port: int) -> list[int]:
 
 
 def _states(worker: psutil.Process, port: int) -> list[str]:
-    sockets = worker.net_connections("tcp")
-    return [one.status for one in sockets if one.laddr and one.laddr.port == port]
+    """List the states of its sockets at this port; a process that has ended has none."""
+    try:
+        sockets = worker.net_connections("tcp")
+        return [one.status for one in sockets if one.laddr and one.laddr.port == port]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _figures_of_both(metrics: str) -> None:
