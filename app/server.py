@@ -38,8 +38,8 @@ from app.http.methods import head_as_get, with_allowed
 from app.http.openapi import complete, openapi_config
 from app.http.problems import problem_response
 from app.http.requests import JsonRequest, check_request, note_parameters
-from app.operations.health import HealthController
-from app.operations.metrics import on_the_services_port, on_their_own_port
+from app.operations.health import HealthController, looking
+from app.operations.metrics import figures, on_the_services_port, on_their_own_port
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
@@ -81,6 +81,8 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "settings": settings,
                 "passwords": passwords,
                 "gate": gate,
+                "look": looking(settings),
+                "figures": figures(settings, databases),
                 "look_up_again": tokens.again,
             }
         ),

@@ -1,4 +1,4 @@
-"""Liveness, readiness and health: each answer is fresh, and comes within two seconds."""
+"""Liveness, readiness and health are told within two seconds, by a look a second old at most."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from app.databases.connection import DATABASES, DatabaseName, TenantConnection
 from app.databases.opening import open_connection
 from app.http.errors import RETRY_AFTER_SECONDS
 from app.http.security import PUBLIC
+from app.operations.shared import Shared
 
 T = TypeVar("T")
 Status = Annotated[Literal["healthy", "unhealthy"], Meta(title="HealthStatus")]
@@ -69,7 +70,11 @@ class Seen(NamedTuple):
     is_read_only: bool
 
 
-Look = dict[DatabaseName, Seen | None]  # None: it is away
+class Look(NamedTuple):
+    """What both databases answered, and when they were asked; None for one that is away."""
+
+    at: datetime
+    seen: dict[DatabaseName, Seen | None]
 
 
 # Encoded once: everybody gets the same bytes.
@@ -102,7 +107,7 @@ class HealthController(Controller):
 
         503 if one is away, and `databases` tells which.
         """
-        health = Health(**_summary(await _look_at_both(request.app.state)))
+        health = Health(**_summary(await _look(request.app.state)))
         return _answer(health, is_good=health.status == "healthy")
 
     @get(
@@ -116,8 +121,8 @@ class HealthController(Controller):
         Only if both databases are there, take writes, and are migrated as far as this code
         expects; else 503.
         """
-        look = await _look_at_both(request.app.state)
-        states: dict[str, AtHead] = {name: _compare(name, seen) for name, seen in look.items()}
+        look = await _look(request.app.state)
+        states: dict[str, AtHead] = {name: _compare(name, seen) for name, seen in look.seen.items()}
         summary = _summary(look)
         if reason := _reason_to_stay_away(request.app.state, look):
             summary |= {"status": "unhealthy", "error": reason}
@@ -135,19 +140,32 @@ def _answer(health: T, *, is_good: bool) -> Response[T]:
 def _reason_to_stay_away(state: State, look: Look) -> str | None:
     if state.gate.is_stopping:
         return "this process is stopping"
-    read_only = [name for name, seen in look.items() if seen and seen.is_read_only]
+    read_only = [name for name, seen in look.seen.items() if seen and seen.is_read_only]
     return f"takes no writes: {', '.join(read_only)} database" if read_only else None
 
 
-async def _look_at_both(state: State) -> Look:
-    """Ask both databases.
+async def _look(state: State) -> Look:
+    """Look at both databases, or share the look of a moment ago.
 
     One that fell silent is away for as long as its requests are refused for that, see breaker.py.
     """
-    found = await asyncio.gather(*(_seen(state.settings, name) for name in DATABASES))
-    looked = dict(zip(DATABASES, found, strict=True))
+    look: Look = await state.look.get()
     silent = {one.name for one in (state.databases.user, state.databases.general) if one.is_silent}
-    return {name: None if name in silent else seen for name, seen in looked.items()}
+    seen: dict[DatabaseName, Seen | None] = {
+        name: None if name in silent else one for name, one in look.seen.items()
+    }
+    return Look(look.at, seen)
+
+
+def looking(settings: Settings) -> Shared[Look]:
+    """Share one look at both databases among all who ask."""
+
+    async def look() -> Look:
+        at = datetime.now(UTC)
+        found = await asyncio.gather(*(_seen(settings, name) for name in DATABASES))
+        return Look(at, dict(zip(DATABASES, found, strict=True)))
+
+    return Shared(look)
 
 
 async def _seen(settings: Settings, name: DatabaseName) -> Seen | None:
@@ -172,16 +190,16 @@ async def _revision(connection: TenantConnection) -> str:
 
 
 def _summary(look: Look) -> dict[str, Any]:
-    away = [name for name, seen in look.items() if seen is None]
+    away = [name for name, seen in look.seen.items() if seen is None]
     found: dict[str, Connected] = {
-        name: "disconnected" if name in away else "connected" for name in look
+        name: "disconnected" if name in away else "connected" for name in look.seen
     }
     return {
         "status": "unhealthy" if away else "healthy",
         "database": "disconnected" if away else "connected",
         "databases": Connections(**found),
         "error": f"not reachable: {', '.join(away)} database" if away else None,
-        "timestamp": datetime.now(UTC),
+        "timestamp": look.at,
     }
 
 

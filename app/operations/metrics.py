@@ -23,7 +23,8 @@ from app.config.settings import Settings, SettingsError
 from app.databases.database import Databases
 from app.http.problems import problem_response
 from app.http.security import PUBLIC
-from app.telemetry.metrics import render
+from app.operations.shared import Shared
+from app.telemetry.metrics import MADE_AT, render
 from app.telemetry.pools import sample
 
 STOP_SECONDS = 1
@@ -32,15 +33,24 @@ STOP_SECONDS = 1
 @get("/metrics", security=PUBLIC, include_in_schema=False)
 async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer Prometheus. A proxy should close this route to the public."""
-    state = request.app.state
-    try:
-        async with asyncio.timeout(state.settings.health_timeout_seconds):
-            show(await Ledger(state.databases.user, state.settings).backlog())
-    except Exception:  # noqa: BLE001  with the database away the other figures matter most
-        show(None)
-    sample()
-    # Many workers' figures take some milliseconds to add up; other requests need not wait.
-    return Response(await asyncio.to_thread(render), media_type=CONTENT_TYPE_LATEST)
+    return Response(await request.app.state.figures.get(), media_type=CONTENT_TYPE_LATEST)
+
+
+def figures(settings: Settings, databases: Databases) -> Shared[bytes]:
+    """Share all figures as one text among all who ask."""
+
+    async def made() -> bytes:
+        MADE_AT.set_to_current_time()
+        try:
+            async with asyncio.timeout(settings.health_timeout_seconds):
+                show(await Ledger(databases.user, settings).backlog())
+        except Exception:  # noqa: BLE001  with the database away the other figures matter most
+            show(None)
+        sample()
+        # Many workers' figures take some milliseconds to add up; other requests need not wait.
+        return await asyncio.to_thread(render)
+
+    return Shared(made)
 
 
 def on_the_services_port(settings: Settings) -> list[HTTPRouteHandler]:
@@ -55,7 +65,7 @@ async def on_their_own_port(settings: Settings, databases: Databases) -> AsyncGe
         return
     app = Litestar(
         [get_metrics],
-        state=State({"settings": settings, "databases": databases}),
+        state=State({"figures": figures(settings, databases)}),
         exception_handlers={Exception: problem_response},
         openapi_config=None,
         logging_config=None,

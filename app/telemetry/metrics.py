@@ -59,6 +59,11 @@ LOOP_LAG = Gauge(
     "How late the process came to what it had planned a second before",
     multiprocess_mode="livemax",
 )
+MADE_AT = Gauge(
+    "bicameral_metrics_timestamp_seconds",
+    "When these figures were made: whoever asks within the same second gets the same",
+    multiprocess_mode="livemostrecent",
+)
 LOGIN_REFUSALS = Counter("bicameral_login_refusals", "Passwords that were refused", ["reason"])
 
 _observers: dict[tuple[str, str, int], Callable[[float], None]] = {}

@@ -18,6 +18,7 @@ from app.commands.migrate import alembic_config, head
 from app.databases.connection import DATABASES, DatabaseName
 from app.operations.health import before_head, followed
 from tests.support.factories import Someone, World, a_session
+from tests.support.health import fresh
 from tests.support.outages import frozen, stopped
 from tests.support.servers import Servers, run
 
@@ -27,11 +28,11 @@ Name = Literal["user", "general"]
 
 async def test_healthy_and_ready(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live")).json() == {"status": "alive"}
-    health = (await client.get("/health")).json()
+    health = (await fresh(client, "/health")).json()
     assert health.pop("timestamp").endswith("Z")
     both = {"user": "connected", "general": "connected"}
     assert health == {"status": "healthy", "database": "connected", "databases": both}
-    ready = await client.get("/health/ready")
+    ready = await fresh(client, "/health/ready")
     assert ready.status_code == 200
     assert ready.json()["migrations"] == {"user": "at head", "general": "at head"}
 
@@ -44,8 +45,9 @@ async def test_a_database_away_is_told_in_two_seconds(
     other = "general" if name == "user" else "user"
     async with how(getattr(servers, name), database):
         for path in ("/health", "/health/ready"):
-            response, seconds = await _timed(client, path)
+            _, seconds = await _timed(client, path)
             assert seconds < 2
+            response = await fresh(client, path)
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) > 0
             health = response.json()
@@ -54,8 +56,8 @@ async def test_a_database_away_is_told_in_two_seconds(
             assert name in health["error"]
         assert health["migrations"] == {name: "unknown", other: "at head"}
         assert (await client.get("/health/live")).status_code == 200
-    assert (await client.get("/health")).status_code == 200
-    assert (await client.get("/health/ready")).status_code == 200
+    assert (await fresh(client, "/health")).status_code == 200
+    assert (await fresh(client, "/health/ready")).status_code == 200
 
 
 async def test_both_databases_away_are_told_in_two_seconds(
@@ -63,7 +65,8 @@ async def test_both_databases_away_are_told_in_two_seconds(
 ) -> None:
     """The two are asked at the same time."""
     async with frozen(servers.user, database), frozen(servers.general, database):
-        response, seconds = await _timed(client, "/health")
+        _, seconds = await _timed(client, "/health")
+        response = await fresh(client, "/health")
     assert seconds < 2
     assert response.json()["databases"] == {"user": "disconnected", "general": "disconnected"}
 
@@ -73,10 +76,10 @@ async def test_a_database_never_migrated_is_not_ready(
 ) -> None:
     for statement in ("DELETE FROM alembic_version", "DROP TABLE alembic_version"):
         await run(servers.general, statement, database)
-        response = await client.get("/health/ready")
+        response = await fresh(client, "/health/ready")
         assert response.status_code == 503
         assert response.json()["migrations"] == {"user": "at head", "general": "behind"}
-        assert (await client.get("/health")).status_code == 200
+        assert (await fresh(client, "/health")).status_code == 200
 
 
 async def test_an_older_schema_is_not_ready(
@@ -84,11 +87,11 @@ async def test_an_older_schema_is_not_ready(
 ) -> None:
     statement = "UPDATE alembic_version SET version_num = '{}'"
     await run(servers.user, statement.format("u0001"), database)
-    response = await client.get("/health/ready")
+    response = await fresh(client, "/health/ready")
     assert (response.status_code, response.json()["migrations"]["user"]) == (503, "behind")
     assert int(response.headers["retry-after"]) > 0
     await run(servers.user, statement.format("from_the_future"), database)
-    response = await client.get("/health/ready")
+    response = await fresh(client, "/health/ready")
     assert (response.status_code, response.json()["migrations"]["user"]) == (200, "at head")
 
 
@@ -148,3 +151,16 @@ async def _timed(client: httpx.AsyncClient, path: str) -> tuple[httpx.Response, 
     started = time.perf_counter()
     response: Any = await client.get(path)
     return response, time.perf_counter() - started
+
+
+async def test_a_crowd_is_answered_by_one_look_and_one_set_of_figures(
+    client: httpx.AsyncClient, servers: Servers, database: str
+) -> None:
+    """Each look opens a connection to either database, and figures take their time to be made."""
+    before = await fresh(client, "/health")
+    paths = ["/health", "/health/ready"] * 20
+    answers = await asyncio.gather(*(client.get(path) for path in paths))
+    assert {one.status_code for one in answers} == {200}
+    assert len({one.json()["timestamp"] for one in answers} | {before.json()["timestamp"]}) <= 2
+    figures = await asyncio.gather(*(client.get("/metrics") for _ in range(20)))
+    assert len({one.content for one in figures}) == 1

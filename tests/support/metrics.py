@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.factories import World, a_message, a_session
 
+PATIENCE_SECONDS = 20
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|\d{4,}|[0-9a-f]{16}")
 
 
@@ -21,10 +24,18 @@ class Sample(NamedTuple):
 
 
 async def scrape(http: httpx.AsyncClient, url: str = "/metrics") -> list[Sample]:
-    answer = await http.get(url)
-    assert answer.status_code == 200
-    families = text_string_to_metric_families(answer.text)
-    return [Sample(s.name, s.labels, s.value) for family in families for s in family.samples]
+    """Figures made from now on: those of the last second are shared among all who ask."""
+    asked_at = time.time()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await http.get(url)
+            assert answer.status_code == 200
+            families = text_string_to_metric_families(answer.text)
+            samples = [
+                Sample(s.name, s.labels, s.value) for family in families for s in family.samples
+            ]
+            if value(samples, "bicameral_metrics_timestamp_seconds") >= asked_at:
+                return samples
 
 
 def value(samples: list[Sample], name: str, **labels: str) -> float:
