@@ -159,7 +159,7 @@ def _role(url: str) -> str:
 
 
 async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Login, str]) -> None:
-    """In the caller's transaction, so that nobody is without their rights meanwhile."""
+    """Grant in the caller's transaction, so that nobody is without their rights meanwhile."""
     things = [Thing(*row) for row in await connection.execute(THINGS)]
     quoted: dict[Login, str] = {
         login: await connection.scalar(QUOTED, {"role": role}) for login, role in roles.items()

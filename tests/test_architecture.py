@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 250
 MEDIAN_FUNCTION = 10
 LOOSE_MODULES = 4
-FRAGMENT = re.compile(r"(?:Of|As|What|Whose|Who|Whether|By|For|So|Not|Also|Then)\b")
+FRAGMENT = re.compile(
+    r"(?:Of|As|What|Whose|Who|Whether|By|For|So|Not|Also|Then|How|In|From|Until|Where|When)\b"
+)
 IGNORE = re.compile(r"# (?:type|pyright): ignore")
 IGNORE_WITH_REASON = re.compile(r"# (?:type|pyright): ignore\[[\w, -]+\]  # \w")
 

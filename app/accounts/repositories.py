@@ -34,7 +34,7 @@ AS_LOCKED = {"populate_existing": True}
 
 
 class TenantLock(Enum):
-    """How a transaction holds the tenant it changes something in, before any of its users."""
+    """A transaction holds the tenant it changes something in like this, before any of its users."""
 
     KEEP = {"read": True, "key_share": True}  # FOR KEY SHARE: it is not deleted meanwhile
     QUEUE = {"key_share": True}  # FOR NO KEY UPDATE: one at a time changes users that are there

@@ -148,7 +148,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self.repository.save(user)
 
     async def block(self, actor: Principal, user_id: UUID, reason: str | None) -> User:
-        """From the commit on, no token of theirs is good."""
+        """No token of theirs is good from the commit on."""
         _, user = await self._for_change(actor, user_id)
         await self._authority.keep_an_administrator(actor, user)
         user.is_blocked = True

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import convert
 
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService
@@ -27,6 +26,7 @@ from app.http.paging import (
     position_after,
 )
 from app.http.security import Principal, signed_in
+from app.http.structs import to_struct
 
 Call = Request[Principal, Any, Any]
 
@@ -63,7 +63,7 @@ class ChatSessionController(Controller):
         start = place_after(after)
         rows = await _sessions(request).page(request.user, limit=limit, after=start)
         page, following = cut(rows, limit, lambda one: Place(one.created_at, one.id))
-        items = convert(page, list[schemas.ChatSession], from_attributes=True)
+        items = to_struct(list[schemas.ChatSession], page)
         return schemas.ChatSessionPage(items, following)
 
     @get("/{session_id:uuid}", responses=problems(404))
@@ -88,7 +88,7 @@ class ChatSessionController(Controller):
         Nothing else about it changes but `updated_at`.
         """
         renamed = await _sessions(request).rename(request.user, session_id, data.title)
-        return convert(renamed, schemas.ChatSession, from_attributes=True)
+        return to_struct(schemas.ChatSession, renamed)
 
     @delete("/{session_id:uuid}", responses=problems(404))
     async def delete_chat_session(self, request: Call, session_id: FromPath[UUID]) -> None:

@@ -81,7 +81,7 @@ class Writes:
         return await self._held(actor, attempt)
 
     async def at_once(self, actor: Principal, write: Callable[[Fetch], Awaitable[T]]) -> T:
-        """In one statement, whose function ends with the check."""
+        """Write in one statement, whose function ends with the check."""
 
         async def attempt(not_after: float) -> T:
             return await write(partial(self._general.fetch, not_after=not_after))
@@ -91,7 +91,7 @@ class Writes:
     async def in_transaction(
         self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
     ) -> T:
-        """In several statements, after which the check is made."""
+        """Write in several statements, after which the check is made."""
         values = {"tenant_id": actor.tenant_id, "user_id": actor.user_id}
 
         async def attempt(not_after: float) -> T:
@@ -116,7 +116,7 @@ class Writes:
 
 
 def _end(actor: Principal) -> float:
-    """Until when the look-up counts, on the monotonic clock."""
+    """The look-up counts until then, on the monotonic clock."""
     return actor.looked_up_at + HOLDS_SECONDS
 
 

@@ -11,7 +11,7 @@ from app.config.database_url import DatabaseUrl
 
 
 class DatabaseSettings(BaseSettings):
-    """Where the databases are and how long they may take; Settings begins with these."""
+    """These say where the databases are and how long they may take; Settings begins with them."""
 
     database_url_user: SecretStr | None = Field(
         None, description="the user database, as the service's own login"

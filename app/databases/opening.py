@@ -1,4 +1,4 @@
-"""How a connection is opened: with which limits, and for which logins it is refused."""
+"""Opens a connection with its limits, and refuses logins that the service must not use."""
 
 from __future__ import annotations
 

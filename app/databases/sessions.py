@@ -64,7 +64,7 @@ async def committed(
 
 
 async def act_in_tenant(session: UserSession | GeneralSession, tenant_id: UUID) -> None:
-    """From here to the end of the transaction the session sees this tenant's rows, no others."""
+    """Show the session this tenant's rows, no others, to the end of the transaction."""
     session.info["tenant_id"] = tenant_id
     await session.execute(sa.text(set_tenant(tenant_id)))
 

@@ -86,7 +86,7 @@ class Waits:
             wait.give_up()
 
     def watch(self, *, pause_seconds: float = 0) -> None:
-        """From now on, or after the pause, until nobody waits."""
+        """Watch the oldest from now on, or after the pause, until nobody waits."""
         self._timer = None
         if oldest := self._oldest():
             seconds = max(self._remaining(oldest), pause_seconds)

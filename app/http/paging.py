@@ -45,7 +45,7 @@ LAST_MILLISECOND = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milli
 
 
 class Place(NamedTuple):
-    """Where a page of a list ended: its last item's time, by the database's clock, and id.
+    """A page of a list ended at this item: its time, by the database's clock, and its id.
 
     Lists are ordered by both. `at` is None in a cursor from before they were: it stands for the
     time of the item with that id, or, if there is none any more, for `made_at(id)`.

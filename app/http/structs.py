@@ -1,4 +1,4 @@
-"""From what a service gives to what a client gets: structs of named fields."""
+"""Makes what a client gets from what a service returns: structs of named fields."""
 
 from __future__ import annotations
 

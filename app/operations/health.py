@@ -71,7 +71,7 @@ class Seen(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What both databases answered, and when they were asked; None for one that is away."""
+    """Keeps what both databases answered, and when they were asked; None for one that is away."""
 
     at: datetime
     seen: dict[DatabaseName, Seen | None]

@@ -229,7 +229,7 @@ async def test_many_logins_that_wait_leave_everybody_else_alone(
 
 
 async def _lag(waiting: set[asyncio.Task[httpx.Response]]) -> float:
-    """How late a tick comes in the middle, in units of one hash, while all those are hashed."""
+    """Measure how late the median tick comes, in units of one hash, while all those are hashed."""
     loop = asyncio.get_running_loop()
     start, late = loop.time(), list[float]()
     work = asyncio.gather(*waiting)

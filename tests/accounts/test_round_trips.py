@@ -1,4 +1,4 @@
-"""How often a route of accounts waits for the user database, counted on the wire.
+"""The wire tells how often a route of accounts waits for the user database.
 
 BEGIN goes together with the tenant's setting; the token's look-up comes first.
 """

@@ -1,4 +1,4 @@
-"""From its commit a block, deletion, demotion or revocation holds for what is under way, too.
+"""A block, deletion, demotion or revocation holds from its commit, for what is under way, too.
 
 Each request here is past its token's look-up when its actor is shut out.
 """

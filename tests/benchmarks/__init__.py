@@ -1,1 +1,1 @@
-"""How fast the service is, measured beside what people would pick instead; README.md has more."""
+"""Measures how fast the service is beside what people would pick instead; README.md has more."""

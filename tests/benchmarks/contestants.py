@@ -113,7 +113,7 @@ class Running:
 
 @contextmanager
 def running(contestant: Contestant, pair: Pair, logs: Path) -> Generator[Running]:
-    """In a session of its own: the terminal's Ctrl-C is for us, who then stop it in order."""
+    """Run in a session of its own: the terminal's Ctrl-C is for us, who then stop it in order."""
     port, began = free_port(), time.perf_counter()
     log = logs / f"{contestant.name.replace(' ', '')}.log"
     with log.open("wb") as output:

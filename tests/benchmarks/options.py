@@ -15,7 +15,7 @@ class Options(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How much data is loaded."""
+    """Says how much data is loaded."""
 
     tenants: int
     users: int  # in each tenant

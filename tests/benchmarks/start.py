@@ -1,6 +1,6 @@
-"""How soon the service answers, how small it is at rest, and what `--help` costs.
+"""Measures how soon the service answers, how small it is at rest, and what `--help` costs.
 
-In an environment of its own, with what production installs: Advanced Alchemy imports what it finds,
+The environment is its own, with what production installs: Advanced Alchemy imports what it finds,
 and here it would find the peers' libraries and the plot's.
 """
 

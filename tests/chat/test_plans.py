@@ -76,7 +76,7 @@ async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str)
 
 
 async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database: str) -> None:
-    """From the newest, and from a place in the middle."""
+    """A page begins at the newest, or at a place in the middle."""
     one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset())
     general = servers.general
     url = general.url(database).replace("postgresql://", "postgresql+asyncpg://")

@@ -1,4 +1,4 @@
-"""How often a request waits for a database: counted on the wire, by a proxy before each server."""
+"""A proxy before each server counts, on the wire, how often a request waits for a database."""
 
 from __future__ import annotations
 

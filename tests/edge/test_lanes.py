@@ -30,7 +30,7 @@ async def leave(lane: Lane, caller: Caller, number: int = 1) -> None:
 
 
 async def settled() -> None:
-    """Until every task that can has taken its steps."""
+    """Wait until every task that can has taken its steps."""
     for _ in range(4):
         await asyncio.sleep(0)
 

@@ -178,7 +178,7 @@ async def tight(servers: Servers, full: Path, database: str) -> AsyncIterator[Se
 
 
 def move_log(server: Server, disk: Path) -> None:
-    """In segments of 1 MB instead of 16, so that several fit."""
+    """Make segments of 1 MB instead of 16, so that several fit."""
     with (server.data_dir.parent / "resetwal.log").open("wb") as log:
         options = ("--wal-segsize=1", "-D", str(server.data_dir))
         at = server.data_dir

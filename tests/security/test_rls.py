@@ -65,7 +65,7 @@ async def two(
 
 
 async def _seen(connection: asyncpg.Connection, table: str, setting: str | None) -> int | None:
-    """How many rows; None when PostgreSQL refuses the setting itself."""
+    """Count the rows; None when PostgreSQL refuses the setting itself."""
     try:
         async with connection.transaction():
             if setting is not None:

@@ -60,7 +60,7 @@ async def _revoke(servers: Servers, database: str) -> None:
 async def test_an_unsafe_login_is_refused(
     servers: Servers, database: str, unsafe: None, role: str, name: str
 ) -> None:
-    """In each database on its own, and also for what the login could become."""
+    """Each database refuses it on its own, and also for what the login could become."""
     await _grant(servers, database)
     variable = f"database_url_{name}"
     url = getattr(servers, name).url(database, role)

@@ -91,7 +91,7 @@ class Callers:
         )
 
     async def victim(self) -> Victim:
-        """In a tenant of their own; `doomed` is a user of it who was deleted."""
+        """Add somebody in a tenant of their own; `doomed` is a user of it who was deleted."""
         tenant = f"t-{uuid7().hex}"
         owner, doomed = await self.row(tenant, "member"), await self.row(tenant, "member")
         await self._user.execute("DELETE FROM users WHERE id = $1", doomed.id)

@@ -18,7 +18,7 @@ NEVER = maxsize
 
 @dataclass(kw_only=True)
 class Span:
-    """From before a request to after its answer, on the history's own clock."""
+    """Spans the time from before a request to after its answer, on the history's own clock."""
 
     began: int
     ended: int = NEVER

@@ -65,7 +65,7 @@ class Rows:
     general: asyncpg.Connection
 
     async def of(self, route: str) -> int:
-        """How many there are of what the route creates."""
+        """Count what the route creates."""
         database, table = TABLES[route]
         connection: asyncpg.Connection = getattr(self, database)
         return int(await connection.fetchval(f"SELECT count(*) FROM {table}") or 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def events(written: str, name: str) -> list[dict[str, Any]]:
-    """In order. Whatever is not JSON fails."""
+    """Return the events in order. Whatever is not JSON fails."""
     lines = [json.loads(line) for line in written.splitlines()]
     return [line for line in lines if line["event"] == name]
 

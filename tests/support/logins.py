@@ -84,7 +84,7 @@ class Threads(ThreadPoolExecutor):
 
 
 def threads_of(world: World, count: int = 2) -> Threads:
-    """In place of the service's own."""
+    """Put these in place of the service's own."""
     threads = Threads(count)
     vars(world.app.state.passwords)["_threads"] = threads
     return threads

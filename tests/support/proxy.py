@@ -53,7 +53,7 @@ class Link:
         self._age = proxy.age
 
     async def carry(self) -> None:
-        """Until either side ends, or a fault ends it."""
+        """Carry bytes until either side ends, or a fault ends it."""
         ways = [asyncio.create_task(way) for way in (self._up(), self._down())]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

@@ -49,7 +49,7 @@ class Recorder:
         return next(self.history.clock)
 
     async def gets_on(self, times: int = 5) -> None:
-        """Until so many more writes have been acknowledged."""
+        """Wait until so many more writes have been acknowledged."""
         for _ in range(times):
             self._acknowledged.clear()
             await self._acknowledged.wait()
@@ -143,7 +143,7 @@ class Recorder:
 
 
 def new_messages(one: Recorder, texts: list[str]) -> tuple[str, dict[str, Any]]:
-    """Where they go, and the body."""
+    """Return the path they go to, and the body."""
     items = [{"role": "user", "content": text} for text in texts]
     if len(items) == 1:
         return f"{one.path}/messages", items[0]

@@ -65,7 +65,7 @@ class Claim:
 
 
 class Backlog(NamedTuple):
-    """How many erasures are pending, since when, and how often the worst one was tried."""
+    """Tells how many erasures are pending, since when, and how often the worst one was tried."""
 
     pending: int
     oldest_pending_seconds: float

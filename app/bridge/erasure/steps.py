@@ -95,7 +95,7 @@ STEPS: Sequence[Step] = (close, drain, purge)
 
 @dataclass
 class Cursor:
-    """How far a session too large for one batch has been emptied. It only saves time."""
+    """Remembers how far a session too large for one batch has been emptied. It only saves time."""
 
     session_id: UUID | None = None
     position: int = 0

@@ -108,14 +108,14 @@ SELECT hash, chat_sessions, messages FROM append_receipt(:tenant_id, :user_id)
 
 
 class Counts(NamedTuple):
-    """How many sessions and messages of the user have been deleted in all."""
+    """Counts the sessions and messages of the user that have been deleted in all."""
 
     chat_sessions: int
     messages: int
 
 
 class DeletedMessages(NamedTuple):
-    """How many messages one statement deleted; the last one's position, if there was any."""
+    """Counts the messages that one statement deleted, and has the last one's position, if any."""
 
     messages: int
     last_position: int | None

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import select, text, tuple_
 
 from app.bridge.export.lines import ChatSessionLine
@@ -18,6 +17,7 @@ from app.chat.models import ChatSession
 from app.databases.database import Database
 from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
+from app.http.structs import to_struct
 
 SESSIONS = 1000
 PAGE_BYTES = 4 << 20
@@ -29,7 +29,7 @@ SELECT * FROM export_page(:tenant_id, :user_id, :created_at, :session_id, :posit
 
 
 class Place(NamedTuple):
-    """How far the messages have been read: the conversation, and the last position in it."""
+    """Tells how far the messages have been read: the conversation, and the last position in it."""
 
     created_at: datetime
     session_id: UUID
@@ -68,7 +68,7 @@ class ExportRepository:
             query = query.where(tuple_(table.created_at, table.id) > place)
         async with self._general.session(self._tenant_id) as session:
             rows = (await session.execute(query)).all()
-        return msgspec.convert(rows, list[ChatSessionLine], from_attributes=True)
+        return to_struct(list[ChatSessionLine], rows)
 
     async def messages(self, after: Place) -> tuple[list[bytes], Place | None]:
         """Return the next lines, as PostgreSQL wrote them, and where they end; None at the end."""

@@ -19,6 +19,7 @@ from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.databases.database import Databases
 from app.http.security import Principal
+from app.http.structs import to_struct
 
 
 class Export(NamedTuple):
@@ -59,7 +60,7 @@ class ExportService:
     async def _pages(self, subject: User) -> AsyncGenerator[bytes]:
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
         sessions = await rows.sessions(None)
-        account = msgspec.convert(subject, UserLine, from_attributes=True)
+        account = to_struct(UserLine, subject)
         yield _lines([account]) + _lines(sessions)
         while len(sessions) == SESSIONS:
             sessions = await rows.sessions(sessions[-1])

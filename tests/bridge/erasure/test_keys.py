@@ -48,7 +48,7 @@ async def erased(scene: Scene, subject: Subject, **how: Any) -> None:
 
 
 async def test_an_erasure_deletes_keys_before_the_receipt_and_nobody_elses(scene: Scene) -> None:
-    """In batches; those of a session, which it would take along at once, and those of none."""
+    """It deletes those of a session, which would take them along at once, in batches, too."""
     alice, bob = await scene.a_user(), await scene.a_user(sessions=1)
     session_id = await a_session(scene.general, alice)
     for number in range(12):

@@ -14,7 +14,7 @@ GONE = ("", "")
 
 
 async def test_a_key_is_deleted_with_its_user(world: World, rows: Rows) -> None:
-    """In the user database by the very deletion; the relay sees to the general one."""
+    """The very deletion does it in the user database; the relay sees to the general one."""
     boss, other = await world.tenant_admin(), await world.tenant_admin()
     for one in (boss, other):
         assert (await (await a_request(world, "user", one)).send("k")).status_code == 201

@@ -99,7 +99,7 @@ async def test_another_body_under_the_same_key_is_refused(
 
 
 async def test_another_route_under_the_same_key_is_refused(world: World) -> None:
-    """In one database: a key for a user and one for a session are two."""
+    """Each database has keys of its own: one for a user and one for a session are two."""
     message = await a_request(world, "message")
     assert (await message.send("k")).status_code == 201
     elsewhere = await a_request(world, "message", message.by)
@@ -124,7 +124,7 @@ async def test_the_same_json_is_the_same_body(world: World, rows: Rows) -> None:
 
 
 async def test_somebody_elses_equal_key_is_another_key(world: World, rows: Rows) -> None:
-    """In the same tenant, and in another one."""
+    """Somebody else is in the same tenant, or in another one."""
     people = [await world.member(), await world.member(), await world.someone("\\globex\\x")]
     answers = [await (await a_request(world, "session", one)).send("k") for one in people]
     assert [answer.status_code for answer in answers] == [201] * 3

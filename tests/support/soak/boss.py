@@ -44,7 +44,7 @@ class Boss:
         return body | {"password": PASSWORD} | ({"roles": roles} if roles else {})
 
     async def blocks(self, person: Person, theirs: Caller) -> None:
-        """From the answer on their token is refused, everywhere."""
+        """Their token is refused everywhere from the answer on."""
         person.is_blocked = None
         await self.caller.known("POST", f"/v1/users/{person.id}/block", json={"reason": "spam"})
         person.is_blocked = True

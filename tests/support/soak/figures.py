@@ -149,7 +149,7 @@ def reckoning(book: Book, found: Sequence[Anomaly]) -> dict[str, Any]:
 
 
 async def erasures(servers: Servers, database: str) -> dict[str, Any]:
-    """How long from each deletion to its receipt."""
+    """Measure how long it was from each deletion to its receipt."""
     user = await asyncpg.connect(servers.user.url(database))
     lags = [row[0] for row in await user.fetch(LAGS)]
     user.terminate()
@@ -160,7 +160,7 @@ async def erasures(servers: Servers, database: str) -> dict[str, Any]:
 
 
 def sockets(before: dict[str, Held], after: dict[str, Held]) -> dict[str, Any]:
-    """When nobody is there: before anything broke, and in the end."""
+    """Compare what is held when nobody is there: before anything broke, and in the end."""
     return {
         name: {"before": before[name]._asdict(), "after": after[name]._asdict()} for name in before
     }

@@ -201,7 +201,7 @@ class Life:
         await self._is_gone()
 
     async def _writes_on(self) -> None:
-        """Until nobody is there any more. What is written then is nobody's."""
+        """Write until nobody is there any more. What is written then is nobody's."""
         self.caller.gone = frozenset({401, 404})
         path = "/v1/chat-sessions"
         try:

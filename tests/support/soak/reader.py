@@ -35,7 +35,7 @@ async def prepare(boss: Boss, caller: Caller) -> Person:
 
 
 async def stalls(replica: Replica, authorization: str, chance: Random) -> str:
-    """How it ended. One that waits is waited for by the service for a while only."""
+    """Tell how it ended. One that waits is waited for by the service for a while only."""
     with socket.socket() as small:
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
         small.setblocking(False)

@@ -59,7 +59,7 @@ class Replica:
         return self._process
 
     async def start(self) -> None:
-        """Until it is ready."""
+        """Start it, and wait until it is ready."""
         command = [sys.executable, "-m", "litestar", "run", "--port", str(self.port)]
         with await asyncio.to_thread(self.log.open, "ab") as log:
             self._process = await asyncio.to_thread(self._run, command, log)
