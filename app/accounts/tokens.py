@@ -25,7 +25,8 @@ AUTHENTICATE = Statement(
     text(
         "SELECT user_id, tenant_id, username, CAST(roles AS text) AS roles"
         " FROM authenticate(:digest, :idle)"
-    )
+    ),
+    reads=True,
 )
 
 

@@ -28,7 +28,9 @@ from app.http.paging import Place, made_at
 from app.http.security import Principal
 
 # One round trip each, with the tenant: functions in app/databases/sql/general.
-FIND = Statement(text("SELECT * FROM chat_session_of(:tenant_id, :user_id, :session_id)"))
+FIND = Statement(
+    text("SELECT * FROM chat_session_of(:tenant_id, :user_id, :session_id)"), reads=True
+)
 OPEN = Statement(
     text("SELECT * FROM open_chat_session(:tenant_id, :user_id, :session_id, :title, :not_after)")
 )

@@ -27,7 +27,8 @@ from app.http.security import Principal
 T = TypeVar("T")
 
 PAGE = Statement(
-    text("SELECT * FROM message_page(:tenant_id, :user_id, :session_id, :newest, :after, :rows)")
+    text("SELECT * FROM message_page(:tenant_id, :user_id, :session_id, :newest, :after, :rows)"),
+    reads=True,
 )
 ADD_ONE = Statement(
     text(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncpg import InterfaceError, InternalClientError
+from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 LOOK_UP_TOO_OLD = "BC001"
 OWNER_CLOSED = "BC002"
 
+READ_ONLY = "25006"
 # SQLSTATEs that tell of the server's state and say nothing about the statement: the connection
 # fails, is in a transaction that failed, the server is read-only after a fail-over, refuses our
 # login, has no such database or no connection left, stops, or has met an error of its own.
@@ -38,6 +39,21 @@ def is_passing(error: BaseException) -> bool:
     """Tell whether the same request may succeed later: away, or given up for another's sake."""
     state = sqlstate(error)[0]
     return is_away(error) or (state is not None and state.startswith(GIVEN_UP))
+
+
+def may_ask_again(error: BaseException) -> bool:
+    """Tell whether another connection may answer. A timeout has been waited for already."""
+    return is_away(error) and not any(isinstance(link, TimeoutError) for link in causes(error))
+
+
+def misleads(error: BaseException) -> bool:
+    """Tell of a server that takes no writes, or of a schema that has changed.
+
+    Every connection that is as old leads to the same server, or knows the same old schema.
+    """
+    links = causes(error)
+    is_stale = any(isinstance(link, InvalidCachedStatementError) for link in links)
+    return is_stale or sqlstate(error)[0] == READ_ONLY
 
 
 def sqlstate(error: BaseException) -> tuple[str | None, str | None]:

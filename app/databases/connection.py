@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from asyncio import Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -14,7 +13,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.databases.causes import is_of_the_server
+from app.databases.causes import is_of_the_server, misleads
 from app.databases.waits import Waits
 from app.telemetry.statements import count_rows, observed
 
@@ -42,11 +41,12 @@ class TenantConnection(asyncpg.Connection):
     waits: Waits | None = None  # told of every exchange; see breaker.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
     used_at: float = 0.0
-    expires_at: float = math.inf
+    opened_at: float = 0.0
     # An exchange was cut short, and what would come next is unknown; or its server is not, or no
     # longer, the one that should serve: read-only, failing, or without our database. The pool
     # closes such a connection when it comes back.
     is_spoiled: bool = False
+    is_misled: bool = False  # and every connection that is as old is no better
     _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
 
     def __init__(self, *args: Any) -> None:
@@ -119,7 +119,8 @@ class TenantConnection(asyncpg.Connection):
         try:
             return await observed(self, query, answer)
         except asyncpg.PostgresError as error:  # the server's own answer
-            self.is_spoiled |= is_of_the_server(error.sqlstate or "")
+            self.is_misled |= misleads(error)
+            self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
             raise
         except BaseException:
             self.is_spoiled = True

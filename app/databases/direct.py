@@ -16,16 +16,21 @@ import asyncpg
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
+from app.databases.causes import may_ask_again, misleads
 from app.databases.connection import TenantConnection
 from app.databases.pool import Pool
 
 
 class Statement:
-    """Compiled once, at import. `clause` is for a session, where it is one of several."""
+    """Compiled once, at import. `clause` is for a session, where it is one of several.
 
-    def __init__(self, clause: TextClause) -> None:
+    One that only `reads`, or does nothing twice, is asked again if its connection is lost.
+    """
+
+    def __init__(self, clause: TextClause, *, reads: bool = False) -> None:
         compiled = clause.compile(dialect=dialect())
         self.clause = clause
+        self.reads = reads
         self.sql = str(compiled)
         names = compiled.positiontup or ()
         self.has_deadline = "not_after" in names
@@ -36,7 +41,24 @@ async def fetch(
     pool: Pool, statement: Statement, values: Mapping[str, Any], not_after: float | None
 ) -> Sequence[asyncpg.Record]:
     """Raises the driver's own errors, and TimeoutError when no connection comes free."""
-    connection = await pool.take()
+    try:
+        return await _fetch(pool, statement, values, not_after)
+    except Exception as error:
+        # A server that takes no writes has done nothing; another connection may lead to another.
+        if not ((statement.reads and may_ask_again(error)) or misleads(error)):
+            raise
+    return await _fetch(pool, statement, values, not_after, fresh=True)
+
+
+async def _fetch(
+    pool: Pool,
+    statement: Statement,
+    values: Mapping[str, Any],
+    not_after: float | None,
+    *,
+    fresh: bool = False,
+) -> Sequence[asyncpg.Record]:
+    connection = await pool.take(fresh=fresh)
     try:
         if statement.has_deadline:
             values = {**values, "not_after": deadline(connection, not_after)}

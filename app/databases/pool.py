@@ -32,23 +32,29 @@ class Pool:
         self._idle: list[TenantConnection] = []
         self._free = asyncio.Semaphore(settings.db_pool_size + settings.db_max_overflow)
         self._in_use = 0
+        self._renewed_at = 0.0  # older connections are used no more
         self._waiting = 0
         self._closing = set[asyncio.Task[None]]()
         self.calm_seconds = CALM_SECONDS
 
-    async def take(self) -> TenantConnection:
-        """Raises TimeoutError when none comes free, and whatever connecting raises."""
+    async def take(self, *, fresh: bool = False) -> TenantConnection:
+        """Raises TimeoutError when none comes free, and whatever connecting raises.
+
+        A `fresh` one is for who has just lost another: the idle ones may be no better.
+        """
         await (self._queue() if self._free.locked() else self._free.acquire())
         self._in_use += 1
         try:
-            return self._usable() or await self._opened()
+            return self._usable(fresh) or await self._opened()
         except BaseException:
             self._release()
             raise
 
     def give_back(self, connection: TenantConnection) -> None:
         """A connection that nobody knows the state of is closed, and its place free after that."""
-        if connection.is_spoiled or connection.is_closed() or connection.is_in_transaction():
+        if connection.is_misled:
+            self._renewed_at = time.monotonic()
+        if not self._is_fit(connection) or connection.is_in_transaction():
             self._close(connection).add_done_callback(lambda _: self._release())
             return
         connection.used_at = time.monotonic()
@@ -74,18 +80,28 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def _usable(self) -> TenantConnection | None:
-        """The one used last. What the server has closed meanwhile, the driver has noticed."""
+    def _usable(self, fresh: bool) -> TenantConnection | None:
+        """The one used last. What the server has closed meanwhile, the driver has noticed.
+
+        One that is opened instead takes its place, so that there are never more than there may be.
+        """
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closed() and time.monotonic() < connection.expires_at:
+            if self._is_fit(connection) and not fresh:
                 return connection
             self._close(connection)
+            if fresh:
+                break
         return None
+
+    def _is_fit(self, connection: TenantConnection) -> bool:
+        oldest = time.monotonic() - self._settings.db_pool_recycle_seconds
+        is_young = connection.opened_at > max(oldest, self._renewed_at)
+        return is_young and not connection.is_spoiled and not connection.is_closed()
 
     async def _opened(self) -> TenantConnection:
         connection = await self._connect()
-        connection.expires_at = time.monotonic() + self._settings.db_pool_recycle_seconds
+        connection.opened_at = time.monotonic()
         return connection
 
     def _close(self, connection: TenantConnection) -> asyncio.Task[None]:

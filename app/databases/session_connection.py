@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from app.databases.causes import may_ask_again
 from app.databases.connection import ObservedStatement, TenantConnection
 from app.databases.pool import Pool
 
@@ -19,21 +20,40 @@ class SessionConnection:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._taken: TenantConnection | None = None
+        self._has_begun = False
         self.tenant_id: UUID | None = None
 
-    async def taken(self) -> TenantConnection:
+    async def taken(self, *, fresh: bool = False) -> TenantConnection:
         if self._taken is None:
-            self._taken = await self._pool.take()
+            self._taken = await self._pool.take(fresh=fresh)
         return self._taken
 
     def transaction(self, *, isolation: str | None = None, **_: object) -> Transaction:
         return Transaction(self, isolation)
 
     async def begin(self, isolation: str | None = None) -> None:
-        """Before the first statement, unless it was done already."""
+        """Before the first statement, unless it was done already.
+
+        A connection that is lost by now has done nothing yet, so another one takes its place.
+        """
+        if self._has_begun:
+            return
+        try:
+            await (await self.taken()).begin(self.tenant_id, isolation=isolation)
+        except Exception as error:
+            if not may_ask_again(error):
+                raise
+            self._give_back()
+            await (await self.taken(fresh=True)).begin(self.tenant_id, isolation=isolation)
+        self._has_begun = True
+
+    async def end(self, *, commits: bool) -> None:
         connection = await self.taken()
-        if not connection.is_in_transaction():
-            await connection.begin(self.tenant_id, isolation=isolation)
+        self._has_begun = False
+        if commits:
+            await connection.send_commit()
+        elif not connection.is_spoiled:  # else the transaction ends with the connection
+            await connection.send_rollback()
 
     async def prepare(self, query: str, **_: object) -> ObservedStatement:
         return await (await self.taken()).prepared(query)
@@ -48,15 +68,17 @@ class SessionConnection:
         return self._taken is not None and self._taken.is_closed()
 
     async def close(self, **_: object) -> None:
-        if self._taken is not None:
-            self._pool.give_back(self._taken)
-            self._taken = None
+        self._give_back()
 
     def terminate(self) -> None:
         if self._taken is not None:
             self._taken.is_spoiled = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._taken is not None:
             self._pool.give_back(self._taken)
-            self._taken = None
+        self._taken = None
 
 
 class Transaction:
@@ -70,9 +92,7 @@ class Transaction:
         await self._session.begin(self._isolation)
 
     async def commit(self) -> None:
-        await (await self._session.taken()).send_commit()
+        await self._session.end(commits=True)
 
     async def rollback(self) -> None:
-        connection = await self._session.taken()
-        if not connection.is_spoiled:  # else it ends with the connection
-            await connection.send_rollback()
+        await self._session.end(commits=False)

@@ -24,7 +24,8 @@ PAGE_BYTES = 4 << 20
 MESSAGES = Statement(
     text("""
 SELECT * FROM export_page(:tenant_id, :user_id, :created_at, :session_id, :position, :bytes)
-""")
+"""),
+    reads=True,
 )
 
 
