@@ -42,7 +42,7 @@ async def accounts(servers: Servers, database: str) -> AsyncIterator[Accounts]:
 
 
 async def all_of(accounts: Accounts) -> list[TenantConnection]:
-    """As many connections as the pool keeps, all of them idle now."""
+    """Return as many connections as the pool keeps, all of them idle."""
     held = [await accounts.pool.take() for _ in range(MANY)]
     for one in held:
         accounts.pool.give_back(one)
@@ -99,7 +99,11 @@ async def test_a_begin_of_which_the_second_half_failed_is_not_kept(accounts: Acc
 @bounded
 async def test_a_commit_that_was_answered_with_rollback_is_an_error(accounts: Accounts) -> None:
     with pytest.raises(DBAPIError) as caught:
-        async with accounts.session() as session:
-            with suppress(DBAPIError):
-                await session.execute(text("SELECT 1 / 0"))
+        await commit_after_a_failure(accounts)
     assert to_problem(caught.value).status == 503
+
+
+async def commit_after_a_failure(accounts: Accounts) -> None:
+    async with accounts.session() as session:
+        with suppress(DBAPIError):
+            await session.execute(text("SELECT 1 / 0"))
