@@ -81,7 +81,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "settings": settings,
                 "passwords": passwords,
                 "gate": gate,
-                "look": looking(settings),
+                "look": looking(settings, databases),
                 "figures": figures(settings, databases),
                 "look_up_again": tokens.again,
             }

@@ -13,21 +13,23 @@ import traceback
 from collections.abc import Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from advanced_alchemy.types import GUID, DateTimeUTC
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.accounts.models import User
 from app.chat.models import Message
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings, SettingsError, load_settings
+from app.databases import hosts
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import GRACE_SECONDS
 from migrations import lock, privileges
@@ -66,6 +68,7 @@ async def _migrate(name: DatabaseName, settings: Settings) -> None:
     async with engine.connect() as connection:
         for statement in _timeouts(settings):
             await connection.exec_driver_sql(statement)
+        await _refuse_encoding(connection)
         await connection.commit()  # else a migration's ROLLBACK would take them back
         await connection.run_sync(_configure, name)
         if not _may_change():
@@ -76,6 +79,12 @@ async def _migrate(name: DatabaseName, settings: Settings) -> None:
             await connection.run_sync(_run_migrations)
             async with connection.begin():
                 await privileges.apply(connection, name, roles)
+
+
+async def _refuse_encoding(connection: AsyncConnection) -> None:
+    encoding = await connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise CommandError(f"the database's encoding is {encoding}; make one in UTF8")
 
 
 def _may_change() -> bool:
@@ -89,8 +98,7 @@ def _engine(settings: Settings, url: DatabaseUrl) -> AsyncEngine:
         poolclass=NullPool,
         hide_parameters=True,
         connect_args={
-            "dsn": url.dsn,
-            "timeout": url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
+            "async_creator_fn": partial(hosts.connect, url, settings.db_connect_timeout_seconds),
             "command_timeout": settings.migration_statement_timeout_seconds + GRACE_SECONDS,
             "server_settings": {"application_name": "bicameral migrations"},
             "statement_cache_size": 0,  # a plan may not outlive the table it was made for

@@ -6,8 +6,6 @@ from PUBLIC too, to whom PostgreSQL gives EXECUTE on every new function.
 
 from __future__ import annotations
 
-import getpass
-import os
 from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -155,7 +153,7 @@ async def logins(
 
 
 def _role(url: str) -> str:
-    return DatabaseUrl(url).user or os.environ.get("PGUSER") or getpass.getuser()
+    return DatabaseUrl(url).user
 
 
 async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Login, str]) -> None:

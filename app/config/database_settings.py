@@ -88,7 +88,7 @@ class DatabaseSettings(BaseSettings):
     @model_validator(mode="after")
     def _two_databases(self) -> Self:
         user, general = self.database_url_user, self.database_url_general
-        if user and general and _target(user) == _target(general):
+        if user and general and _url(user).is_same_as(_url(general)):
             raise ValueError(
                 "DATABASE_URL_USER and DATABASE_URL_GENERAL name the same database; "
                 "they must be two"
@@ -96,5 +96,5 @@ class DatabaseSettings(BaseSettings):
         return self
 
 
-def _target(url: SecretStr) -> tuple[str, str, str]:
-    return DatabaseUrl(url.get_secret_value()).target
+def _url(value: SecretStr) -> DatabaseUrl:
+    return DatabaseUrl(value.get_secret_value())

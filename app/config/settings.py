@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from difflib import get_close_matches
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.config.database_url import DatabaseUrl
+from app.config.names import SERVICE_LINK, meant
 from app.config.request_settings import RequestSettings
 
-PREFIXES = """
-CORS_ DATABASE_ DB_ HEALTH_ HSTS_ IDEMPOTENCY_ LOGIN_ METRICS_ MIGRATION_ PASSWORD_ RECONCILE_
-RELAY_ REQUEST_
-TOKEN_
-"""
-OURS = tuple(PREFIXES.split())
+DOT_ENV = ".env"  # in the working directory, and nowhere else
+ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 
 
 class SettingsError(ValueError):
@@ -34,7 +31,8 @@ class Settings(RequestSettings):
     """Every setting with its default and unit; app/README.md's table is made from the fields."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=DOT_ENV,
+        env_file_encoding=ENCODING,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -117,6 +115,16 @@ class Settings(RequestSettings):
         300, gt=0, description="a comparing statement's longest run"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _let_service_links_be(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Kubernetes names the address of a service called `metrics` METRICS_PORT, as we a port."""
+        return {
+            name: value
+            for name, value in values.items()
+            if not (name.endswith("_port") and SERVICE_LINK.match(str(value)))
+        }
+
     def url(self, database: Literal["user", "general"], *, owner: bool = False) -> DatabaseUrl:
         """Return the URL that is to be used, or raise SettingsError where none is set."""
         value: SecretStr | None = getattr(self, f"database_url_{database}")
@@ -131,21 +139,28 @@ class Settings(RequestSettings):
 
 
 def load_settings() -> Settings:
-    """Read this process's settings. Raises SettingsError for an unknown name or a bad value."""
-    _refuse_unknown(os.environ)
+    """Read this process's settings. Raises SettingsError for a misspelt name or a bad value."""
+    settings = {name.upper() for name in Settings.model_fields}
+    for name in (*os.environ, *read_dot_env()):
+        if setting := meant(name, settings):
+            raise SettingsError(f"{name} is not a setting; did you mean {setting}?")
     try:
         return Settings()  # pyright: ignore[reportCallIssue]  # pydantic fills the fields
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
 
 
-def _refuse_unknown(names: Iterable[str]) -> None:
-    known = {name.upper() for name in Settings.model_fields}
-    for name in names:
-        if name.startswith(OURS) and name not in known and name != "DATABASE_URL":
-            guess = get_close_matches(name, known, 1)
-            hint = f"; did you mean {guess[0]}?" if guess else ""
-            raise SettingsError(f"{name} is not a setting{hint}")
+def read_dot_env() -> dict[str, str]:
+    """Read the working directory's `.env`, if there is one."""
+    if not Path(DOT_ENV).is_file():
+        return {}
+    try:
+        values = dotenv_values(DOT_ENV, encoding=ENCODING)
+    except OSError as error:
+        raise SettingsError(f"{DOT_ENV}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{DOT_ENV}: is not UTF-8; save it so") from None
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _one_line(error: ValidationError) -> str:

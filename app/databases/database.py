@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic
 from uuid import UUID
 
@@ -12,13 +12,14 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
-from app.config.settings import Settings
+from app.config.settings import Settings, SettingsError
 from app.databases import direct
 from app.databases.breaker import Breaker
 from app.databases.config import DatabaseConfig, database_config
 from app.databases.connection import DatabaseName
 from app.databases.direct import Statement
 from app.databases.pool import Pool
+from app.databases.refusals import reason, refusal
 from app.databases.sessions import GeneralSession, S, UserSession, committed
 from app.databases.turns import Turns
 from app.telemetry import log
@@ -82,6 +83,7 @@ class Databases:
 
     user: Database[UserSession]
     general: Database[GeneralSession]
+    _away: dict[DatabaseName, str] = field(default_factory=dict[DatabaseName, str], init=False)
 
     @classmethod
     def create(cls, settings: Settings) -> Databases:
@@ -98,15 +100,28 @@ class Databases:
         await self.general.dispose()
 
     async def check(self) -> None:
-        """Connects to each. One that is away is logged and waited for by whoever needs it.
+        """Connect to each. One that is away is logged and waited for by whoever needs it.
 
-        Raises SettingsError for a login or a server the service must not run with.
+        Raises SettingsError for a login or a server the service must not run with, and where the
+        server itself says that these settings will never do.
         """
         for database in (self.user, self.general):
             try:
                 await database.connect()
-            except (OSError, TimeoutError, DBAPIError) as error:
-                log.warning("database_away", database=database.name, error=type(error).__name__)
+            except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if words := refusal(error):
+                    raise SettingsError(f"DATABASE_URL_{database.name.upper()}: {words}") from None
+                self.note_away(database.name, error)
+
+    def note_away(self, name: DatabaseName, error: BaseException) -> None:
+        """Log why a database is away, once for each reason."""
+        words = reason(error)
+        if self._away.get(name) != words:
+            self._away[name] = words
+            log.warning("database_away", database=name, error=type(error).__name__, reason=words)
+
+    def note_there(self, name: DatabaseName) -> None:
+        self._away.pop(name, None)
 
 
 def open_database(config: DatabaseConfig[S], settings: Settings) -> Database[S]:

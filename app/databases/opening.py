@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from app.config.settings import Settings, SettingsError
+from app.databases import hosts
 from app.databases.connection import Connect, DatabaseName, TenantConnection
 
 OLDEST_SERVER = 150_000
@@ -18,6 +19,7 @@ GONE_AFTER = "1s"
 # Also what it could become by SET ROLE.
 LOGIN = """
 SELECT current_setting('server_version_num')::int AS version,
+       current_setting('server_encoding') AS encoding,
        bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
        EXISTS (SELECT FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
@@ -67,10 +69,10 @@ async def open_connection(
 ) -> TenantConnection:
     url, limits = settings.url(name, owner=owner), _limits(settings)
     behind_pgbouncer = not settings.db_prepared_statements
-    connection: TenantConnection = await asyncpg.connect(
-        url.dsn,
+    connection: TenantConnection = await hosts.connect(
+        url,
+        settings.db_connect_timeout_seconds,
         connection_class=TenantConnection,
-        timeout=url.connect_timeout_seconds or settings.db_connect_timeout_seconds,
         command_timeout=settings.db_statement_timeout_seconds + GRACE_SECONDS,
         statement_cache_size=0 if behind_pgbouncer else 100,
         server_settings={"application_name": "bicameral", **({} if behind_pgbouncer else limits)},
@@ -116,6 +118,8 @@ async def refuse_unsafe_login(connection: TenantConnection, name: DatabaseName) 
 def _unsafe(row: asyncpg.Record | None, variable: str) -> str | None:
     if row is None or row["version"] < OLDEST_SERVER:
         return f"{variable}: the server is older than PostgreSQL 15"
+    if row["encoding"] != "UTF8":
+        return f"{variable}: the database's encoding is {row['encoding']}; make one in UTF8"
     if row["rolsuper"] or row["rolbypassrls"]:
         kind = "a superuser" if row["rolsuper"] else "BYPASSRLS"
         return f"{variable}: the login is {kind}; give the service a login that is not"

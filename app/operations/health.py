@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError
 from app.databases.connection import DATABASES, DatabaseName, TenantConnection
+from app.databases.database import Databases
 from app.databases.opening import open_connection
 from app.http.errors import RETRY_AFTER_SECONDS
 from app.http.security import PUBLIC
@@ -157,29 +158,32 @@ async def _look(state: State) -> Look:
     return Look(look.at, seen)
 
 
-def looking(settings: Settings) -> Shared[Look]:
+def looking(settings: Settings, databases: Databases) -> Shared[Look]:
     """Share one look at both databases among all who ask."""
 
     async def look() -> Look:
         at = datetime.now(UTC)
-        found = await asyncio.gather(*(_seen(settings, name) for name in DATABASES))
+        found = await asyncio.gather(*(_seen(settings, databases, name) for name in DATABASES))
         return Look(at, dict(zip(DATABASES, found, strict=True)))
 
     return Shared(look)
 
 
-async def _seen(settings: Settings, name: DatabaseName) -> Seen | None:
+async def _seen(settings: Settings, databases: Databases, name: DatabaseName) -> Seen | None:
     """Ask on a new connection: the pool's may all be waiting on a server that hangs."""
     try:
         async with asyncio.timeout(settings.health_timeout_seconds):
             connection = await open_connection(settings, name)
             try:
                 is_read_only = bool(await connection.fetchval(IS_READ_ONLY))
-                return Seen(await _revision(connection), is_read_only)
+                seen = Seen(await _revision(connection), is_read_only)
             finally:
                 connection.terminate()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SettingsError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SettingsError) as error:
+        databases.note_away(name, error)
         return None
+    databases.note_there(name)
+    return seen
 
 
 async def _revision(connection: TenantConnection) -> str:

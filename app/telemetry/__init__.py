@@ -14,7 +14,7 @@ That is: no password, token, e-mail address or message. The log's events, a line
 | `worker_ended`     | worker, exit_code                         | by itself; another one follows  |
 | `worker_silent`    | worker, seconds                           | it is killed; another follows   |
 | `worker_not_renewed`| kept, failed                             | on SIGHUP; the old one goes on  |
-| `database_away`    | database, error                           | at start, and going on anyway   |
+| `database_away`    | database, error, reason                   | at start or asked for health    |
 | `database_silent`  | database, waiting                         | 503 at once until it answers    |
 | `database_answers` | database                                  | after it was silent             |
 | `relay_waits`      | seconds, error, sqlstate, where           | a database the relay needs away |

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from app.commands.embedded.host import free_port, within
-from app.config.settings import OURS
+from app.config.settings import Settings
 from tests.benchmarks.world import BenchmarkError, Pair, Servers
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ class Contestant:
     is_ours: bool = False
 
     def variables(self, pair: Pair) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+        inherited = {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
         pool = {"DB_POOL_SIZE": str(POOL_SIZE), "DB_MAX_OVERFLOW": "0"}
         peer = {"PEER_POOL_SIZE": str(POOL_SIZE), "NODE_ENV": "production"}
         own = pair.for_service() | pool if self.is_ours else pair.for_peer() | peer

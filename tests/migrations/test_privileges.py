@@ -109,7 +109,7 @@ def test_a_login_that_does_not_exist_stops_the_upgrade_before_it_begins(
 def _with(
     settings: Settings, servers: Servers, name: DatabaseName, login: str, role: str
 ) -> Settings:
-    database = settings.url(name).target[2]
+    database = settings.url(name).database
     server = servers.user if name == "user" else servers.general
     url = SecretStr(server.url(database, role))
     return settings.model_copy(update={f"database_url_{name}{login}": url})
