@@ -37,7 +37,7 @@ TenantName = Annotated[
 ]
 FullUsername = Annotated[
     str,
-    Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["\\acme\\alice"]),
+    Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["\\demo\\alice"]),
 ]
 NewUsername = Annotated[
     str,
@@ -144,7 +144,7 @@ class Block(Strict, frozen=True):
 class User(Struct, frozen=True):
     id: UUID
     tenant_id: UUID
-    username: Annotated[str, Meta(examples=["\\acme\\alice"])]
+    username: Annotated[str, Meta(examples=["\\demo\\alice"])]
     email: Annotated[str, Meta(examples=["alice@example.org"])]
     roles: list[Role]
     is_active: bool

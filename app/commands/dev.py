@@ -7,7 +7,6 @@ import json
 import secrets
 import socket
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import uvicorn
 
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
+from app.commands import demo
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import EmbeddedError
 from app.commands.embedded.pair import servers
@@ -32,7 +32,6 @@ from app.server import create_app
 ROLES = ROOT / "migrations" / "roles.sql"
 HOST = "127.0.0.1"
 ADMINISTRATOR = "\\platform\\admin"
-DEMO_TENANT = "demo"
 
 
 @click.command()
@@ -52,7 +51,8 @@ def dev(port: int, data_dir: Path, reset: bool) -> None:
     try:
         with servers(data_dir, reset=reset, report=_say) as (user, general):
             _say("Two PostgreSQL servers are running.")
-            _serve(_prepare(user, general, data_dir), listening, data_dir)
+            settings, is_fresh = _prepare(user, general, data_dir)
+            _serve(settings, listening, data_dir, is_fresh=is_fresh)
     except EmbeddedError as error:
         raise stop(str(error)) from None
     except KeyboardInterrupt:
@@ -71,13 +71,12 @@ def _listen(port: int) -> socket.socket:
         raise stop(f"port {port} is in use; choose another with --port.") from None
 
 
-def _prepare(user: Server, general: Server, data_dir: Path) -> Settings:
+def _prepare(user: Server, general: Server, data_dir: Path) -> tuple[Settings, bool]:
     asyncio.run(_create_databases(user, general))
     settings = _settings(user, general)
     _migrate(settings)
     _say("Both databases are migrated.")
-    asyncio.run(_create_administrator(settings, _password(data_dir)))
-    return settings
+    return settings, asyncio.run(_create_users(settings, _password(data_dir)))
 
 
 def _migrate(settings: Settings) -> None:
@@ -131,41 +130,47 @@ def _password(data_dir: Path) -> str:
     return path.read_text().strip()
 
 
-async def _create_administrator(settings: Settings, password: str) -> None:
+async def _create_users(settings: Settings, password: str) -> bool:
+    """Create the administrator and the demo user; False if that one is there already."""
     databases, passwords = Databases.create(settings), Passwords(settings)
     operators = Operators(databases, passwords)
-    await operators.ensure_tenant(DEMO_TENANT)
+    is_fresh = await demo.ensure_user(operators)
     await operators.ensure_administrator(ADMINISTRATOR, "admin@platform.example", password)
     await databases.user.dispose()
     passwords.close()
+    return is_fresh
 
 
-def _serve(settings: Settings, listening: socket.socket, data_dir: Path) -> None:
+def _serve(settings: Settings, listening: socket.socket, data_dir: Path, *, is_fresh: bool) -> None:
     app = create_app(settings)
     password = _password(data_dir)
     port = listening.getsockname()[1]
     config = uvicorn.Config(app, log_config=None, **protocol.options(settings))
     end_in_order()
-    server = _Announcing(config, lambda: _announce(f"http://{HOST}:{port}", password))
+    server = _Announcing(config, f"http://{HOST}:{port}", password, is_fresh=is_fresh)
     server.run(sockets=[listening])
 
 
 class _Announcing(uvicorn.Server):
-    """Announces the address once it answers there."""
+    """Announces the address once it answers there, and there is something to read."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, address: str, password: str, *, is_fresh: bool
+    ) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._address, self._password, self._is_fresh = address, password, is_fresh
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._announce()
+        if self._is_fresh:
+            await asyncio.to_thread(demo.write_conversation, self._address)
+        _announce(self._address, self._password)
 
 
 def _announce(address: str, password: str) -> None:
     body = json.dumps({"username": ADMINISTRATOR, "password": password})
     _say(f"Service:  {address}")
-    _say(f"Explorer: {address}/schema")
+    _say(f"Explorer: {address}/schema (log in as {demo.USERNAME}, {demo.PASSWORD!r})")
     _say("Log in:")
     _say(f"curl -sS {address}/v1/auth/login -H 'Content-Type: application/json' -d '{body}'")
     sys.stdout.flush()

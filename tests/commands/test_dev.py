@@ -113,6 +113,19 @@ def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) ->
         assert [tenant["name"] for tenant in tenants["items"]] == ["demo", "platform"]
 
 
+def test_the_documents_example_logs_in_and_finds_a_conversation(tmp_path: Path) -> None:
+    for _ in range(2):  # a restart writes no second one
+        with running(tmp_path) as dev, httpx.Client(base_url=dev.address) as http:
+            document = http.get("/schema/openapi.json").json()
+            fields = document["components"]["schemas"]["Login"]["properties"]
+            login = {name: field["examples"][0] for name, field in fields.items()}
+            assert login["username"] in http.get("/schema").text
+            token = http.post("/v1/auth/login", json=login).json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            [conversation] = http.get("/v1/chat-sessions").json()["items"]
+            assert conversation["message_count"] > 1
+
+
 def test_a_port_in_use_costs_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -75,7 +75,7 @@ def test_bearer_is_the_scheme(document: dict[str, Any]) -> None:
 
 def test_there_are_examples(document: dict[str, Any]) -> None:
     login = document["components"]["schemas"]["Login"]["properties"]
-    assert login["username"]["examples"] == ["\\acme\\alice"]
+    assert login["username"]["examples"] == ["\\demo\\alice"]
 
 
 def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str, Any]) -> None:
