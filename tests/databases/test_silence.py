@@ -98,7 +98,7 @@ async def test_a_silent_database_is_refused_until_it_answers(
 
 
 @bounded
-async def test_health_says_so_for_as_long_as_requests_are_refused(
+async def test_health_is_503_for_as_long_as_a_silent_database_refuses_requests(
     it: Service, servers: Servers, proxy: Proxy
 ) -> None:
     alice = await it.world.member()
@@ -112,7 +112,7 @@ async def test_health_says_so_for_as_long_as_requests_are_refused(
 
 @pytest.mark.parametrize("path", ["/v1/chat-sessions", "/v1/chat-sessions/{}"])
 @bounded
-async def test_what_nobody_held_is_given_up_too(
+async def test_idle_connections_to_a_silent_database_are_given_up_too(
     it: Service, servers: Servers, proxy: Proxy, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One request finds out. The connections beside its own would lead nowhere afterwards."""
@@ -129,7 +129,7 @@ async def test_what_nobody_held_is_given_up_too(
 
 
 @bounded
-async def test_who_connects_is_told_and_who_comes_later_does_not_try(
+async def test_no_connection_is_tried_to_a_database_that_is_silent(
     it: Service, servers: Servers, proxy: Proxy
 ) -> None:
     alice = await it.world.member()
@@ -145,7 +145,7 @@ async def test_who_connects_is_told_and_who_comes_later_does_not_try(
 
 
 @bounded
-async def test_it_is_asked_in_its_own_time_and_the_log_says_so_once(
+async def test_a_silent_database_is_asked_by_us_and_logged_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked, answers = 0, asyncio.Event()
@@ -175,7 +175,7 @@ async def test_it_is_asked_in_its_own_time_and_the_log_says_so_once(
 
 
 @bounded
-async def test_nobody_is_asked_because_of_who_is_quick(settings: Settings) -> None:
+async def test_quick_requests_make_nobody_ask_the_database(settings: Settings) -> None:
     asked = 0
 
     async def ask() -> None:
@@ -192,7 +192,7 @@ async def test_nobody_is_asked_because_of_who_is_quick(settings: Settings) -> No
 
 
 @bounded
-async def test_a_refusal_is_an_answer(
+async def test_a_database_that_refuses_connections_is_not_silent(
     it: Service, servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It lets nobody in any more, us neither; who is in already has merely slow work."""

@@ -34,7 +34,7 @@ def token(someone: Someone) -> str:
 @bounded
 @pytest.mark.parametrize("authorization", ["", "Bearer bic_of_nobody"])
 @pytest.mark.parametrize("framed", ["", "Transfer-Encoding: chunked"])
-async def test_nobody_is_told_so_before_the_body_is_read(
+async def test_a_request_without_a_good_token_is_401_before_its_body_is_read(
     servers: Servers, database: str, authorization: str, framed: str
 ) -> None:
     async with service(servers, database) as it, wired(it.port) as wire:
@@ -47,7 +47,7 @@ async def test_nobody_is_told_so_before_the_body_is_read(
 
 
 @bounded
-async def test_nobody_is_told_so_before_asking_for_the_body(
+async def test_a_request_without_a_good_token_is_401_before_100_continue(
     servers: Servers, database: str
 ) -> None:
     """`Expect: 100-continue` is answered 401, and a caller who is known is told to go on."""
@@ -151,7 +151,7 @@ async def test_a_body_that_is_never_finished_gives_its_memory_back(
 
 
 @bounded
-async def test_slow_bodies_take_nobodys_place(servers: Servers, database: str) -> None:
+async def test_slow_bodies_take_no_place_of_a_lane(servers: Servers, database: str) -> None:
     """Neither a small one, which nobody is asked a token for, nor a large one."""
     async with (
         service(servers, database, request_concurrency=1, request_queue=0) as it,
@@ -166,7 +166,7 @@ async def test_slow_bodies_take_nobodys_place(servers: Servers, database: str) -
 
 
 @bounded
-async def test_who_is_blocked_while_the_body_arrives_is_refused(
+async def test_a_user_blocked_while_the_body_arrives_is_refused(
     servers: Servers, database: str
 ) -> None:
     """The look-up before the body serves the request only while it is fresh."""

@@ -46,7 +46,7 @@ def request(someone: Someone, method: str, path: str, body: object = None) -> by
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def test_who_has_gone_is_worked_for_no_longer(
+async def test_work_for_a_client_that_has_gone_is_cancelled(
     servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with service(servers, database, **PATIENT) as it:

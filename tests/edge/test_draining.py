@@ -54,7 +54,7 @@ async def told_to_leave(client: httpx.AsyncClient) -> list[int]:
             return statuses
 
 
-async def test_nobody_is_cut_off(
+async def test_no_request_is_cut_off_by_a_stop(
     world: World, settings: Settings, servers: Servers, database: str, clients: AsyncExitStack
 ) -> None:
     alice = await world.member()
@@ -84,7 +84,7 @@ async def test_nobody_is_cut_off(
     assert positions == {one.json()["id"]: one.json()["position"] for one in answers}
 
 
-async def test_what_is_not_done_in_time_is_told_so(
+async def test_a_request_not_done_in_time_for_the_stop_is_503(
     world: World, settings: Settings, servers: Servers, database: str, clients: AsyncExitStack
 ) -> None:
     alice = await world.member()
@@ -128,7 +128,7 @@ async def test_every_answer_asks_its_client_to_connect_anew(
         process.send_signal(signal.SIGTERM)
 
 
-async def test_told_twice_it_waits_no_longer_for_others_to_notice(
+async def test_a_second_signal_ends_the_wait_for_proxies_to_notice(
     settings: Settings, clients: AsyncExitStack
 ) -> None:
     with running(settings, 1, REQUEST_DRAIN_SECONDS="600") as (process, address):
@@ -141,7 +141,7 @@ async def test_told_twice_it_waits_no_longer_for_others_to_notice(
         await asyncio.to_thread(process.wait, STOP_SECONDS)
 
 
-async def test_a_kill_loses_nothing_that_was_acknowledged(
+async def test_a_killed_service_loses_nothing_that_was_acknowledged(
     world: World, settings: Settings, servers: Servers, database: str, clients: AsyncExitStack
 ) -> None:
     alice = await world.member()

@@ -57,7 +57,7 @@ async def client(streams: Streams) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @bounded
-async def test_who_queues_in_vain_is_told(client: httpx.AsyncClient) -> None:
+async def test_a_request_that_queues_in_vain_is_503(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert (answer.status_code, answer.json()["detail"]) == (503, TOO_LONG)
 
@@ -79,7 +79,7 @@ async def test_an_answer_that_breaks_off_is_logged_without_its_message(
 
 
 @bounded
-async def test_too_long_a_body_is_not_waited_for(streams: Streams) -> None:
+async def test_a_body_that_is_too_long_is_not_waited_for(streams: Streams) -> None:
     """Neither one that says so, before it is asked for, nor one that comes in chunks."""
     size = SMALL_BYTES + 1
     asks = HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % size
@@ -93,7 +93,7 @@ async def test_too_long_a_body_is_not_waited_for(streams: Streams) -> None:
 
 
 @bounded
-async def test_who_goes_while_sending_is_not_waited_for(streams: Streams) -> None:
+async def test_a_client_that_goes_while_sending_is_not_waited_for(streams: Streams) -> None:
     """A server of another kind than ours says so, and does not cancel the request."""
 
     async def receive() -> dict[str, Any]:
@@ -108,7 +108,7 @@ async def test_who_goes_while_sending_is_not_waited_for(streams: Streams) -> Non
     assert streams.received == [{"type": "http.disconnect"}]
 
 
-def test_who_was_quiet_for_long_has_saved_up_no_more_than_the_burst() -> None:
+def test_a_quiet_token_saves_up_no_more_than_the_burst() -> None:
     limits = TokenLimits(per_second=100, burst=1)
     limits.wait_seconds("token")
     began = time.monotonic()

@@ -43,7 +43,7 @@ def refused(tasks: Tasks) -> int:
     return sum(task.done() and isinstance(task.exception(), SaturatedError) for task in tasks)
 
 
-async def test_alone_a_caller_has_all() -> None:
+async def test_a_caller_alone_has_the_whole_lane() -> None:
     lane = Lane(PLACES, QUEUE)
     tasks = await come(lane, ANN, PLACES + QUEUE + 1)
     assert is_inside(tasks) == [True] * PLACES + [False] * (QUEUE + 1)
@@ -54,7 +54,7 @@ async def test_alone_a_caller_has_all() -> None:
     assert sum(is_inside(tasks)) == PLACES + QUEUE
 
 
-async def test_others_get_in_at_once_whoever_fills_it() -> None:
+async def test_others_get_in_at_once_whoever_fills_the_lane() -> None:
     """A quarter each, and her colleagues have theirs: what she has beyond hers is hers alone."""
     lane = Lane(PLACES, QUEUE)
     await come(lane, ANN, PLACES + QUEUE)
@@ -91,7 +91,7 @@ async def test_two_tenants_have_half_each_however_many_people_they_are() -> None
     assert sum(is_inside(ours)) == PLACES
 
 
-async def test_whoever_waits_with_most_gives_way() -> None:
+async def test_the_caller_with_most_in_the_queue_gives_way() -> None:
     lane = Lane(PLACES, QUEUE)
     hers = await come(lane, ANN, PLACES + QUEUE)
     theirs = await come(lane, BEA, 2 + 1)
@@ -116,13 +116,13 @@ async def test_alone_again_a_caller_has_all_again() -> None:
     assert sum(is_inside(hers)) == PLACES
 
 
-async def test_without_a_queue_others_still_get_in() -> None:
+async def test_others_get_into_a_full_lane_without_a_queue() -> None:
     lane = Lane(PLACES, 0)
     assert refused(await come(lane, ANN, PLACES + 1)) == 1
     assert is_inside(await come(lane, BEA)) == [True]
 
 
-async def test_who_gives_up_waiting_takes_no_place() -> None:
+async def test_a_caller_who_gives_up_waiting_takes_no_place() -> None:
     """Neither while it waits, nor when it was let in just then."""
     lane = Lane(1, QUEUE)
     await come(lane, ANN)

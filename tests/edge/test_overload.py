@@ -29,7 +29,7 @@ def append(someone: Someone, session: dict[str, Any]) -> asyncio.Task[httpx.Resp
     return asyncio.create_task(someone.http.post(path, json=body))
 
 
-async def test_one_too_many_is_refused_and_the_others_are_served(
+async def test_one_request_too_many_is_refused_and_the_others_are_served(
     servers: Servers, database: str
 ) -> None:
     async with service(servers, database, request_concurrency=1, request_queue=1) as it:
@@ -66,7 +66,7 @@ async def test_a_request_that_takes_too_long_is_given_up(
     assert (await a_message(alice, session["id"]))["position"] == 1
 
 
-async def test_a_token_has_its_limit(servers: Servers, database: str) -> None:
+async def test_a_token_has_its_limit_of_requests(servers: Servers, database: str) -> None:
     limits = {"request_rate_per_token": 0.001, "request_burst_per_token": 3}
     async with service(servers, database, **limits) as it:
         alice, bob = await it.world.member(), await it.world.member()
@@ -79,7 +79,9 @@ async def test_a_token_has_its_limit(servers: Servers, database: str) -> None:
         assert (await alice.http.get("/health/live")).status_code == 200
 
 
-async def test_a_token_is_counted_as_it_is_read(servers: Servers, database: str) -> None:
+async def test_a_tokens_requests_count_however_the_header_is_written(
+    servers: Servers, database: str
+) -> None:
     """Neither more spaces, nor another spelling, nor a second header make it another token."""
     limits = {"request_rate_per_token": 0.001, "request_burst_per_token": 3}
     async with service(servers, database, **limits) as it:
@@ -95,7 +97,7 @@ async def test_a_token_is_counted_as_it_is_read(servers: Servers, database: str)
 
 
 @bounded
-async def test_who_comes_back_at_once_is_refused_more_slowly(
+async def test_a_client_that_comes_back_at_once_is_refused_more_slowly(
     servers: Servers, database: str
 ) -> None:
     """A crowd that does not heed Retry-After leaves the time to those who got in."""

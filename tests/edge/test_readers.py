@@ -97,7 +97,9 @@ async def port(settings: Settings, answers: Answers) -> AsyncIterator[int]:
         yield port
 
 
-async def test_progress_counts_though_more_waits_than_before(port: int, answers: Answers) -> None:
+async def test_a_slow_reader_that_makes_progress_gets_its_answer(
+    port: int, answers: Answers
+) -> None:
     """Another, who came later and reads nothing, tells when both have been looked at."""
     async with asyncio.timeout(PATIENCE_SECONDS), asked(port, "/growing") as slow:
         await read(slow, 1)
@@ -108,13 +110,15 @@ async def test_progress_counts_though_more_waits_than_before(port: int, answers:
         assert rest >= 2 * MORE_THAN_THE_KERNEL_KEEPS
 
 
-async def test_some_progress_is_no_promise(port: int, answers: Answers) -> None:
+async def test_a_reader_that_stops_after_some_progress_is_let_go(
+    port: int, answers: Answers
+) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS), asked(port, "/endless") as reader:
         await read(reader, MORE_THAN_THE_KERNEL_KEEPS)
         await answers.given_up.wait()
 
 
-async def test_what_is_left_of_an_answer_that_has_ended_is_not_kept(
+async def test_the_rest_of_an_answer_nobody_reads_is_not_kept(
     settings: Settings, answers: Answers
 ) -> None:
     small, hard = (socket.SO_SNDBUF, SMALL), (socket.SO_LINGER, HARD)  # so that we see the end
@@ -132,7 +136,9 @@ def ended(reader: socket.socket) -> bool:
     return bool(ends.poll(PATIENCE_SECONDS * 1000))
 
 
-async def test_no_refusal_is_written_into_an_answer(port: int, answers: Answers) -> None:
+async def test_no_refusal_is_written_into_an_answer_that_has_begun(
+    port: int, answers: Answers
+) -> None:
     """The request turns out to be none when its answer has already begun."""
     head = b"POST /never_ends HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with wired(port) as wire:

@@ -32,7 +32,7 @@ async def it(servers: Servers, database: str, proxy: Proxy) -> AsyncIterator[Ser
 
 
 @pytest.mark.parametrize(("slice_bytes", "jitter_seconds"), [(3, 0), (200, 0.001)])
-async def test_answers_in_slices_are_answers(
+async def test_an_answer_sent_in_slices_is_the_same_answer(
     it: Service, proxy: Proxy, slice_bytes: int, jitter_seconds: float
 ) -> None:
     proxy.slice_bytes, proxy.jitter_seconds = slice_bytes, jitter_seconds
@@ -53,7 +53,7 @@ async def test_answers_in_slices_are_answers(
     assert await faults(it.world.databases.general) == []
 
 
-def test_slices_are_of_that_size_and_all_of_it() -> None:
+def test_slices_have_the_size_that_was_asked_and_hold_all() -> None:
     proxy, data = Proxy(0, slice_bytes=3), bytes(range(100))
     pieces = list(proxy.pieces(data))
     assert (b"".join(pieces), {len(one) for one in pieces}) == (data, {1, 2, 3})

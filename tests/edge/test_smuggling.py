@@ -74,7 +74,7 @@ def settings() -> Settings:
     return Settings.model_validate({**nowhere, "relay": False})
 
 
-async def test_probes_are_refused(settings: Settings) -> None:
+async def test_probes_for_request_smuggling_are_refused(settings: Settings) -> None:
     async with serving(create_app(settings), settings) as port:
         for status, probes in ((400, PROBES), (431, TOO_LARGE)):
             # A request that follows must not be answered, whatever the first one's end is.
@@ -110,7 +110,7 @@ async def answers(port: int, data: bytes) -> list[int]:
     return statuses
 
 
-async def test_plain_requests_are_not(settings: Settings) -> None:
+async def test_plain_requests_are_not_taken_for_smuggling(settings: Settings) -> None:
     """The negative control: on one connection, one after the other and at once."""
     async with serving(create_app(settings), settings) as port, wired(port) as wire:
         await wire.send(GOOD)
@@ -131,7 +131,7 @@ async def last_answer(port: int, data: bytes) -> bytes:
     return read.split()[1]
 
 
-async def test_what_came_before_is_answered_first_or_nobody_is(settings: Settings) -> None:
+async def test_a_request_before_a_probe_is_answered_first_or_not_at_all(settings: Settings) -> None:
     async with serving(create_app(settings), settings) as port:
         assert await last_answer(port, GOOD + PROBES["NUL"]) == b"200"
         # The second one began well, and waits for the first.

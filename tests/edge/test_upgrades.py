@@ -91,7 +91,9 @@ class Reader:
 
 @pytest.mark.parametrize("framed", [LENGTH, CHUNKS], ids=["length", "chunks"])
 @pytest.mark.parametrize("name", OFFERS)
-def test_the_body_is_read_wherever_its_request_is_cut(name: str, framed: bytes) -> None:
+def test_a_body_behind_an_upgrade_offer_is_read_wherever_it_is_cut(
+    name: str, framed: bytes
+) -> None:
     request = b"POST /it HTTP/1.1\r\nHost: x\r\n" + OFFERS[name] + framed
     for cut in range(len(request)):
         reader: Any = Reader()
@@ -105,7 +107,7 @@ def test_the_body_is_read_wherever_its_request_is_cut(name: str, framed: bytes) 
 @pytest.mark.parametrize("more", [b"", b"Expect: 100-continue\r\n"], ids=["", "expected"])
 @pytest.mark.parametrize("framed", [LENGTH, CHUNKS], ids=["length", "chunks"])
 @pytest.mark.parametrize("name", OFFERS)
-async def test_the_application_gets_the_body(
+async def test_the_application_gets_the_body_behind_an_upgrade_offer(
     port: int, name: str, framed: bytes, more: bytes
 ) -> None:
     async with wired(port) as wire:
@@ -114,7 +116,7 @@ async def test_the_application_gets_the_body(
 
 
 @bounded
-async def test_a_body_may_wait_for_the_word_to_go_on(port: int) -> None:
+async def test_a_body_behind_an_upgrade_offer_may_wait_for_100_continue(port: int) -> None:
     head, _, body = LENGTH.partition(b"\r\n\r\n")
     head = b"POST /it HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + OFFERS["h2c"] + head
     async with wired(port) as wire:
@@ -125,7 +127,7 @@ async def test_a_body_may_wait_for_the_word_to_go_on(port: int) -> None:
 
 
 @bounded
-async def test_one_byte_at_a_time(port: int) -> None:
+async def test_an_upgrade_offer_may_come_one_byte_at_a_time(port: int) -> None:
     async with wired(port) as wire:
         for byte in b"POST /it HTTP/1.1\r\nHost: x\r\n" + OFFERS["h2c"] + CHUNKS + NEXT:
             await wire.send(bytes([byte]))
@@ -136,7 +138,7 @@ async def test_one_byte_at_a_time(port: int) -> None:
 
 @bounded
 @pytest.mark.parametrize("framed", [LENGTH, CHUNKS, b"Content-Length: 00\r\n\r\n", b"\r\n"])
-async def test_the_connection_goes_on(port: int, framed: bytes) -> None:
+async def test_the_connection_goes_on_after_an_upgrade_offer(port: int, framed: bytes) -> None:
     """Requests that were sent along are answered, also those with an offer of their own."""
     offer = b"POST /it HTTP/1.1\r\nHost: x\r\n" + OFFERS["h2c"] + framed
     async with wired(port) as wire:
@@ -147,13 +149,13 @@ async def test_the_connection_goes_on(port: int, framed: bytes) -> None:
 
 
 @bounded
-async def test_who_offers_and_says_goodbye_gets_one_answer(port: int) -> None:
+async def test_an_upgrade_offer_with_connection_close_gets_one_answer(port: int) -> None:
     async with wired(port) as wire:
         await wire.send(b"POST /it HTTP/1.1\r\nHost: x\r\n" + OFFERS["last"] + LENGTH + NEXT)
         assert (await wire.until_closed()).count(b"HTTP/1.1 200") == 1
 
 
-def test_that_httptools_alone_loses_the_body() -> None:
+def test_control_httptools_alone_loses_the_body_behind_an_upgrade_offer() -> None:
     """The negative control: should it ever go on by itself, parser.py can go."""
     bodies: list[bytes] = []
 

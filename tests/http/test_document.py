@@ -32,12 +32,12 @@ def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     validate(document)
 
 
-def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+def test_every_error_in_the_document_is_a_problem(document: dict[str, Any]) -> None:
     for _, operation in _operations(document):
         for status, answer in operation["responses"].items():
             if status >= "400" and (operation["operationId"], status) not in NOT_PROBLEMS:
@@ -58,7 +58,7 @@ def test_every_operation_declares_what_follows_from_its_shape(document: dict[str
             assert "404" in declared, path
 
 
-def test_names_hold_still(document: dict[str, Any]) -> None:
+def test_the_documents_names_hold_still(document: dict[str, Any]) -> None:
     """A module in a schema's name would change with the code's layout."""
     ids = [operation["operationId"] for _, operation in _operations(document)]
     assert len(ids) == len(set(ids))
@@ -67,13 +67,13 @@ def test_names_hold_still(document: dict[str, Any]) -> None:
     assert not [name for name in schemas if "_" in name or "." in name or "[" in name]
 
 
-def test_bearer_is_the_scheme(document: dict[str, Any]) -> None:
+def test_the_documents_security_scheme_is_bearer(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
     assert schemes == {"bearer": {"type": "http", "scheme": "bearer"}}
     assert document["security"] == [{"bearer": []}]
 
 
-def test_there_are_examples(document: dict[str, Any]) -> None:
+def test_the_document_has_examples(document: dict[str, Any]) -> None:
     login = document["components"]["schemas"]["Login"]["properties"]
     assert login["username"]["examples"] == ["\\demo\\alice"]
 

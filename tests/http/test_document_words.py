@@ -59,7 +59,7 @@ async def test_a_pattern_ends_where_the_text_ends(world: World, path: str) -> No
     assert refused.json()["errors"][0]["path"] in WITH_A_NEWLINE[path]
 
 
-async def test_addresses_and_cursors_end_there_too(world: World) -> None:
+async def test_patterns_of_addresses_and_cursors_end_where_the_text_ends(world: World) -> None:
     root = await world.admin()
     person = {"username": "alice", "email": "alice@example.org\n", "password": PASSWORD}
     assert (await root.http.post("/v1/users", json=person)).status_code == 422
@@ -107,7 +107,7 @@ def test_bounds_of_whole_numbers_are_whole(document: dict[str, Any]) -> None:
     assert {type(bound) for bound in bounds} == {int}
 
 
-def test_it_says_whose_it_is_and_where(document: dict[str, Any]) -> None:
+def test_the_document_names_its_licence_contact_and_server(document: dict[str, Any]) -> None:
     assert document["info"]["license"] == {"name": "MIT License", "identifier": "MIT"}
     assert document["info"]["contact"]["name"]
     assert document["servers"] == [{"url": "/"}]
