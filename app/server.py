@@ -24,6 +24,7 @@ from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
 from app.chat.api import ChatSessionController
+from app.chat.writes import Writes
 from app.config.settings import Settings
 from app.databases.config import database_config
 from app.databases.database import Databases
@@ -83,7 +84,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "gate": gate,
                 "look": looking(settings, databases),
                 "figures": figures(settings, databases),
-                "look_up_again": tokens.again,
+                "writes": _writes(settings, databases, tokens),
             }
         ),
         plugins=[sqlalchemy, logs_plugin(), *plugins],
@@ -103,6 +104,15 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
     app.asgi_handler = observe_requests(handler, set_headers(settings, gate))
     return app
+
+
+def _writes(settings: Settings, databases: Databases, tokens: TokenLookup) -> Writes:
+    return Writes(
+        databases.general,
+        tokens.again,
+        answers_kept_seconds=settings.idempotency_kept_seconds,
+        turn_seconds=settings.db_lock_timeout_seconds,
+    )
 
 
 def _v1(databases: Databases, passwords: Passwords) -> Router:

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from app.accounts.repositories import TokenRepository
 from app.config.settings import Settings
 from app.databases.database import Database
-from app.databases.direct import Statement
 from app.databases.sessions import UserSession
+from app.databases.statement import Statement
 from app.http.errors import Unauthenticated
 from app.http.security import Principal, Role
 

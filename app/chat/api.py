@@ -11,7 +11,6 @@ from litestar.params import FromPath, JSONBody
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
-from app.chat.writes import Writes
 from app.edge.lanes import LaneName
 from app.http.idempotency import Key, keyed, response
 from app.http.openapi import problems
@@ -157,15 +156,8 @@ class ChatSessionController(Controller):
 
 # Functions, and no dependencies: Litestar's resolving one costs a tenth of the fastest routes.
 def _sessions(request: Call) -> ChatSessionService:
-    return ChatSessionService(request.app.state.databases.general, _writes(request))
+    return ChatSessionService(request.app.state.databases.general, request.app.state.writes)
 
 
 def _messages(request: Call) -> MessageService:
-    return MessageService(request.app.state.databases.general, _writes(request))
-
-
-def _writes(request: Call) -> Writes:
-    state = request.app.state
-    kept_seconds = state.settings.idempotency_kept_seconds
-    general = state.databases.general
-    return Writes(general, state.look_up_again, answers_kept_seconds=kept_seconds)
+    return MessageService(request.app.state.databases.general, request.app.state.writes)

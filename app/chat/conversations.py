@@ -19,9 +19,9 @@ from app.chat import schemas
 from app.chat.models import DEFAULT_TITLE, ChatSession
 from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
-from app.databases.direct import Statement
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
+from app.databases.statement import Statement
 from app.http.errors import NotFound, found
 from app.http.idempotency import KeyedRequest
 from app.http.paging import Place, made_at

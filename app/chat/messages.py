@@ -16,12 +16,11 @@ from uuid_utils.compat import uuid7
 from app.chat.schemas import Message, Messages, NewMessage
 from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
-from app.databases.direct import Statement
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
-from app.databases.turns import Turn
+from app.databases.statement import Statement
 from app.http.errors import found
-from app.http.idempotency import KeyedRequest, still_running
+from app.http.idempotency import KeyedRequest
 from app.http.security import Principal
 
 T = TypeVar("T")
@@ -152,24 +151,7 @@ class MessageService:
             repository = MessageRepository(fetch, owner, session_id)
             return answer(found(await repository.append(ids, messages)))
 
-        # One conversation's appends wait for each other here: in the database, for its row's lock,
-        # each would hold a connection, and a handful would keep everybody else from one.
-        turn = self._general.turns.of((owner.user_id, session_id))
-        if request is None:
-            async with turn:
-                return await self._writes.at_once(owner, write)
-        async with self._alone(owner, request), turn:
-            return await self._writes.create(owner, request, write, about=session_id)
-
-    def _alone(self, owner: Principal, request: KeyedRequest) -> Turn:
-        """Take the key's own turn, which is never waited for. Raises Conflict while it is taken.
-
-        The database's lock says the same, to other processes; here it is asked before the wait.
-        """
-        key = self._general.turns.of((owner.user_id, request.key))
-        if key.is_taken:
-            raise still_running()
-        return key
+        return await self._writes.append(owner, session_id, request, write)
 
 
 def _only(messages: list[Message]) -> Message:

@@ -7,16 +7,29 @@
     sent, in the clock of the server. check_write compares, as the last act before COMMIT.
 (d) Whoever comes too late is looked up again, and what they write is written once more, with the
     same ids: nothing of the first attempt was committed.
+
+Appends to one conversation wait for each other here: in the database, for its row's lock, each
+would hold a connection, and a handful would keep everybody else from one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Hashable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from asyncpg import PostgresError
 from sqlalchemy import text
@@ -24,10 +37,10 @@ from sqlalchemy.exc import DBAPIError
 
 from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
-from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession, not_after_for
+from app.databases.statement import Statement
 from app.http.errors import Unauthenticated, Unavailable
-from app.http.idempotency import KeyedRequest, Once
+from app.http.idempotency import KeyedRequest, Once, still_running
 from app.http.security import Principal
 
 HOLDS_SECONDS = 1.0
@@ -53,10 +66,51 @@ class Writes:
         look_up_again: LookUpAgain,
         *,
         answers_kept_seconds: float,
+        turn_seconds: float,
     ) -> None:
         self._general = general
         self._look_up_again = look_up_again
         self._kept_seconds = answers_kept_seconds
+        self._turn_seconds = turn_seconds
+        # A turn is kept by those who have it or wait for it, and by nobody else.
+        self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    async def append(
+        self,
+        actor: Principal,
+        session_id: UUID,
+        request: KeyedRequest | None,
+        write: Callable[[Fetch], Awaitable[T]],
+    ) -> T | bytes:
+        """Create in a conversation, when it is its turn. Raises Conflict for a key under way."""
+        turn = self.turn((actor.user_id, session_id))
+        if request is None:
+            async with turn:
+                return await self.at_once(actor, write)
+        async with self._alone(actor, request), turn:
+            return await self.create(actor, request, write, about=session_id)
+
+    @asynccontextmanager
+    async def turn(self, key: Hashable) -> AsyncGenerator[None]:
+        """Let in one at a time for each key. Raises TimeoutError after `turn_seconds`."""
+        lock = self._turns.setdefault(key, asyncio.Lock())
+        async with asyncio.timeout(self._turn_seconds):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _alone(self, actor: Principal, request: KeyedRequest) -> AbstractAsyncContextManager[None]:
+        """Take the key's own turn, which is never waited for.
+
+        The database's lock says the same, to other processes; here it is asked before the wait.
+        """
+        key = (actor.user_id, request.key)
+        lock = self._turns.get(key)
+        if lock is not None and lock.locked():
+            raise still_running()
+        return self.turn(key)
 
     async def create(
         self,

@@ -11,6 +11,7 @@ back.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
@@ -18,29 +19,45 @@ from weakref import WeakSet
 import asyncpg
 
 from app.config.settings import Settings
-from app.databases.connection import Connect, DatabaseName, TenantConnection
+from app.databases.connection import Connect, DatabaseName, TenantConnection, Waiting
 from app.databases.opening import open_connection
-from app.databases.waits import Wait, Waits
 from app.telemetry.logs import log
 
 Ask = Callable[[], Awaitable[None]]
 PAUSE_SECONDS = 0.5
+LOOKS = 8  # at those who wait, in the time that one of them may wait
 
 
 class SilentDatabaseError(ConnectionError):
     """The database does not answer."""
 
 
+class Opening:
+    """A connection that is being opened waits for the server, too."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self.since = time.monotonic()
+        self._timeout = timeout
+
+    def give_up(self) -> None:
+        if not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
 class Breaker:
-    """`ask` returns when the server has said anything; else it raises OSError or TimeoutError."""
+    """`ask` returns when the server has said anything; else it raises OSError or TimeoutError.
+
+    One timer looks at all who wait: one for each of them would cost every statement more.
+    """
 
     def __init__(self, name: DatabaseName, ask: Ask, *, patience_seconds: float) -> None:
         self.is_open = False
         self._name = name
         self._ask = ask
         self._patience = patience_seconds
-        self._waits = Waits(patience_seconds, self._suspect)
+        self._waiting: dict[Waiting, None] = {}  # the oldest first
         self._connections: WeakSet[TenantConnection] = WeakSet()
+        self._is_watching = False
         self._asking: asyncio.Task[None] | None = None  # a reference, or it may be collected
 
     def guard(self, connect: Connect) -> Connect:
@@ -49,16 +66,38 @@ class Breaker:
         async def guarded(*_: Any, **__: Any) -> TenantConnection:
             if self.is_open:
                 raise SilentDatabaseError
-            with Wait(self._waits):
-                connection = await connect()
-            connection.waits = self._waits
+            if not self._is_watching:
+                self._watch()
+            connection = await self._opened(connect)
+            connection.waiting = self._waiting
             self._connections.add(connection)
             return connection
 
         return guarded
 
-    def _suspect(self) -> None:
-        self._asking = asyncio.create_task(self._until_it_answers())
+    async def _opened(self, connect: Connect) -> TenantConnection:
+        async with asyncio.timeout(None) as timeout:
+            opening = Opening(timeout)
+            self._waiting[opening] = None
+            try:
+                return await connect()
+            finally:
+                self._waiting.pop(opening, None)
+
+    def _watch(self, seconds: float = 0) -> None:
+        """Look again and again, for as long as there are connections."""
+        self._is_watching = True
+        pause = max(seconds, self._patience / LOOKS)
+        asyncio.get_running_loop().call_later(pause, self._look)
+
+    def _look(self) -> None:
+        oldest = next(iter(self._waiting), None)
+        if oldest and time.monotonic() - oldest.since >= self._patience:
+            self._asking = asyncio.create_task(self._until_it_answers())
+        elif oldest or self._connections:
+            self._watch()
+        else:
+            self._is_watching = False
 
     async def _until_it_answers(self) -> None:
         while not await self._answers():
@@ -67,7 +106,7 @@ class Breaker:
         if self.is_open:
             self.is_open = False
             log.info("database_answers", database=self._name)
-        self._waits.watch(pause_seconds=self._patience)
+        self._watch(self._patience)
 
     async def _answers(self) -> bool:
         try:
@@ -78,9 +117,10 @@ class Breaker:
 
     def _open(self) -> None:
         if not self.is_open:
-            log.error("database_silent", database=self._name, waiting=len(self._waits))
+            log.error("database_silent", database=self._name, waiting=len(self._waiting))
         self.is_open = True
-        self._waits.give_up_all()
+        for one in self._waiting:
+            one.give_up()
         for connection in self._connections:  # those too that nobody holds: they may be dead
             connection.terminate()
 

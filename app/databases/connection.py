@@ -7,14 +7,13 @@ from asyncio import Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from app.databases.causes import is_of_the_server, misleads
-from app.databases.waits import Waits
 from app.telemetry.statements import count_rows, observed
 
 T = TypeVar("T")
@@ -24,6 +23,14 @@ STATEMENTS_KEPT = 100
 SERVER_STATE = """
 SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only
 """
+
+
+class Waiting(Protocol):
+    """Whatever waits for the server's answer, `since` a moment of our own clock."""
+
+    since: float
+
+    def give_up(self) -> None: ...
 
 
 class TenantConnection(asyncpg.Connection):
@@ -38,7 +45,6 @@ class TenantConnection(asyncpg.Connection):
     echo: bool = False
     behind_pgbouncer: bool = False  # which gives out a server for one transaction
     limits: str = ""  # statements; see opening.py
-    waits: Waits | None = None  # told of every exchange; see breaker.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
     used_at: float = 0.0
     opened_at: float = 0.0
@@ -51,6 +57,7 @@ class TenantConnection(asyncpg.Connection):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.waiting: dict[Waiting, None] = {}  # all that wait for this server; see breaker.py
         self._prepared: dict[str, ObservedStatement] = {}
 
     async def begin(self, tenant_id: UUID | None, *, isolation: str | None = None) -> None:
@@ -114,8 +121,7 @@ class TenantConnection(asyncpg.Connection):
 
     async def _exchange(self, query: str, answer: Awaitable[T]) -> T:
         self.since = time.monotonic()
-        if self.waits is not None:
-            self.waits.add(self)
+        self.waiting[self] = None
         try:
             return await observed(self, query, answer)
         except asyncpg.PostgresError as error:  # the server's own answer
@@ -126,8 +132,7 @@ class TenantConnection(asyncpg.Connection):
             self.is_spoiled = True
             raise
         finally:
-            if self.waits is not None:
-                self.waits.remove(self)
+            self.waiting.pop(self, None)
 
     async def read_state(self) -> None:
         """Read the server's clock, for server_time, and whether it takes writes.

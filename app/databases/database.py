@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Generic
 from uuid import UUID
 
 import asyncpg
@@ -13,15 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from app.config.settings import Settings, SettingsError
-from app.databases import direct
 from app.databases.breaker import Breaker
 from app.databases.config import DatabaseConfig, database_config
 from app.databases.connection import DatabaseName
-from app.databases.direct import Statement
-from app.databases.pool import Pool
+from app.databases.pool import Fetch, Pool
 from app.databases.refusals import reason, refusal
 from app.databases.sessions import GeneralSession, S, UserSession, committed
-from app.databases.turns import Turns
 from app.telemetry import log
 from app.telemetry.pools import Usage
 
@@ -34,8 +31,8 @@ class Database(Generic[S]):
     engine: AsyncEngine
     maker: async_sessionmaker[S]
     pool: Pool
+    fetch: Fetch  # the pool's
     breaker: Breaker
-    turns: Turns
     behind_pgbouncer: bool
 
     def session(self, tenant_id: UUID | None = None) -> AbstractAsyncContextManager[S]:
@@ -48,16 +45,6 @@ class Database(Generic[S]):
         level = {} if self.behind_pgbouncer else {"isolation_level": "AUTOCOMMIT"}
         async with self.engine.execution_options(**level).begin() as one:
             yield one
-
-    async def fetch(
-        self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
-    ) -> Sequence[asyncpg.Record]:
-        """One statement that is a transaction of its own, committed in one round trip.
-
-        A parameter `:not_after` gets the deadline, a moment of our monotonic clock, in the clock of
-        the very server that runs the statement; NULL when there is none.
-        """
-        return await direct.fetch(self.pool, statement, values, not_after)
 
     @property
     def is_silent(self) -> bool:
@@ -130,7 +117,7 @@ def open_database(config: DatabaseConfig[S], settings: Settings) -> Database[S]:
         engine=config.get_engine(),
         maker=async_sessionmaker(class_=config.session_class, expire_on_commit=False),
         pool=config.pool,
+        fetch=config.pool.fetch,
         breaker=config.breaker,
-        turns=Turns(settings.db_lock_timeout_seconds),
         behind_pgbouncer=not settings.db_prepared_statements,
     )

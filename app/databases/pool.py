@@ -1,4 +1,4 @@
-"""The pool of one database's connections, beneath sessions and statements alike.
+"""The pool of one database's connections, beneath sessions and single statements alike.
 
 It is not asyncpg's, which lets a prepared statement die with each release, so that every session
 would prepare its own anew, and takes twice the time for a statement (80 instead of 40 µs).
@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any, Protocol
 
 import asyncpg
 
 from app.config.settings import Settings
+from app.databases.causes import may_ask_again, misleads
 from app.databases.connection import Connect, TenantConnection
+from app.databases.statement import Statement
 from app.telemetry.pools import Usage
 
 CLOSE_SECONDS = 2
 CALM_SECONDS = 5.0
+
+
+class Fetch(Protocol):
+    """Fetches as Pool does."""
+
+    async def __call__(
+        self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
+    ) -> Sequence[asyncpg.Record]: ...
 
 
 class Pool:
@@ -36,6 +48,40 @@ class Pool:
         self._waiting = 0
         self._closing = set[asyncio.Task[None]]()
         self.calm_seconds = CALM_SECONDS
+
+    async def fetch(
+        self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
+    ) -> Sequence[asyncpg.Record]:
+        """Run one statement that is a transaction of its own, committed in one round trip.
+
+        A parameter `:not_after` gets the deadline, a moment of our monotonic clock, in the clock of
+        the very server that runs the statement; NULL when there is none. Raises the driver's own
+        errors, and TimeoutError when no connection comes free.
+        """
+        try:
+            return await self._fetch(statement, values, not_after)
+        except Exception as error:
+            # A server that takes no writes has done nothing; another connection may lead elsewhere.
+            if not ((statement.reads and may_ask_again(error)) or misleads(error)):
+                raise
+        return await self._fetch(statement, values, not_after, fresh=True)
+
+    async def _fetch(
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        not_after: float | None,
+        *,
+        fresh: bool = False,
+    ) -> Sequence[asyncpg.Record]:
+        connection = await self.take(fresh=fresh)
+        try:
+            if statement.has_deadline:
+                deadline = None if not_after is None else connection.server_time(not_after)
+                values = {**values, "not_after": deadline}
+            return await connection.fetch(statement.sql, *statement.in_order(values))
+        finally:
+            self.give_back(connection)
 
     async def take(self, *, fresh: bool = False) -> TenantConnection:
         """Raises TimeoutError when none comes free, and whatever connecting raises.

@@ -2,7 +2,7 @@
 
 A request's session commits when the handler has returned and before the response starts, so a 2xx
 is committed; an error on the way, COMMIT's own included, reaches the error handler. (A statement of
-direct.py is a transaction of its own, which PostgreSQL commits before it answers.)
+statement.py is a transaction of its own, which PostgreSQL commits before it answers.)
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from app.config.settings import Settings
-from app.databases.waits import Waits
 from app.edge.bodies import SMALL_BYTES, BodyMemory
 from app.edge.lanes import Caller, Company, Lane, LaneName
 from app.edge.limits import Pacing, token_limits
@@ -43,7 +42,7 @@ class Gate:
         self.limits = token_limits(settings)
         self.memory = BodyMemory(settings)
         self.pacing = Pacing()
-        self.working = Waits(settings.request_timeout_seconds)
+        self.timeout_seconds = settings.request_timeout_seconds
         self.known: Recent[Caller] = Recent()  # by their tokens' hashes
         self._max_body_bytes = settings.request_max_body_bytes
         self._rules: dict[BaseRouteHandler, Rule] = {}

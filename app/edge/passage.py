@@ -12,7 +12,6 @@ import time
 from typing import TYPE_CHECKING
 
 from app.databases.causes import describe
-from app.databases.waits import Wait
 from app.edge.bodies import Body, declared_bytes
 from app.edge.lanes import Caller, Lane, SaturatedError
 from app.http.addresses import network
@@ -41,7 +40,6 @@ class Passage:
     ) -> None:
         self._gate, self._rule, self._lane = gate, rule, lane
         self._app, self._scope, self._send = app, scope, send
-        self._wait = Wait(gate.working)
         self._has_begun = False
         self._token = ""
         self._principal: Principal | None = None
@@ -100,7 +98,7 @@ class Passage:
 
     async def _identify(self) -> None:
         """Looks the token up in a place of its own, given back before anything is waited for."""
-        with Wait(self._gate.working):
+        async with asyncio.timeout(self._gate.timeout_seconds):
             async with self._lane.place(self._caller):
                 await self._look_up()
 
@@ -115,7 +113,7 @@ class Passage:
         """The deadline cancels the work; its session then gives a clean connection back."""
         if self._token and self._known is None:
             await self._identify()
-        with self._wait:
+        async with asyncio.timeout(self._gate.timeout_seconds) as self._timeout:
             async with self._lane.place(self._caller):
                 if self._token and not self._is_fresh():
                     await self._look_up()
@@ -128,7 +126,8 @@ class Passage:
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._has_begun = True
-            self._wait.forget()  # a stream takes as long as its reader goes on reading
+            # A stream takes as long as its reader goes on reading.
+            self._timeout.reschedule(None)
         await self._send(message)
 
     async def _refuse(self, problem: Problem) -> None:

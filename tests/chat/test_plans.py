@@ -17,8 +17,8 @@ from app.chat.messages import PAGE, MessageRepository
 from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
 from app.databases.connection import TenantConnection, set_tenant
-from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
+from app.databases.statement import Statement
 from app.http.paging import Place
 from app.http.security import Principal
 from tests.support.plans import explained, waste

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from app.databases.database import Database, Databases, GeneralSession
-from app.databases.direct import Statement
 from app.databases.sessions import not_after_for
+from app.databases.statement import Statement
 from tests.support import pgbouncer
 from tests.support.proxy import proxied
 from tests.support.servers import Servers, settings_for

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from app.databases.causes import is_away
 from app.databases.database import Database, Databases
-from app.databases.direct import Statement
 from app.databases.sessions import UserSession
+from app.databases.statement import Statement
 from tests.support import pgbouncer
 from tests.support.proxy import Act, Proxy, proxied
 from tests.support.servers import Servers, settings_for

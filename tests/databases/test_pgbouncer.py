@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from app.config.settings import Settings
 from app.databases.database import Database, Databases
-from app.databases.direct import Statement
 from app.databases.opening import open_connection
 from app.databases.sessions import UserSession
+from app.databases.statement import Statement
 from app.server import create_app
 from tests.support import pgbouncer
 from tests.support.factories import Someone, World, a_message, a_session

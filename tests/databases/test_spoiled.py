@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.databases.connection import TenantConnection
 from app.databases.database import Database, Databases
-from app.databases.direct import Statement
 from app.databases.sessions import UserSession
+from app.databases.statement import Statement
 from app.http.problems import to_problem
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers, settings_for

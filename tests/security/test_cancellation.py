@@ -14,8 +14,8 @@ from litestar import Litestar
 from sqlalchemy import text
 
 from app.databases.database import Database, Databases
-from app.databases.direct import Statement
 from app.databases.sessions import act_in_tenant
+from app.databases.statement import Statement
 from tests.support.callers import Callers, Victim, client_of
 from tests.support.pool_faults import faults
 

@@ -22,8 +22,9 @@ async def still_good(principal: Principal) -> Principal:
     return replace(principal, looked_up_at=time.monotonic())
 
 
-def writes(general: General) -> Writes:
-    return Writes(general, still_good, answers_kept_seconds=KEPT_SECONDS)
+def writes(general: General, *, turn_seconds: float = 5) -> Writes:
+    kept = KEPT_SECONDS
+    return Writes(general, still_good, answers_kept_seconds=kept, turn_seconds=turn_seconds)
 
 
 async def open_session(

@@ -15,8 +15,8 @@ from sqlalchemy import select, text, tuple_
 from app.bridge.export.lines import ChatSessionLine
 from app.chat.models import ChatSession
 from app.databases.database import Database
-from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
+from app.databases.statement import Statement
 from app.http.structs import to_struct
 
 SESSIONS = 1000

@@ -7,7 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from app.databases.turns import Turns
+from app.config.settings import Settings
+from app.databases.database import Databases
+from tests.support.chat import writes
 from tests.support.factories import Someone, a_message, a_session
 from tests.support.servers import Servers
 from tests.support.wire import PATIENCE_SECONDS, ROW, locked, service
@@ -49,13 +51,13 @@ async def append(someone: Someone, session_id: str, headers: dict[str, str]) -> 
     return await someone.http.post(path, json=body, headers=headers)
 
 
-async def test_a_turn_in_a_conversation_is_waited_for_only_so_long() -> None:
-    turns = Turns(0.01)
-    async with turns.of("one"):
-        async with turns.of("another"):
+async def test_a_turn_in_a_conversation_is_waited_for_only_so_long(settings: Settings) -> None:
+    turns = writes(Databases.create(settings).general, turn_seconds=0.01)
+    async with turns.turn("one"):
+        async with turns.turn("another"):
             pass
         with pytest.raises(TimeoutError):
-            async with turns.of("one"):
+            async with turns.turn("one"):
                 pass
-    async with turns.of("one"):
+    async with turns.turn("one"):
         pass

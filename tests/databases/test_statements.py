@@ -1,4 +1,4 @@
-"""The hot routes' connections: which are used again, which are not, and who waits for one."""
+"""Single statements and sessions share connections; some are used again, others never."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from app.databases.database import Database, Databases
-from app.databases.direct import Statement
 from app.databases.sessions import GeneralSession
+from app.databases.statement import Statement
 from app.http.problems import to_problem
 from tests.support.pgbouncer import only_directly
 from tests.support.proxy import Proxy, proxied
