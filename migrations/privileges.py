@@ -71,6 +71,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "general_idempotency_keys": "SELECT, INSERT, DELETE",
             "chat_session_of": "EXECUTE",
             "message_page": "EXECUTE",
+            "small_message_page": "EXECUTE",
+            "message_page_by_bytes": "EXECUTE",
             "append_message": "EXECUTE",
             "append_messages": "EXECUTE",
             "open_chat_session": "EXECUTE",

@@ -20,6 +20,7 @@ from app.http.paging import (
     Limit,
     Order,
     Place,
+    cursor_of,
     cut,
     place_after,
     position_after,
@@ -140,18 +141,18 @@ class ChatSessionController(Controller):
     ) -> schemas.MessagePage:
         """List a conversation's messages.
 
-        Newest first, or oldest first with `order=asc`, in pages of at most `limit`; take `next` of
-        one page as `after` for the following.
+        Newest first, or oldest first with `order=asc`, in pages of at most `limit` and at most 4
+        MiB, but of at least one message; take `next` of one page as `after` for the following.
         """
-        rows = await _messages(request).page(
+        page = await _messages(request).page(
             request.user,
             session_id,
             limit=limit,
             after=position_after(after),
             newest_first=order == "desc",
         )
-        page, following = cut(rows, limit, lambda message: message.position)
-        return schemas.MessagePage(list(page), following)
+        following = cursor_of(page.messages[-1].position) if page.is_more else None
+        return schemas.MessagePage(page.messages, following)
 
 
 # Functions, and no dependencies: Litestar's resolving one costs a tenth of the fastest routes.

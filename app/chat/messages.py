@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import text
@@ -25,8 +25,19 @@ from app.http.security import Principal
 
 T = TypeVar("T")
 
+PAGE_BYTES = 4 << 20  # of an answer, at most; but a page has at least one message
 PAGE = Statement(
-    text("SELECT * FROM message_page(:tenant_id, :user_id, :session_id, :newest, :after, :rows)"),
+    text(
+        "SELECT * FROM small_message_page"
+        "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
+    ),
+    reads=True,
+)
+PAGE_BY_BYTES = Statement(
+    text(
+        "SELECT * FROM message_page_by_bytes"
+        "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
+    ),
     reads=True,
 )
 ADD_ONE = Statement(
@@ -45,6 +56,13 @@ ADD_MANY = Statement(
 messages_of = StructsOf(Message)
 
 
+class Page(NamedTuple):
+    """A page of a conversation's messages; `is_more` tells that others follow."""
+
+    messages: list[Message]
+    is_more: bool
+
+
 class MessageRepository:
     """The messages of one owner's conversation. None: it is not there, or not the owner's."""
 
@@ -57,14 +75,23 @@ class MessageRepository:
             "session_id": session_id,
         }
 
-    async def page(
-        self, *, rows: int, after: int | None, newest_first: bool
-    ) -> list[Message] | None:
-        values = self._place | {"newest": newest_first, "after": after, "rows": rows}
-        found = await self._fetch(PAGE, values)
-        if found and found[0][0] is None:  # an empty session's own row
-            return []
-        return messages_of(found) or None
+    async def page(self, *, limit: int, after: int | None, newest_first: bool) -> Page | None:
+        """Fetch at most `limit` messages, in JSON of at most PAGE_BYTES."""
+        rows = await self._rows(
+            {"newest": newest_first, "after": after, "rows": limit + 1, "bytes": PAGE_BYTES}
+        )
+        if not rows:
+            return None
+        if rows[0]["id"] is None:  # an empty session's own row
+            return Page([], is_more=False)
+        is_more = len(rows) > limit or rows[-1]["content"] is None
+        return Page(messages_of(rows[:-1] if is_more else rows), is_more)
+
+    async def _rows(self, wanted: dict[str, Any]) -> Sequence[Any]:
+        rows = await self._fetch(PAGE, self._place | wanted)
+        if any(row["content"] is None for row in rows) and rows[0]["id"] is not None:
+            return await self._fetch(PAGE_BY_BYTES, self._place | wanted)
+        return rows
 
     async def append(
         self, ids: Sequence[UUID], messages: Sequence[NewMessage]
@@ -114,10 +141,10 @@ class MessageService:
         limit: int,
         after: int | None,
         newest_first: bool,
-    ) -> list[Message]:
-        """Fetch messages by position, one more than `limit` if there are more."""
+    ) -> Page:
+        """Fetch messages by position: a page ends at `limit`, or before it has too many bytes."""
         messages = MessageRepository(self._general.fetch, owner, session_id)
-        return found(await messages.page(rows=limit + 1, after=after, newest_first=newest_first))
+        return found(await messages.page(limit=limit, after=after, newest_first=newest_first))
 
     async def append(
         self,

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from app.accounts.tokens import AUTHENTICATE, token_digest
 from app.chat.conversations import FIND, ChatSessionRepository
-from app.chat.messages import PAGE, MessageRepository
+from app.chat.messages import PAGE, PAGE_BY_BYTES, PAGE_BYTES, MessageRepository
 from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
 from app.databases.connection import TenantConnection, set_tenant
@@ -61,18 +61,21 @@ async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str)
     one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset(), token_digest("token"))
     await _filled(servers, database, one)
     key = {"tenant_id": one.tenant_id, "user_id": one.user_id, "session_id": one.user_id}
-    page = key | {"after": 90, "rows": 51}
+    page = key | {"after": 90, "rows": 51, "bytes": PAGE_BYTES}
     token = {"digest": one.token_digest, "idle": timedelta(hours=1)}
     assert await _wasted(servers.user, database, AUTHENTICATE, [token]) == []
     for newest in (True, False):
         turns = [page | {"newest": newest}]
-        assert await _wasted(servers.general, database, PAGE, turns) == []
+        for statement in (PAGE, PAGE_BY_BYTES):
+            assert await _wasted(servers.general, database, statement, turns) == []
     assert await _wasted(servers.general, database, FIND, [key]) == []
     for count in (1, 3):
         append, turns = await _appends(one, count)
         assert await _wasted(servers.general, database, append, turns) == []
     await run(servers.general, "DROP INDEX idx_messages_session_id", database)  # the control
-    assert await _wasted(servers.general, database, PAGE, [page | {"newest": True}]) != []
+    for statement in (PAGE, PAGE_BY_BYTES):
+        turns = [page | {"newest": True}]
+        assert await _wasted(servers.general, database, statement, turns) != []
 
 
 async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database: str) -> None:

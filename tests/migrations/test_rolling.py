@@ -33,7 +33,7 @@ END $$
 TABLES = {"user": ("users", "access_tokens"), "general": ("chat_sessions", "messages")}
 FUNCTIONS = {
     "user": "'authenticate', 'login_attempt'",
-    "general": "'chat_session_of', 'message_page', 'open_chat_session', 'add_message'",
+    "general": "'chat_session_of', 'small_message_page', 'open_chat_session', 'add_message'",
 }
 EXPAND = {
     name: [

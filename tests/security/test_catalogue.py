@@ -64,6 +64,8 @@ AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 OF_THE_CALLER = {
     "chat_session_of",
     "message_page",
+    "small_message_page",
+    "message_page_by_bytes",
     "append_message",
     "append_messages",
     "open_chat_session",

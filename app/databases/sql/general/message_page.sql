@@ -1,9 +1,5 @@
--- Reads a page of a session's messages, newest or oldest first. No row means that it is not this
--- owner's session; a session without messages is one row of NULLs.
---
--- `beyond` is a variable because PostgreSQL takes a coalesce() in the condition for leaky: under
--- row level security it would filter by it, reading from the end of the session, instead of looking
--- the position up in the index.
+-- The version before small_message_page and message_page_by_bytes, which ended a page by rows alone;
+-- it goes when no process calls it any more.
 CREATE OR REPLACE FUNCTION message_page(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint
 ) RETURNS TABLE (
