@@ -25,12 +25,13 @@ from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
 from app.chat.api import ChatSessionController
 from app.chat.writes import Writes
-from app.config.settings import Settings
+from app.config.settings import Settings, SettingsError
 from app.databases.config import database_config
 from app.databases.database import Databases
 from app.databases.plugin import DatabasesPlugin
 from app.databases.sessions import GeneralSession, UserSession
 from app.edge.draining import delayed_stop
+from app.edge.forwarded import behind_proxies
 from app.edge.gate import Gate
 from app.http import headers
 from app.http.cors import cors_config, explain_refusals
@@ -53,6 +54,8 @@ def set_headers(settings: Settings, gate: Gate) -> Callable[[HTTPResponseStartEv
         own = headers.for_path(scope["path"], service, list(message["headers"]))
         if gate.is_stopping:  # also in answers that do not pass the gate
             own.append((b"connection", b"close"))
+        if settings.root_path:
+            own = headers.under(settings.root_path, own)
         message["headers"] = own
         with_allowed(message, scope)
 
@@ -95,14 +98,16 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         cors_config=cors_config(settings),
         request_class=JsonRequest,
         request_max_body_size=settings.request_max_body_bytes,
-        openapi_config=openapi_config(version("bicameral")),
+        openapi_config=openapi_config(version("bicameral"), settings.root_path),
     )
+    _check_root_path(settings, app)
     note_parameters(app)
     complete(app)
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     handler = head_as_get(handler)
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
-    app.asgi_handler = observe_requests(handler, set_headers(settings, gate))
+    handler = observe_requests(handler, set_headers(settings, gate))
+    app.asgi_handler = behind_proxies(handler, settings)
     return app
 
 
@@ -113,6 +118,13 @@ def _writes(settings: Settings, databases: Databases, tokens: TokenLookup) -> Wr
         answers_kept_seconds=settings.idempotency_kept_seconds,
         turn_seconds=settings.db_lock_timeout_seconds,
     )
+
+
+def _check_root_path(settings: Settings, app: Litestar) -> None:
+    """Raises SettingsError where a path could be the service's own or one under the prefix."""
+    first = settings.root_path.split("/")[1:2]
+    if first and any(route.path.split("/")[1] == first[0] for route in app.routes):
+        raise SettingsError(f"ROOT_PATH: paths of the service begin with /{first[0]}, too")
 
 
 def _v1(databases: Databases, passwords: Passwords) -> Router:

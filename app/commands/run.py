@@ -72,7 +72,8 @@ def serve(service: Litestar, options: Options) -> None:
         elif options["wc"] == 1:
             _serve_alone(listener, Config(service, **arguments), settings)
         else:
-            _serve_with_workers(listener, options["wc"], arguments, settings)
+            sockets = _for_each(listener, options)
+            _serve_with_workers(sockets, arguments, settings)
 
 
 def _check(settings: Settings) -> None:
@@ -157,25 +158,28 @@ def _serve_alone(listener: socket.socket, config: Config, settings: Settings) ->
 
 
 def _serve_with_workers(
-    listener: socket.socket, workers: int, arguments: Options, settings: Settings
+    sockets: list[socket.socket], arguments: Options, settings: Settings
 ) -> None:
     config = Config(WORKER, factory=True, **arguments)
     drain_seconds = settings.request_drain_seconds
     stop_seconds = drain_seconds + settings.request_grace_seconds + ENDING_SECONDS
     serve = partial(serve_as_worker, config, drain_seconds)
     with figures.shared():
-        exit_code = Supervisor(serve, _for_each(listener, workers), stop_seconds).run()
+        exit_code = Supervisor(serve, sockets, stop_seconds).run()
     if exit_code:
         sys.exit(exit_code)
 
 
-def _for_each(listener: socket.socket, workers: int) -> list[socket.socket]:
+def _for_each(listener: socket.socket, options: Options) -> list[socket.socket]:
     """Give each worker a socket of its own, so that Linux deals out the connections.
 
     From a socket that all share, the worker that wakes first takes every connection that waits:
-    one was seen to have 29 of 32. Unix sockets, and other systems, have only that.
+    one was seen to have 29 of 32. Unix sockets, other systems, and a socket that somebody else has
+    bound and keeps open, have only that.
     """
-    if sys.platform != "linux" or listener.family == socket.AF_UNIX:
+    workers: int = options["wc"]
+    is_adopted = options["fd"] is not None
+    if is_adopted or sys.platform != "linux" or listener.family == socket.AF_UNIX:
         return [listener] * workers
     address, family = listener.getsockname(), listener.family
     listener.close()  # it has shown that nobody else is there

@@ -7,9 +7,12 @@ import re
 from pydantic import Field, field_validator
 
 from app.config.database_settings import DatabaseSettings
+from app.config.proxies import parse_proxies
 
 # What a browser sends in `Origin`: nothing else can ever equal it.
 ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+# Nothing that is written in two ways, encoded or not, and no `.` or `..` of a whole part.
+ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 class RequestSettings(DatabaseSettings):
@@ -51,12 +54,36 @@ class RequestSettings(DatabaseSettings):
     request_grace_seconds: int = Field(
         20, ge=1, description="when stopping: how long requests under way may then still take"
     )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses and networks, by commas, whose `X-Forwarded-For` and `-Proto` "
+        "are believed; `unix`: whoever connects to a Unix socket",
+    )
+    root_path: str = Field(
+        "", description="the path under which a proxy shows the service, stripped or not: /chat"
+    )
     cors_allowed_origins: str = Field(
         "", description="origins whose pages may call the API, by commas: https://app.example.org"
     )
     hsts_seconds: int = Field(
         0, ge=0, description="max-age of Strict-Transport-Security; 0: it is not sent"
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        parse_proxies(split(value))
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        if value and not ROOT_PATH.fullmatch(value):
+            raise ValueError(
+                "must begin with a slash and not end with one, of letters, digits, `.`, `_`, `~` "
+                "and `-`: /chat"
+            )
+        return value
 
     @field_validator("cors_allowed_origins")
     @classmethod

@@ -34,6 +34,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "http": partial(BoundedProtocol, **limits),
         "ws": "none",
         "server_header": False,
+        "proxy_headers": False,  # uvicorn would believe all of this machine; see forwarded.py
     }
 
 

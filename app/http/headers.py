@@ -35,3 +35,9 @@ def for_path(path: str, service: Headers, own: Headers) -> Headers:
     theirs = {name for name, _ in own}
     added = [*service, NO_STORE] if path.startswith("/v1/") else service
     return [*own, *(header for header in added if header[0] not in theirs)]
+
+
+def under(root_path: str, own: Headers) -> Headers:
+    """Put the prefix that a proxy shows the service under before each `Location`."""
+    prefix = root_path.encode()
+    return [(n, prefix + v if n == b"location" and v.startswith(b"/") else v) for n, v in own]
