@@ -26,7 +26,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     "user": {
         "service": {
             "alembic_version": "SELECT",
-            "tenants": EVERYTHING,
+            "tenants": f"SELECT, INSERT, DELETE, {LOCK}",
             "users": EVERYTHING,
             "user_blocks": EVERYTHING,
             "access_tokens": "SELECT, INSERT, DELETE",

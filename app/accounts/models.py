@@ -52,9 +52,15 @@ class User(Timestamps, UserBase):
         # Addresses compare without case but keep the spelling their owner gave.
         Index("idx_users_email", text("lower(email)"), unique=True),
         Index("idx_users_tenant_id", "tenant_id", "created_at", "id"),
+        Index("idx_users_tenant_id_id", "tenant_id", "id", unique=True),  # foreign keys need it
         Index("idx_users_created_at", "created_at", "id"),
         Index("idx_users_is_blocked", "is_blocked", postgresql_where=text("is_blocked")),
         CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name="username"),
+        CheckConstraint(
+            "jsonb_typeof(roles) = 'array'"
+            """ AND roles <@ '["member", "tenant_admin", "admin"]'::jsonb""",
+            name="roles",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -67,14 +73,23 @@ class User(Timestamps, UserBase):
     is_blocked: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
+def _of_a_user(table: str) -> ForeignKeyConstraint:
+    """Bind a row to a user of its own tenant: row level security looks at the tenant alone."""
+    return ForeignKeyConstraint(
+        ["tenant_id", "user_id"],
+        ["users.tenant_id", "users.id"],
+        name=f"fk_{table}_user_id_users",
+        ondelete="CASCADE",
+    )
+
+
 class UserBlock(UserBase):
     """Why and by whom a user is blocked; gone when unblocked, and with the user."""
 
     __tablename__ = "user_blocks"
+    __table_args__ = (_of_a_user("user_blocks"),)
 
-    user_id: Mapped[UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[UUID]
     reason: Mapped[str | None] = mapped_column(String(1000))
     blocked_by: Mapped[UUID | None]
@@ -85,11 +100,14 @@ class AccessToken(UserBase):
     """A token's SHA-256; the token itself is nowhere."""
 
     __tablename__ = "access_tokens"
-    __table_args__ = (Index("idx_access_tokens_user_id", "user_id"),)
+    __table_args__ = (
+        _of_a_user("access_tokens"),
+        Index("idx_access_tokens_user_id", "user_id"),
+    )
 
     digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     tenant_id: Mapped[UUID]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
@@ -156,7 +174,7 @@ class UserIdempotencyKey(StoredAnswer, UserBase):
 
     __tablename__ = "user_idempotency_keys"
     __table_args__ = (
-        ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
+        _of_a_user("user_idempotency_keys"),
         ForeignKeyConstraint(["about_id"], ["users.id"], ondelete="SET NULL"),
         Index("idx_user_idempotency_keys_user_id", "user_id"),
         Index(

@@ -163,7 +163,7 @@ async def revive(scene: Scene, subject: Subject) -> None:
         " VALUES ($1, $2, $3, $3, 'x')",
         *who(subject),
         subject.tenant_id,
-        f"\\t\\{subject.user_id}",
+        f"\\{subject.tenant_id}\\{subject.user_id}",
     )
 
 

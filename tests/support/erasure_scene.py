@@ -57,7 +57,7 @@ class Scene:
             " VALUES ($1, $2, $3, $4, 'x')",
             subject.user_id,
             subject.tenant_id,
-            f"\\t\\{subject.user_id}",
+            f"\\{subject.tenant_id}\\{subject.user_id}",
             f"{subject.user_id}@example.org",
         )
         for _ in range(sessions):

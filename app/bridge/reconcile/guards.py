@@ -21,6 +21,8 @@ from app.databases.opening import open_connection
 
 GUARD_KINDS = {Kind.GUARD_MISSING, Kind.GUARD_OFF, Kind.NOT_VALIDATED}
 
+OF_A_USER = "FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE"
+
 # By database and table: the name of each, and the text that makes it.
 GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
     "user": {
@@ -46,16 +48,13 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
             "ck_subject_ledger_state": "CHECK (state IN ('present', 'deleted'))",
         },
         "access_tokens": {
-            "fk_access_tokens_user_id_users": "FOREIGN KEY (user_id) REFERENCES users (id)"
-            " ON DELETE CASCADE",
+            "fk_access_tokens_user_id_users": OF_A_USER,
         },
         "user_blocks": {
-            "fk_user_blocks_user_id_users": "FOREIGN KEY (user_id) REFERENCES users (id)"
-            " ON DELETE CASCADE",
+            "fk_user_blocks_user_id_users": OF_A_USER,
         },
         "user_idempotency_keys": {
-            "fk_user_idempotency_keys_user_id_users": "FOREIGN KEY (user_id)"
-            " REFERENCES users (id) ON DELETE CASCADE",
+            "fk_user_idempotency_keys_user_id_users": OF_A_USER,
             "fk_user_idempotency_keys_about_id_users": "FOREIGN KEY (about_id)"
             " REFERENCES users (id) ON DELETE SET NULL",
             "forget_answer": "BEFORE UPDATE OF about_id ON user_idempotency_keys FOR EACH ROW"

@@ -150,9 +150,10 @@ async def a_silent_neighbour(scene: Scene, subject: Subject) -> None:
     neighbour = await scene.user.fetchval(NEIGHBOUR, subject.tenant_id, subject.user_id)
     await scene.user.execute(
         "INSERT INTO users (id, tenant_id, username, email, password_hash)"
-        " VALUES ($1, $2, '\\t\\neighbour', 'neighbour', 'x')",
+        " VALUES ($1, $2, $3, 'neighbour', 'x')",
         neighbour,
         subject.tenant_id,
+        f"\\{subject.tenant_id}\\neighbour",
     )
 
 

@@ -30,7 +30,8 @@ INSERT INTO tenants (id, name) SELECT DISTINCT {TENANT}, md5('tenant' || n / 100
 """
 USERS = f"""
 INSERT INTO users (id, tenant_id, username, email, password_hash)
-SELECT {USER}, {TENANT}, '\\t\\' || n, n || '@t', 'x' FROM {NUMBERS} WHERE n % 10 <> 0
+SELECT {USER}, {TENANT}, format('\\%s\\%s', md5('tenant' || n / 1000), n), n || '@t', 'x'
+FROM {NUMBERS} WHERE n % 10 <> 0
 """
 MADE = f"""
 INSERT INTO owners (tenant_id, user_id, state, closed_at)

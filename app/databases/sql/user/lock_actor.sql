@@ -9,10 +9,12 @@ CREATE OR REPLACE FUNCTION lock_actor(actor uuid, token bytea) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     present jsonb;
+    home uuid;
 BEGIN
-    SELECT u.roles INTO present FROM users u
+    SELECT u.roles, u.tenant_id INTO present, home FROM users u
     WHERE u.id = actor AND u.is_active AND NOT u.is_blocked FOR SHARE;
     PERFORM FROM access_tokens t
-    WHERE t.digest = token AND t.user_id = actor AND t.expires_at > now() FOR KEY SHARE;
+    WHERE t.digest = token AND t.user_id = actor AND t.tenant_id = home AND t.expires_at > now()
+    FOR KEY SHARE;
     RETURN CASE WHEN FOUND THEN present END;
 END $$;
