@@ -60,9 +60,10 @@ class ChatSessionController(Controller):
 
         They come in pages of at most `limit`; take `next` of one page as `after` for the following.
         """
-        start = place_after(after)
+        this = "chat-sessions", request.user.user_id
+        start = place_after(after, *this)
         rows = await _sessions(request).page(request.user, limit=limit, after=start)
-        page, following = cut(rows, limit, lambda one: Place(one.created_at, one.id))
+        page, following = cut(rows, limit, lambda one: Place(one.created_at, one.id), *this)
         items = to_struct(list[schemas.ChatSession], page)
         return schemas.ChatSessionPage(items, following)
 
@@ -144,14 +145,15 @@ class ChatSessionController(Controller):
         Newest first, or oldest first with `order=asc`, in pages of at most `limit` and at most 4
         MiB, but of at least one message; take `next` of one page as `after` for the following.
         """
+        this = "messages", session_id, order
         page = await _messages(request).page(
             request.user,
             session_id,
             limit=limit,
-            after=position_after(after),
+            after=position_after(after, *this),
             newest_first=order == "desc",
         )
-        following = cursor_of(page.messages[-1].position) if page.is_more else None
+        following = cursor_of(page.messages[-1].position, *this) if page.is_more else None
         return schemas.MessagePage(page.messages, following)
 
 

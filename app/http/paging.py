@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -21,11 +22,16 @@ Limit = Annotated[
     int,
     QueryParameter(ge=1, le=MAX_LIMIT, description="How many items at most, 1 to 100."),
 ]
-# Every text of these forms is a cursor, as base64url; any other is refused. A list's cursor holds
-# 7 bytes of microseconds and 16 of an id. Those given out by versions before hold the id alone.
-PLACE_CURSOR = re.compile(r"^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$")
-POSITION_CURSOR = re.compile(r"^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$")
+# A cursor is base64url: 7 bytes of microseconds and 16 of an id, or 8 of a position, and 4 of a
+# digest of the list that it belongs to. Those given out by earlier versions have no digest, and
+# their oldest no time: whatever has their form is a place in any list.
+PLACE_CURSOR = re.compile(
+    r"^([A-Za-z0-9_-]{36}|[A-Za-z0-9_-]{26}[AEIMQUYcgkosw048]"
+    r"|[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$"
+)
+POSITION_CURSOR = re.compile(r"^([A-Za-z0-9_-]{16}|[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048])$")
 NO_CURSOR = "Not a cursor of this list; take it from `next` as it is."
+OTHER_LIST = "A cursor of another list, order or filter; take it from `next` of this very list."
 FROM_BEFORE = "The `next` of the page before; opaque."
 pattern(PLACE_CURSOR.pattern, NO_CURSOR)
 pattern(POSITION_CURSOR.pattern, NO_CURSOR)
@@ -40,6 +46,8 @@ Order = Annotated[
 
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 ID_BYTES, TIME_BYTES = 16, 7  # seven hold microseconds until the year 4253
+POSITION_BYTES, LIST_BYTES = 8, 4
+WITHOUT_LIST = (ID_BYTES, TIME_BYTES + ID_BYTES, POSITION_BYTES)
 ID_TIME_BYTES = 6  # of milliseconds, at the beginning of a UUID of version 7
 LAST_MILLISECOND = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
@@ -62,42 +70,44 @@ def made_at(id: UUID) -> datetime:  # noqa: A002  # what it is
 
 
 def cut(
-    rows: Sequence[T], limit: int, key: Callable[[T], Place | UUID | int]
+    rows: Sequence[T], limit: int, key: Callable[[T], Place | UUID], *of: object
 ) -> tuple[Sequence[T], str | None]:
     """Split the `limit + 1` rows asked for into the page and the cursor of the page after it.
 
-    There is no cursor when nothing follows. `key` gives what a row is found by again.
+    There is no cursor when nothing follows. `key` gives what a row is found by again; what else
+    tells the list from others, its name first, is `of`.
     """
     page = rows[:limit]
-    return page, cursor_of(key(page[-1])) if len(rows) > limit else None
+    return page, cursor_of(key(page[-1]), *of) if len(rows) > limit else None
 
 
-def cursor_of(key: Place | UUID | int) -> str:
+def cursor_of(key: Place | UUID | int, *of: object) -> str:
     """Pack the last item's key: a page continues after it, whatever was added since."""
-    return base64.urlsafe_b64encode(_packed(key)).decode().rstrip("=")
+    packed = _packed(key) + (_digest(of) if of else b"")
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def place_after(cursor: str | None) -> Place | None:
-    """Raises Invalid for a cursor that no list of this kind gave out."""
+def place_after(cursor: str | None, *of: object) -> Place | None:
+    """Raises Invalid for a cursor that this list did not give out."""
     if cursor is None:
         return None
-    packed = _unpack(cursor, PLACE_CURSOR)
+    packed = _unpack(cursor, PLACE_CURSOR, of)
     time, id_bytes = packed[:-ID_BYTES], packed[-ID_BYTES:]
     at = EPOCH + timedelta(microseconds=int.from_bytes(time)) if time else None
     return Place(at, UUID(bytes=id_bytes))
 
 
-def uuid_after(cursor: str | None) -> UUID | None:
+def uuid_after(cursor: str | None, *of: object) -> UUID | None:
     """Read the cursor of a list by id alone."""
-    place = place_after(cursor)
+    place = place_after(cursor, *of)
     return None if place is None else place.id
 
 
-def position_after(cursor: str | None) -> int | None:
-    """Raises Invalid for a cursor that no list of positions gave out."""
+def position_after(cursor: str | None, *of: object) -> int | None:
+    """Raises Invalid for a cursor that this list of positions did not give out."""
     if cursor is None:
         return None
-    return int(struct.unpack(">q", _unpack(cursor, POSITION_CURSOR))[0])
+    return int(struct.unpack(">q", _unpack(cursor, POSITION_CURSOR, of))[0])
 
 
 def _packed(key: Place | UUID | int) -> bytes:
@@ -109,8 +119,18 @@ def _packed(key: Place | UUID | int) -> bytes:
     return time + key.id.bytes
 
 
-def _unpack(cursor: str, form: re.Pattern[str]) -> bytes:
+def _digest(of: tuple[object, ...]) -> bytes:
+    """No secret: it keeps a client from taking one list's cursor for another's by mistake."""
+    return hashlib.sha256("\0".join(map(str, of)).encode()).digest()[:LIST_BYTES]
+
+
+def _unpack(cursor: str, form: re.Pattern[str], of: tuple[object, ...]) -> bytes:
     # Python's `$` stands before a last line feed, too; the pattern is what the document shows.
     if not form.fullmatch(cursor):
         raise Invalid.field("after", NO_CURSOR)
-    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    if len(packed) in WITHOUT_LIST:
+        return packed
+    if packed[-LIST_BYTES:] != _digest(of):
+        raise Invalid.field("after", OTHER_LIST)
+    return packed[:-LIST_BYTES]

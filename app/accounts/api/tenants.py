@@ -54,8 +54,9 @@ class TenantController(Controller):
 
         In pages of at most `limit`; take `next` of one page as `after` for the following.
         """
-        rows = await tenants.page(limit=limit, after=place_after(after))
-        page, following = cut(rows, limit, lambda tenant: Place(tenant.created_at, tenant.id))
+        this = "tenants"
+        rows = await tenants.page(limit=limit, after=place_after(after, this))
+        page, following = cut(rows, limit, lambda tenant: Place(tenant.created_at, tenant.id), this)
         return schemas.TenantPage(to_struct(list[schemas.Tenant], page), following)
 
     @get("/{tenant_id:uuid}", responses=problems(403, 404))

@@ -73,8 +73,9 @@ class UserController(Controller):
         Your tenant's, or, for a platform administrator, all. In pages of at most `limit`; take
         `next` of one page as `after` for the following.
         """
-        rows = await users.page(request.user, limit=limit, after=place_after(after))
-        page, following = cut(rows, limit, lambda user: Place(user.created_at, user.id))
+        this = "users", request.user.tenant_id
+        rows = await users.page(request.user, limit=limit, after=place_after(after, *this))
+        page, following = cut(rows, limit, lambda user: Place(user.created_at, user.id), *this)
         return schemas.UserPage(to_struct(list[schemas.User], page), following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))

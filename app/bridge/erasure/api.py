@@ -48,9 +48,10 @@ class ErasureController(Controller):
         Your tenant's, or, for a platform administrator, all or one tenant's. In pages of at most
         `limit`; take `next` of one page as `after` for the following.
         """
-        start = uuid_after(after)
+        this = "erasures", request.user.tenant_id, tenant_id
+        start = uuid_after(after, *this)
         rows = await erasures.page(request.user, tenant_id, limit=limit, after=start)
-        page, following = cut(rows, limit, lambda entry: entry.user_id)
+        page, following = cut(rows, limit, lambda entry: entry.user_id, *this)
         return ErasurePage([erasure(entry) for entry in page], following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))
