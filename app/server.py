@@ -19,7 +19,7 @@ from app.accounts.api.me import MeController
 from app.accounts.api.tenants import TenantController
 from app.accounts.api.users import UserController
 from app.accounts.passwords import Passwords
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
@@ -72,7 +72,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     )
     databases = sqlalchemy.databases
     passwords = Passwords(settings)
-    tokens = TokenLookup(databases.user, settings)
+    tokens = CredentialLookup(databases.user, settings)
     gate = Gate(settings, tokens.principal)
     app = Litestar(
         route_handlers=[
@@ -111,7 +111,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     return app
 
 
-def _writes(settings: Settings, databases: Databases, tokens: TokenLookup) -> Writes:
+def _writes(settings: Settings, databases: Databases, tokens: CredentialLookup) -> Writes:
     return Writes(
         databases.general,
         tokens.again,

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.accounts.models import User
+from app.accounts.caller_models import ApiKey
 from app.chat.models import Message
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings, SettingsError, load_settings
@@ -34,7 +34,7 @@ from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import GRACE_SECONDS
 from migrations import lock, privileges
 
-METADATA = {"user": User.metadata, "general": Message.metadata}
+METADATA = {"user": ApiKey.metadata, "general": Message.metadata}
 # A revision outlives our libraries, so it names SQLAlchemy's types where we use others.
 PLAIN: dict[type, str] = {GUID: "sa.Uuid()", DateTimeUTC: "sa.DateTime(timezone=True)"}
 AFTERWORD = "-- Not in here: privileges. `litestar database upgrade` grants them afterwards.\n"

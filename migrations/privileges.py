@@ -30,10 +30,19 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "users": EVERYTHING,
             "user_blocks": EVERYTHING,
             "access_tokens": "SELECT, INSERT, DELETE",
+            "api_keys": "SELECT, INSERT, DELETE",
+            "api_key_answers": "SELECT, INSERT, DELETE",
+            "audit_events": "SELECT, INSERT",  # the service adds only
             "user_idempotency_keys": "SELECT, INSERT, DELETE",
             "subject_ledger": "SELECT",
             # login_throttles: through the functions only
-            "authenticate": "EXECUTE",
+            "audit_id": "EXECUTE",
+            "authenticate": "EXECUTE",  # by the version before
+            "authenticate_token": "EXECUTE",
+            "authenticate_key": "EXECUTE",
+            "lock_key": "EXECUTE",
+            "tenant_of_api_key": "EXECUTE",
+            "platform_audit_events": "EXECUTE",
             "login_attempt": "EXECUTE",
             "login_succeeded": "EXECUTE",
             "lock_actor": "EXECUTE",
@@ -54,6 +63,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "release_erasure": "EXECUTE",
             "erasure_backlog": "EXECUTE",
             "expire_keys": "EXECUTE",
+            "expire_audit_events": "EXECUTE",
             "ledger_digest": "EXECUTE",
             "ledger_keys": "EXECUTE",
             "ledger_suspects": "EXECUTE",

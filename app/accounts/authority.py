@@ -6,7 +6,8 @@ its locks in this order, and looks at the actor under the last one:
 
 1. the tenant (TenantLock), in which all changes of users queue, but for one's own password;
 2. the user who is to be changed, if there is one, FOR UPDATE;
-3. the actor, FOR SHARE, and the actor's token, FOR KEY SHARE (lock_actor).
+3. the actor, FOR SHARE, and the actor's token, FOR KEY SHARE (lock_actor); of an API key the row,
+   FOR KEY SHARE (lock_key).
 
 It cannot end in a deadlock. Whoever holds 3 waits for nobody. Whoever waits at 3 waits for a
 transaction that changes the actor, holds their tenant, and so is not one that waits for us: those
@@ -22,9 +23,7 @@ from app.accounts.models import Tenant, User
 from app.accounts.repositories import TokenRepository, UserRepository
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, Forbidden, Unauthenticated
-from app.http.security import PLATFORM_TENANT, Principal, Role
-
-ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.ADMIN})
+from app.http.security import ADMINISTRATORS, PLATFORM_TENANT, Principal, Role
 
 
 class Authority:
@@ -33,7 +32,7 @@ class Authority:
         self._users = UserRepository(session)
 
     async def recheck(self, actor: Principal) -> None:
-        """Hold the actor as the administrator they were when they were looked up.
+        """Hold the actor as the administrator, or the API key, they were when they were looked up.
 
         Raises Unauthenticated and Forbidden.
         """
@@ -46,6 +45,11 @@ class Authority:
     async def _hold(self, actor: Principal, needed: frozenset[Role]) -> None:
         if not actor.token_digest:  # an operator, who came with the database's own credentials
             return
+        if actor.key_id is not None:
+            subject = None if actor.acts_for_nobody else actor.user_id
+            if not await self._tokens.lock_key(actor.token_digest, subject):
+                raise Unauthenticated
+            return
         roles = await self._tokens.lock_actor(actor.user_id, actor.token_digest)
         if roles is None:
             raise Unauthenticated
@@ -54,6 +58,8 @@ class Authority:
 
     def check_grant(self, actor: Principal, tenant: Tenant, roles: Sequence[Role]) -> None:
         """Raises Forbidden or Conflict for a role that this actor, or this tenant, cannot give."""
+        if actor.key_id is not None and not ADMINISTRATORS.isdisjoint(roles):
+            raise Forbidden("An API key cannot make administrators.")
         if Role.ADMIN not in roles:
             return
         if not actor.is_admin:
@@ -63,6 +69,8 @@ class Authority:
 
     def check_change(self, actor: Principal, user: User) -> None:
         """Raises Forbidden for a user who is above the actor."""
+        if actor.key_id is not None and not ADMINISTRATORS.isdisjoint(user.roles):
+            raise Forbidden("An API key cannot change administrators.")
         if Role.ADMIN in user.roles and not actor.is_admin:
             raise Forbidden("Only a platform administrator may change one.")
 

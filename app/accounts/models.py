@@ -55,25 +55,36 @@ class User(Timestamps, UserBase):
         Index("idx_users_tenant_id_id", "tenant_id", "id", unique=True),  # foreign keys need it
         Index("idx_users_created_at", "created_at", "id"),
         Index("idx_users_is_blocked", "is_blocked", postgresql_where=text("is_blocked")),
+        Index(
+            "idx_users_external_id",
+            "tenant_id",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
         CheckConstraint(r"username ~ '^\\[^\\]+\\[^\\]+$'", name="username"),
         CheckConstraint(
             "jsonb_typeof(roles) = 'array'"
             """ AND roles <@ '["member", "tenant_admin", "admin"]'::jsonb""",
             name="roles",
         ),
+        CheckConstraint(
+            "external_id ~ '^[!-~]+$' AND external_id NOT IN ('.', '..')", name="external_id"
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
     username: Mapped[str] = mapped_column(String(255))
-    email: Mapped[str] = mapped_column(String(255))
-    password_hash: Mapped[str] = mapped_column(String(255))
+    email: Mapped[str | None] = mapped_column(String(255))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
     roles: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[\"member\"]'::jsonb"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     is_blocked: Mapped[bool] = mapped_column(server_default=text("false"))
+    external_id: Mapped[str | None] = mapped_column(String(255, collation="C"))
 
 
-def _of_a_user(table: str) -> ForeignKeyConstraint:
+def of_a_user(table: str) -> ForeignKeyConstraint:
     """Bind a row to a user of its own tenant: row level security looks at the tenant alone."""
     return ForeignKeyConstraint(
         ["tenant_id", "user_id"],
@@ -87,30 +98,13 @@ class UserBlock(UserBase):
     """Why and by whom a user is blocked; gone when unblocked, and with the user."""
 
     __tablename__ = "user_blocks"
-    __table_args__ = (_of_a_user("user_blocks"),)
+    __table_args__ = (of_a_user("user_blocks"),)
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[UUID]
     reason: Mapped[str | None] = mapped_column(String(1000))
     blocked_by: Mapped[UUID | None]
     blocked_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class AccessToken(UserBase):
-    """A token's SHA-256; the token itself is nowhere."""
-
-    __tablename__ = "access_tokens"
-    __table_args__ = (
-        _of_a_user("access_tokens"),
-        Index("idx_access_tokens_user_id", "user_id"),
-    )
-
-    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    tenant_id: Mapped[UUID]
-    user_id: Mapped[UUID]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime]
 
 
 class LoginThrottle(UserBase):
@@ -174,7 +168,7 @@ class UserIdempotencyKey(StoredAnswer, UserBase):
 
     __tablename__ = "user_idempotency_keys"
     __table_args__ = (
-        _of_a_user("user_idempotency_keys"),
+        of_a_user("user_idempotency_keys"),
         ForeignKeyConstraint(["about_id"], ["users.id"], ondelete="SET NULL"),
         Index("idx_user_idempotency_keys_user_id", "user_id"),
         Index(

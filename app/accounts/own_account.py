@@ -28,7 +28,7 @@ class OwnAccount:
         was = await self._login.confirm(person, current, address)
         async with self._database.session(person.tenant_id) as session:
             user = await UserService(session).own(person)
-        names = own_names(user.username, user.email)
+        names = own_names(user.username, user.email or "")
         renewed = await self._passwords.hash_new(new, names, field="new_password")
         async with self._database.session(person.tenant_id) as session:
             await UserService(session).set_own_password(person, renewed, was=was)

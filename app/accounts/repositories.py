@@ -17,7 +17,8 @@ from sqlalchemy import Row, delete, func, insert, literal, select, text, tuple_,
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
-from app.accounts.models import AccessToken, SubjectLedger, Tenant, User, UserBlock
+from app.accounts.caller_models import AccessToken
+from app.accounts.models import SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession, act_in_tenant
 from app.http.paging import Place, made_at
@@ -27,6 +28,7 @@ TENANT_NAMED = text("SELECT tenant_named(:name)")
 TENANTS_PAGE = text("SELECT * FROM platform_tenants_by_time(:at, :id, :made_at, :rows)")
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
 LOCK_ACTOR = text("SELECT lock_actor(:actor, :token)")
+LOCK_KEY = text("SELECT lock_key(:digest, :subject) IS NOT NULL")
 USERS_PAGE = text("SELECT * FROM platform_users_by_time(:at, :id, :made_at, :rows)")
 
 # A row that the session has read before is else given as it was before the wait for its lock.
@@ -176,6 +178,10 @@ class TokenRepository(Repository[AccessToken]):
         None where the token has ended or the user may not log in.
         """
         return await self.session.scalar(LOCK_ACTOR, {"actor": user_id, "token": digest})
+
+    async def lock_key(self, digest: bytes, subject: UUID | None) -> bool:
+        """Hold an API key, and whom it acts for, likewise. False where either may not act."""
+        return bool(await self.session.scalar(LOCK_KEY, {"digest": digest, "subject": subject}))
 
     async def end(self, digest: bytes) -> bool:
         """False for a token that has ended before."""

@@ -25,7 +25,7 @@ from app.http.paging import (
     place_after,
     position_after,
 )
-from app.http.security import Principal, signed_in
+from app.http.security import Principal, reads_chat, writes_chat
 from app.http.structs import to_struct
 
 Call = Request[Principal, Any, Any]
@@ -34,10 +34,9 @@ Call = Request[Principal, Any, Any]
 class ChatSessionController(Controller):
     path = "/chat-sessions"
     tags = ["chat"]
-    guards = [signed_in]
     opt = {"lane": LaneName.CHAT}
 
-    @post("/", responses=problems(409))
+    @post("/", guards=[writes_chat], responses=problems(409))
     async def create_chat_session(
         self,
         request: Call,
@@ -52,7 +51,7 @@ class ChatSessionController(Controller):
         sent = await keyed(request, idempotency_key)
         return response(await _sessions(request).open(request.user, title, sent))
 
-    @get("/")
+    @get("/", guards=[reads_chat])
     async def list_chat_sessions(
         self, request: Call, limit: Limit = 50, after: After = None
     ) -> schemas.ChatSessionPage:
@@ -67,7 +66,7 @@ class ChatSessionController(Controller):
         items = to_struct(list[schemas.ChatSession], page)
         return schemas.ChatSessionPage(items, following)
 
-    @get("/{session_id:uuid}", responses=problems(404))
+    @get("/{session_id:uuid}", guards=[reads_chat], responses=problems(404))
     async def get_chat_session(
         self, request: Call, session_id: FromPath[UUID]
     ) -> schemas.ChatSession:
@@ -77,7 +76,7 @@ class ChatSessionController(Controller):
         """
         return await _sessions(request).get(request.user, session_id)
 
-    @patch("/{session_id:uuid}", responses=problems(404))
+    @patch("/{session_id:uuid}", guards=[writes_chat], responses=problems(404))
     async def rename_chat_session(
         self,
         request: Call,
@@ -91,7 +90,7 @@ class ChatSessionController(Controller):
         renamed = await _sessions(request).rename(request.user, session_id, data.title)
         return to_struct(schemas.ChatSession, renamed)
 
-    @delete("/{session_id:uuid}", responses=problems(404))
+    @delete("/{session_id:uuid}", guards=[writes_chat], responses=problems(404))
     async def delete_chat_session(self, request: Call, session_id: FromPath[UUID]) -> None:
         """Delete a conversation.
 
@@ -99,7 +98,7 @@ class ChatSessionController(Controller):
         """
         await _sessions(request).delete(request.user, session_id)
 
-    @post("/{session_id:uuid}/messages", responses=problems(404, 409))
+    @post("/{session_id:uuid}/messages", guards=[writes_chat], responses=problems(404, 409))
     async def create_message(
         self,
         request: Call,
@@ -115,7 +114,7 @@ class ChatSessionController(Controller):
         sent = await keyed(request, idempotency_key)
         return response(await _messages(request).append(request.user, session_id, data, sent))
 
-    @post("/{session_id:uuid}/messages/batch", responses=problems(404, 409))
+    @post("/{session_id:uuid}/messages/batch", guards=[writes_chat], responses=problems(404, 409))
     async def create_messages(
         self,
         request: Call,
@@ -131,7 +130,7 @@ class ChatSessionController(Controller):
         service = _messages(request)
         return response(await service.append_all(request.user, session_id, data.messages, sent))
 
-    @get("/{session_id:uuid}/messages", responses=problems(404))
+    @get("/{session_id:uuid}/messages", guards=[reads_chat], responses=problems(404))
     async def list_messages(
         self,
         request: Call,

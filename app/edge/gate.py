@@ -15,13 +15,13 @@ from app.edge.lanes import Caller, Company, Lane, LaneName
 from app.edge.limits import Pacing, token_limits
 from app.edge.passage import Passage
 from app.edge.recent import Recent
-from app.http.security import Principal
+from app.http.security import Credential, Principal
 
 if TYPE_CHECKING:
     from litestar.handlers import BaseRouteHandler
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-LookUp = Callable[[str], Awaitable[Principal]]
+LookUp = Callable[[Credential], Awaitable[Principal]]
 
 
 class Rule(NamedTuple):
@@ -43,7 +43,7 @@ class Gate:
         self.memory = BodyMemory(settings)
         self.pacing = Pacing()
         self.timeout_seconds = settings.request_timeout_seconds
-        self.known: Recent[Caller] = Recent()  # by their tokens' hashes
+        self.known: Recent[Caller] = Recent()  # by the hashes of what they came with
         self._max_body_bytes = settings.request_max_body_bytes
         self._rules: dict[BaseRouteHandler, Rule] = {}
 

@@ -17,7 +17,7 @@ from app.edge.lanes import Caller, Lane, SaturatedError
 from app.http.addresses import network
 from app.http.errors import Problem, Unavailable
 from app.http.problems import asgi_messages
-from app.http.security import bearer_token
+from app.http.security import Credential, credential_of
 from app.telemetry import log
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Passage:
         self._gate, self._rule, self._lane = gate, rule, lane
         self._app, self._scope, self._send = app, scope, send
         self._has_begun = False
-        self._token = ""
+        self._credential: Credential | None = None
         self._principal: Principal | None = None
         self._known: Caller | None = None
 
@@ -66,7 +66,7 @@ class Passage:
     async def _admit(self, receive: Receive) -> None:
         headers = self._scope["headers"]
         if self._rule.needs_token:
-            self._recognise(bearer_token(headers))
+            self._recognise(credential_of(headers))
         self._lane.check(self._caller)  # a body need not be read for that
         declared = declared_bytes(headers)
         if declared is None:
@@ -82,11 +82,11 @@ class Passage:
         finally:
             body.forget()
 
-    def _recognise(self, token: str) -> None:
+    def _recognise(self, credential: Credential) -> None:
         if self._gate.limits is not None:
-            self._gate.limits.check(token)
-        self._token = token
-        self._known = self._gate.known.get(hash(token))
+            self._gate.limits.check(credential.token)
+        self._credential = credential
+        self._known = self._gate.known.get(hash(credential))
 
     @property
     def _caller(self) -> Caller:
@@ -94,7 +94,7 @@ class Passage:
             return self._known
         client = self._scope["client"]
         address = network(client[0]) if client else ""
-        return Caller(address, STRANGERS if self._token else address)
+        return Caller(address, STRANGERS if self._credential else address)
 
     async def _identify(self) -> None:
         """Looks the token up in a place of its own, given back before anything is waited for."""
@@ -103,19 +103,21 @@ class Passage:
                 await self._look_up()
 
     async def _look_up(self) -> None:
-        self._principal = principal = await self._gate.look_up(self._token)
+        if self._credential is None:
+            return
+        self._principal = principal = await self._gate.look_up(self._credential)
         self._scope["user"] = principal
         if self._known is None:
             self._known = Caller(principal.user_id, principal.tenant_id)
-            self._gate.known.put(hash(self._token), self._known)
+            self._gate.known.put(hash(self._credential), self._known)
 
     async def _work(self, receive: Receive) -> None:
         """The deadline cancels the work; its session then gives a clean connection back."""
-        if self._token and self._known is None:
+        if self._credential and self._known is None:
             await self._identify()
         async with asyncio.timeout(self._gate.timeout_seconds) as self._timeout:
             async with self._lane.place(self._caller):
-                if self._token and not self._is_fresh():
+                if self._credential and not self._is_fresh():
                     await self._look_up()
                 await self._app(self._scope, receive, self._answer)
 

@@ -3,10 +3,11 @@
     Problem
     ├── BadRequest 400            ├── Conflict 409
     ├── Unauthenticated 401       ├── PayloadTooLarge 413
-    ├── Forbidden 403             ├── UnsupportedMediaType 415
-    ├── NotFound 404              ├── Invalid 422
-    ├── MethodNotAllowed 405      ├── TooManyRequests 429
-    └── RequestTimeout 408        ├── HeadersTooLarge 431
+    ├── Forbidden 403             ├── Gone 410
+    ├── NotFound 404              ├── UnsupportedMediaType 415
+    ├── MethodNotAllowed 405      ├── Invalid 422
+    └── RequestTimeout 408        ├── TooManyRequests 429
+                                  ├── HeadersTooLarge 431
                                   └── Unavailable 503
 
 A class's docstring is the error's `detail` unless whoever raises it says more; problems.py renders
@@ -91,6 +92,12 @@ class Conflict(Problem):
     """The request conflicts with what is stored."""
 
     status = 409
+
+
+class Gone(Problem):
+    """It was here, and was deleted."""
+
+    status = 410
 
 
 class PayloadTooLarge(Problem):

@@ -1,22 +1,28 @@
-"""A principal is who asks; roles and guards say what they may do."""
+"""A principal is who asks, by a token or an API key; guards say what they may do."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import SecurityRequirement
 
-from app.http.errors import Forbidden, Unauthenticated
+from app.http.errors import BadRequest, Forbidden, Gone, NotFound, Unauthenticated
 
 PLATFORM_TENANT = "platform"
 MAX_TOKEN_LENGTH = 100
+ON_BEHALF_OF = "On-Behalf-Of"
+EXTERNAL = "external:"
+# 1 to 255 of the printable ASCII characters; not what paths mean something else by.
+EXTERNAL_ID = re.compile(r"(?!\.{1,2}\Z)[!-~]{1,255}\Z")
+USER_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 
 class Role(StrEnum):
@@ -25,12 +31,52 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.ADMIN})
+
+
+class Scope(StrEnum):
+    """An API key or a minted token may be used for these; a token of a login has no limits."""
+
+    CHAT_READ = "chat:read"
+    CHAT_WRITE = "chat:write"
+    CHAT_WRITE_ANY = "chat:write:any"  # minted tokens only: also messages of other roles than user
+    EXPORT = "export"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    USERS_ERASE = "users:erase"
+    TOKENS = "tokens"
+
+
+class SubjectState(StrEnum):
+    """The user database tells this of the person whom an API key acts for."""
+
+    PRESENT = "present"
+    BLOCKED = "blocked"
+    INACTIVE = "inactive"
+    DELETED = "deleted"
+
+
+class OnBehalfOf(NamedTuple):
+    """The person whom an API key acts for, by one of two ids; `fault` says what is wrong."""
+
+    user_id: UUID | None = None
+    external_id: str | None = None
+    fault: str = ""
+
+
+class Credential(NamedTuple):
+    token: str
+    on_behalf_of: OnBehalfOf | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose token was valid when it was looked up.
+    """A caller whose token or API key was valid when it was looked up.
 
-    `looked_up_at` is the monotonic clock just before the look-up was sent: a block committed
-    before that moment has been seen, one committed after it has not.
+    `user_id` is the person, also behind a key; for a key that acts for nobody it is the key's own
+    id. `scopes` are None where nothing is limited. `looked_up_at` is the monotonic clock just
+    before the look-up was sent: a block committed before that moment has been seen, one committed
+    after it has not.
     """
 
     user_id: UUID
@@ -39,18 +85,47 @@ class Principal:
     roles: frozenset[Role]
     token_digest: bytes = field(default=b"", repr=False)
     looked_up_at: float = field(default_factory=time.monotonic, repr=False, compare=False)
+    scopes: frozenset[Scope] | None = None
+    key_id: UUID | None = None
+    on_behalf_of: OnBehalfOf | None = None
+    subject_state: SubjectState | None = None
 
     @property
     def is_admin(self) -> bool:
         """A platform administrator, in every tenant."""
         return Role.ADMIN in self.roles
 
+    @property
+    def actor_id(self) -> UUID:
+        """The key that acts, or the person who acts themselves."""
+        return self.key_id or self.user_id
+
+    @property
+    def acts_for_nobody(self) -> bool:
+        """An API key without a person, as it comes to the routes that administer."""
+        return self.key_id == self.user_id
+
+    def check_subject(self) -> None:
+        """Raise for a person whom a key cannot act for: NotFound, Gone or Forbidden."""
+        if self.key_id is None or self.on_behalf_of is None:
+            return
+        if self.subject_state is None:
+            raise NotFound("There is no such user; create them first.")
+        if self.subject_state is SubjectState.DELETED:
+            raise Gone(
+                "This user was deleted; under their external id they come again as a new one."
+            )
+        if self.subject_state is not SubjectState.PRESENT:
+            raise Forbidden(f"This user is {self.subject_state}.")
+        if not ADMINISTRATORS.isdisjoint(self.roles):
+            raise Forbidden("An API key does not act for administrators.")
+
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 
-# `security=PUBLIC` on a route opens it to anyone; every other route needs a token, and a guard
-# made by `requires`. (`security=[]` would change nothing: Litestar reads it as "not said".)
+# `security=PUBLIC` on a route opens it to anyone; every other route needs a token, and a guard of
+# these. (`security=[]` would change nothing: Litestar reads it as "not said".)
 PUBLIC: list[SecurityRequirement] = [{}]
 
 
@@ -58,33 +133,95 @@ def is_public(handler: BaseRouteHandler) -> bool:
     return isinstance(handler, HTTPRouteHandler) and handler.resolve_security() == PUBLIC
 
 
-def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Read the token of the request; raises Unauthenticated where there is none."""
-    header = next((value for name, value in headers if name == b"authorization"), b"")
-    scheme, _, token = header.partition(b" ")
+def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> Credential:
+    """Read the request's headers; raises Unauthenticated where they hold no token.
+
+    A fault in `On-Behalf-Of` is kept, not raised: whether the token is good is answered first.
+    """
+    authorization, subjects = b"", list[bytes]()
+    for name, value in headers:
+        if name == b"authorization" and not authorization:
+            authorization = value
+        elif name == b"on-behalf-of":
+            subjects.append(value)
+    return Credential(_bearer(authorization), _on_behalf_of(subjects) if subjects else None)
+
+
+def _bearer(authorization: bytes) -> str:
+    scheme, _, token = authorization.partition(b" ")
     token = token.strip()
     if scheme.lower() != b"bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
         raise Unauthenticated
     return token.decode()
 
 
-def requires(*roles: Role) -> Guard:
-    """Let pass who has one of the roles. A route with a guard needs a token: the gate sees to it.
+def _on_behalf_of(sent: list[bytes]) -> OnBehalfOf:
+    if len(sent) > 1:
+        return OnBehalfOf(fault=f"{ON_BEHALF_OF} was sent more than once; send it once.")
+    value = sent[0].decode("latin-1").strip(" \t")
+    if USER_ID.match(value):
+        return OnBehalfOf(user_id=UUID(value))
+    external_id = value.removeprefix(EXTERNAL)
+    if value.startswith(EXTERNAL) and EXTERNAL_ID.match(external_id):
+        return OnBehalfOf(external_id=external_id)
+    return OnBehalfOf(
+        fault=f"Send in {ON_BEHALF_OF} a user's id, or `{EXTERNAL}` and the id that your product"
+        " gave them: 1 to 255 printable ASCII characters without spaces."
+    )
 
-    Raises Forbidden. It is one guard, and asynchronous: Litestar copies the route's handler for
-    each guard, and runs a plain function in a thread.
+
+def requires(*roles: Role, scopes: Sequence[Scope] = ()) -> Guard:
+    """Let pass who has one of the roles, and an API key that has one of the scopes.
+
+    The route is about no person of the key's. Without scopes no key passes, and no minted token. A
+    route with a guard needs a token: the gate sees to it. Raises BadRequest and Forbidden. It is
+    one guard, and asynchronous: Litestar copies the route's handler for each guard, and runs a
+    plain function in a thread.
     """
-    wanted = frozenset(roles)
+    return _guard(frozenset(roles), frozenset(scopes), is_of_person=False)
 
+
+def person(*scopes: Scope) -> Guard:
+    """Let everybody pass to what is their own, and API keys that act for a person, by their scopes.
+
+    Raises as `requires` does, and NotFound and Gone for a person whom a key cannot act for.
+    """
+    return _guard(frozenset(Role), frozenset(scopes), is_of_person=True)
+
+
+def _guard(roles: frozenset[Role], scopes: frozenset[Scope], *, is_of_person: bool) -> Guard:
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal: Principal = connection.scope["user"]  # whom the gate has looked up
-        if principal.roles.isdisjoint(wanted):
+        if principal.key_id is not None:
+            _check_header(principal.on_behalf_of, is_of_person)
+        elif principal.on_behalf_of is not None:
+            raise Forbidden(f"Only an API key acts for somebody else; leave {ON_BEHALF_OF} out.")
+        if principal.scopes is not None and principal.scopes.isdisjoint(scopes):
+            raise Forbidden(_missing(scopes))
+        principal.check_subject()
+        if principal.key_id is None and principal.roles.isdisjoint(roles):
             raise Forbidden
 
-    guard.roles = roles  # type: ignore[attr-defined]  # read by tests and the OpenAPI document
+    guard.roles, guard.scopes = roles, scopes  # type: ignore[attr-defined]  # read by tests and the OpenAPI document
     return guard
 
 
-signed_in = requires(*Role)
+def _check_header(sent: OnBehalfOf | None, is_of_person: bool) -> None:
+    if sent is not None and sent.fault:
+        raise BadRequest(sent.fault)
+    if sent is None and is_of_person:
+        raise BadRequest(f"This is a person's route: say in {ON_BEHALF_OF} whom the key acts for.")
+    if sent is not None and not is_of_person:
+        raise BadRequest(f"This route is about no person; leave {ON_BEHALF_OF} out.")
+
+
+def _missing(scopes: frozenset[Scope]) -> str:
+    if not scopes:
+        return "Neither API keys nor minted tokens may do this."
+    return f"This needs the scope {' or '.join(f'`{one}`' for one in sorted(scopes))}."
+
+
+signed_in = person()
+reads_chat, writes_chat = person(Scope.CHAT_READ), person(Scope.CHAT_WRITE)
 administrators = requires(Role.TENANT_ADMIN, Role.ADMIN)
 platform = requires(Role.ADMIN)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
+from app.http.security import Credential
 from tests.support.factories import World
 from tests.support.locks import until_waiting
 from tests.support.logins import superuser
@@ -24,9 +25,9 @@ async def test_a_look_up_counts_from_when_it_was_sent(
         await sql.execute(LONG_UNUSED)
         async with sql.transaction():
             await sql.execute("SELECT FROM access_tokens FOR UPDATE")
-            lookup = TokenLookup(world.databases.user, world.app.state.settings)
+            lookup = CredentialLookup(world.databases.user, world.app.state.settings)
             before = time.monotonic()
-            looking = asyncio.create_task(lookup.principal(token))
+            looking = asyncio.create_task(lookup.principal(Credential(token)))
             await until_waiting(sql)
             released = time.monotonic()
     principal = await looking

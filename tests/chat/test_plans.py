@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.accounts.tokens import AUTHENTICATE, token_digest
+from app.accounts.tokens import AUTHENTICATE_TOKEN, token_digest
 from app.chat.conversations import FIND, ChatSessionRepository
 from app.chat.messages import PAGE, PAGE_BY_BYTES, PAGE_BYTES, MessageRepository
 from app.chat.schemas import NewMessage
@@ -63,7 +63,7 @@ async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str)
     key = {"tenant_id": one.tenant_id, "user_id": one.user_id, "session_id": one.user_id}
     page = key | {"after": 90, "rows": 51, "bytes": PAGE_BYTES}
     token = {"digest": one.token_digest, "idle": timedelta(hours=1)}
-    assert await _wasted(servers.user, database, AUTHENTICATE, [token]) == []
+    assert await _wasted(servers.user, database, AUTHENTICATE_TOKEN, [token]) == []
     for newest in (True, False):
         turns = [page | {"newest": newest}]
         for statement in (PAGE, PAGE_BY_BYTES):

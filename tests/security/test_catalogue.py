@@ -62,6 +62,7 @@ AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 """
 # The hot routes' own; row level security holds in them as for their caller.
 OF_THE_CALLER = {
+    "audit_id",
     "chat_session_of",
     "message_page",
     "small_message_page",

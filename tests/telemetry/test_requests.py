@@ -18,9 +18,10 @@ import pytest
 from sqlalchemy import text
 
 from app import telemetry
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
 from app.databases.database import Databases
 from app.http.errors import Unauthenticated
+from app.http.security import Credential
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.requests import observe_requests, requests_in_flight
 from tests.support.factories import World, a_message, a_session
@@ -96,16 +97,17 @@ async def test_statements_go_to_the_log_on_request(
     servers: Servers, database: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Those of a session and those sent directly are logged without their values."""
-    databases = Databases.create(settings_for(servers, database, db_echo=True))
+    settings = settings_for(servers, database, db_echo=True)
+    databases = Databases.create(settings)
     async with databases.user.session() as session:
         await session.execute(text("SELECT :secret"), {"secret": "hidden"})
     with pytest.raises(Unauthenticated):
-        await TokenLookup(databases.user, settings_for(servers, database)).principal("hidden")
+        await CredentialLookup(databases.user, settings).principal(Credential("hidden"))
     await databases.dispose()
     written = capfd.readouterr().err
     lines = [line["query"] for line in events(written, "statement")]
     assert "COMMIT;" in lines
-    assert any("authenticate(" in line for line in lines)
+    assert any("authenticate_token(" in line for line in lines)
     assert "hidden" not in written
 
 

@@ -13,17 +13,16 @@ from app.accounts.api.requests import Call, address_of
 from app.accounts.own_account import OwnAccount
 from app.accounts.users import UserService
 from app.http.openapi import problems
-from app.http.security import signed_in
+from app.http.security import reads_chat, signed_in
 from app.http.structs import to_struct
 
 
 class MeController(Controller):
     path = "/me"
     tags = ["me"]
-    guards = [signed_in]
     dependencies = {"users": services.users, "own_account": services.own_account}
 
-    @get("/")
+    @get("/", guards=[reads_chat])
     async def get_me(self, request: Call, users: NamedDependency[UserService]) -> schemas.User:
         """Read your own account.
 
@@ -31,7 +30,7 @@ class MeController(Controller):
         """
         return to_struct(schemas.User, await users.own(request.user))
 
-    @put("/password", status_code=204, responses=problems(403, 409, 429))
+    @put("/password", guards=[signed_in], status_code=204, responses=problems(403, 409, 429))
     async def change_password(
         self,
         request: Call,
@@ -45,7 +44,7 @@ class MeController(Controller):
         current, new = data.current_password, data.new_password
         await own_account.change_password(request.user, current, new, address=address_of(request))
 
-    @post("/erasure", status_code=202, responses=problems(403, 409, 429))
+    @post("/erasure", guards=[signed_in], status_code=202, responses=problems(403, 409, 429))
     async def erase_me(
         self,
         request: Call,

@@ -18,17 +18,25 @@ from app.databases.sessions import UserSession
 from app.http.idempotency import Key, response
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
-from app.http.security import Role, administrators
+from app.http.security import Guard, Role, Scope, requires
 from app.http.structs import to_struct
+
+
+def _administrators(scope: Scope) -> Guard:
+    return requires(Role.TENANT_ADMIN, Role.ADMIN, scopes=[scope])
+
+
+readers = _administrators(Scope.USERS_READ)
+writers = _administrators(Scope.USERS_WRITE)
+erasers = _administrators(Scope.USERS_ERASE)
 
 
 class UserController(Controller):
     path = "/users"
     tags = ["users"]
-    guards = [administrators]
     dependencies = {"users": services.users}
 
-    @post("/", responses=problems(403, 404, 409))
+    @post("/", guards=[writers], responses=problems(403, 404, 409))
     async def create_user(
         self,
         request: Call,
@@ -60,7 +68,7 @@ class UserController(Controller):
         )
         return response(await once.keep(to_struct(schemas.User, user), about=user.id))
 
-    @get("/", responses=problems(403))
+    @get("/", guards=[readers], responses=problems(403))
     async def list_users(
         self,
         request: Call,
@@ -78,7 +86,7 @@ class UserController(Controller):
         page, following = cut(rows, limit, lambda user: Place(user.created_at, user.id), *this)
         return schemas.UserPage(to_struct(list[schemas.User], page), following)
 
-    @get("/{user_id:uuid}", responses=problems(403, 404))
+    @get("/{user_id:uuid}", guards=[readers], responses=problems(403, 404))
     async def get_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> schemas.User:
@@ -88,7 +96,7 @@ class UserController(Controller):
         """
         return to_struct(schemas.User, await users.one(request.user, user_id))
 
-    @patch("/{user_id:uuid}", responses=problems(403, 404, 409))
+    @patch("/{user_id:uuid}", guards=[writers], responses=problems(403, 404, 409))
     async def change_user(
         self,
         request: Call,
@@ -110,7 +118,7 @@ class UserController(Controller):
         )
         return to_struct(schemas.User, changed)
 
-    @delete("/{user_id:uuid}", status_code=202, responses=problems(403, 404, 409))
+    @delete("/{user_id:uuid}", guards=[erasers], status_code=202, responses=problems(403, 404, 409))
     async def delete_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> Response[schemas.Erasure]:
@@ -120,7 +128,12 @@ class UserController(Controller):
         """
         return accepted(await users.remove(request.user, user_id))
 
-    @post("/{user_id:uuid}/block", status_code=200, responses=problems(403, 404, 409))
+    @post(
+        "/{user_id:uuid}/block",
+        guards=[writers],
+        status_code=200,
+        responses=problems(403, 404, 409),
+    )
     async def block_user(
         self,
         request: Call,
@@ -135,7 +148,9 @@ class UserController(Controller):
         reason = data.reason if data else None
         return to_struct(schemas.User, await users.block(request.user, user_id, reason))
 
-    @post("/{user_id:uuid}/unblock", status_code=200, responses=problems(403, 404))
+    @post(
+        "/{user_id:uuid}/unblock", guards=[writers], status_code=200, responses=problems(403, 404)
+    )
     async def unblock_user(
         self, request: Call, user_id: FromPath[UUID], users: NamedDependency[UserService]
     ) -> schemas.User:

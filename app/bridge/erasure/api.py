@@ -16,7 +16,7 @@ from app.accounts.api.requests import Call
 from app.bridge.erasure.service import ErasureService, erasures
 from app.http.openapi import problems
 from app.http.paging import After, Limit, cut, uuid_after
-from app.http.security import administrators
+from app.http.security import Role, Scope, requires
 
 OneTenant = Annotated[
     UUID | None, QueryParameter(description="Only this tenant's, for a platform administrator.")
@@ -28,10 +28,13 @@ class ErasurePage(Struct, frozen=True):
     next: str | None
 
 
+readers = requires(Role.TENANT_ADMIN, Role.ADMIN, scopes=[Scope.USERS_READ, Scope.USERS_ERASE])
+
+
 class ErasureController(Controller):
     path = "/erasures"
     tags = ["erasures"]
-    guards = [administrators]
+    guards = [readers]
     dependencies = {"erasures": Provide(erasures, sync_to_thread=False)}
 
     @get("/", responses=problems(403, 404))

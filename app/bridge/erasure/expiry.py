@@ -35,5 +35,5 @@ async def expire_for_ever(databases: Databases, settings: Settings) -> None:
 async def expire(database: Database[Any]) -> None:
     """Delete in short transactions, until only keys are left that another relay is deleting."""
     deleted = ROWS
-    while deleted == ROWS:
+    while deleted >= ROWS:
         deleted = await fetch_value(database, EXPIRE, {"rows": ROWS})

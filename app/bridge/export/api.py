@@ -13,15 +13,16 @@ from litestar.response import Stream
 
 from app.accounts.api import services
 from app.accounts.api.requests import Call
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import ExportLine
 from app.bridge.export.service import Export, ExportService
 from app.bridge.export.stream import WatchedStream
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
-from app.http.security import Principal, administrators, signed_in
+from app.http.security import Principal, Role, Scope, person, requires
 
+exporters = requires(Role.TENANT_ADMIN, Role.ADMIN, scopes=[Scope.EXPORT])
 NDJSON = "application/x-ndjson"
 # A document has no word for lines: the schema is that of each of them.
 LINES = {200: ResponseSpec(ExportLine, False, "Lines, each of them an `ExportLine`.", NDJSON)}
@@ -32,7 +33,7 @@ def exports(
 ) -> ExportService:
     """Provide the service with the databases: a session of theirs ends before the answer does."""
     state = request.app.state
-    tokens = TokenLookup(state.databases.user, state.settings)
+    tokens = CredentialLookup(state.databases.user, state.settings)
     return ExportService(users, tokens, state.databases)
 
 
@@ -44,7 +45,7 @@ class ExportController(Controller):
         "exports": Provide(exports, sync_to_thread=False),
     }
 
-    @get("/me/export", guards=[signed_in], media_type=NDJSON, responses=LINES)
+    @get("/me/export", guards=[person(Scope.EXPORT)], media_type=NDJSON, responses=LINES)
     async def export_me(self, request: Call, exports: NamedDependency[ExportService]) -> Stream:
         """Export all there is about you.
 
@@ -55,7 +56,7 @@ class ExportController(Controller):
 
     @get(
         "/users/{user_id:uuid}/export",
-        guards=[administrators],
+        guards=[exporters],
         media_type=NDJSON,
         responses=LINES | problems(403, 404),
     )

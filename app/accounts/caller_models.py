@@ -1,0 +1,155 @@
+"""Access tokens and API keys, which callers come with, and audit events of what they did."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.accounts.models import Tenant, of_a_user
+from app.databases.bases import UserBase
+
+
+class ApiKey(UserBase):
+    """A product's backend as a caller: the key's SHA-256, and what it may be used for.
+
+    It belongs to the tenant; who made it may be gone.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id"),
+        Index("idx_api_keys_digest", "digest", unique=True),
+        Index("idx_api_keys_id", "id", unique=True),
+        Index("idx_api_keys_tenant_id", "tenant_id", "created_at", "id"),
+        CheckConstraint(
+            "jsonb_typeof(scopes) = 'array' AND scopes <> '[]' AND scopes <@ "
+            '\'["chat:read", "chat:write", "export", "users:read", "users:write", "users:erase",'
+            ' "tokens"]\'',
+            name="scopes",
+        ),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey(Tenant.id, ondelete="CASCADE"))
+    id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]] = mapped_column(JSONB)
+    created_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class AccessToken(UserBase):
+    """A token's SHA-256; the token itself is nowhere.
+
+    `scopes` are None for a token that came of a login; one minted by an API key ends with the key.
+    """
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (
+        of_a_user("access_tokens"),
+        Index("idx_access_tokens_user_id", "user_id"),
+        Index(
+            "idx_access_tokens_api_key_id",
+            "tenant_id",
+            "api_key_id",
+            postgresql_where=text("api_key_id IS NOT NULL"),
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "api_key_id"],
+            ["api_keys.tenant_id", "api_keys.id"],
+            name="fk_access_tokens_tenant_id_api_keys",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(
+            "jsonb_typeof(scopes) = 'array' AND scopes <> '[]'"
+            ' AND scopes <@ \'["chat:read", "chat:write", "chat:write:any"]\'',
+            name="scopes",
+        ),
+    )
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    id: Mapped[UUID | None] = mapped_column(server_default=func.gen_random_uuid())
+    scopes: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    api_key_id: Mapped[UUID | None]
+
+
+class ApiKeyAnswer(UserBase):
+    """An idempotency key of a call that an API key made for nobody, as `UserIdempotencyKey` is of a
+    person's."""
+
+    __tablename__ = "api_key_answers"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "api_key_id", "key"),
+        ForeignKeyConstraint(
+            ["tenant_id", "api_key_id"],
+            ["api_keys.tenant_id", "api_keys.id"],
+            name="fk_api_key_answers_tenant_id_api_keys",
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(["about_id"], ["users.id"], ondelete="SET NULL"),
+        Index(
+            "idx_api_key_answers_about_id",
+            "about_id",
+            postgresql_where=text("about_id IS NOT NULL"),
+        ),
+        Index("idx_api_key_answers_expires_at", "expires_at"),
+    )
+
+    tenant_id: Mapped[UUID]
+    api_key_id: Mapped[UUID]
+    key: Mapped[str] = mapped_column(String(255))
+    fingerprint: Mapped[str | None]
+    answer: Mapped[bytes | None]
+    about_id: Mapped[UUID | None]
+    expires_at: Mapped[datetime]
+
+
+class AuditEvent(UserBase):
+    """It says who did what to whom, in ids alone, and outlives the person: no foreign keys."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id"),
+        Index("idx_audit_events_id", "id"),
+        Index("idx_audit_events_actor_id", "tenant_id", "actor_id", "id"),
+        Index("idx_audit_events_target_id", "tenant_id", "target_id", "id"),
+        Index("idx_audit_events_action", "tenant_id", "action", "id"),
+        Index("idx_audit_events_all_actor_id", "actor_id", "id"),
+        Index("idx_audit_events_all_target_id", "target_id", "id"),
+        Index("idx_audit_events_all_action", "action", "id"),
+        CheckConstraint(
+            "actor_type IN ('user', 'api_key', 'operator', 'relay')", name="actor_type"
+        ),
+    )
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID] = mapped_column(server_default=func.audit_id())
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor_type: Mapped[str] = mapped_column(String(10))
+    actor_id: Mapped[UUID | None]
+    on_behalf_of: Mapped[UUID | None]
+    action: Mapped[str] = mapped_column(String(50))
+    target_type: Mapped[str] = mapped_column(String(20))
+    target_id: Mapped[UUID | None]
+    request_id: Mapped[str | None] = mapped_column(String(100))
