@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,6 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins import PluginProtocol
-from litestar.types import HTTPResponseStartEvent, Scope
 
 from app.accounts.api.auth import AuthController
 from app.accounts.api.me import MeController
@@ -33,10 +32,10 @@ from app.databases.sessions import GeneralSession, UserSession
 from app.edge.draining import delayed_stop
 from app.edge.forwarded import behind_proxies
 from app.edge.gate import Gate
-from app.http import headers
+from app.http.answers import finishing
 from app.http.cors import cors_config, explain_refusals
 from app.http.logs_plugin import logs_plugin
-from app.http.methods import head_as_get, with_allowed
+from app.http.methods import MethodsPlugin
 from app.http.openapi import complete, openapi_config
 from app.http.problems import problem_response
 from app.http.requests import JsonRequest, check_request, note_parameters
@@ -45,21 +44,6 @@ from app.operations.metrics import figures, on_the_services_port, on_their_own_p
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
-
-
-def set_headers(settings: Settings, gate: Gate) -> Callable[[HTTPResponseStartEvent, Scope], None]:
-    service = headers.of_service(settings)
-
-    def finish(message: HTTPResponseStartEvent, scope: Scope) -> None:
-        own = headers.for_path(scope["path"], service, list(message["headers"]))
-        if gate.is_stopping:  # also in answers that do not pass the gate
-            own.append((b"connection", b"close"))
-        if settings.root_path:
-            own = headers.under(settings.root_path, own)
-        message["headers"] = own
-        with_allowed(message, scope)
-
-    return finish
 
 
 def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Litestar:
@@ -90,7 +74,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "writes": _writes(settings, databases, tokens),
             }
         ),
-        plugins=[sqlalchemy, logs_plugin(), *plugins],
+        plugins=[sqlalchemy, logs_plugin(), MethodsPlugin(), *plugins],
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=check_request,
@@ -104,9 +88,8 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     note_parameters(app)
     complete(app)
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
-    handler = head_as_get(handler)
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
-    handler = observe_requests(handler, set_headers(settings, gate))
+    handler = observe_requests(handler, finishing(settings, gate.stopping.is_set))
     app.asgi_handler = behind_proxies(handler, settings)
     return app
 

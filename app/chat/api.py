@@ -12,7 +12,8 @@ from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.messages import MessageService
 from app.edge.lanes import LaneName
-from app.http.idempotency import Key, keyed, response
+from app.http.answers import response
+from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import (
     After,
@@ -48,7 +49,7 @@ class ChatSessionController(Controller):
         It is yours alone. A title may be given, now or later.
         """
         title = data.title if data else None
-        sent = await keyed(request, idempotency_key)
+        sent = await keyed(request, idempotency_key) if idempotency_key else None
         return response(await _sessions(request).open(request.user, title, sent))
 
     @get("/", guards=[reads_chat])
@@ -111,7 +112,7 @@ class ChatSessionController(Controller):
         It is given the next `position` in its conversation: 1, 2, 3, without gaps. With an
         `Idempotency-Key` the same request can be sent again without appending twice.
         """
-        sent = await keyed(request, idempotency_key)
+        sent = await keyed(request, idempotency_key) if idempotency_key else None
         return response(await _messages(request).append(request.user, session_id, data, sent))
 
     @post("/{session_id:uuid}/messages/batch", guards=[writes_chat], responses=problems(404, 409))
@@ -126,7 +127,7 @@ class ChatSessionController(Controller):
 
         All of them or none, in the order sent, at positions that follow one another.
         """
-        sent = await keyed(request, idempotency_key)
+        sent = await keyed(request, idempotency_key) if idempotency_key else None
         service = _messages(request)
         return response(await service.append_all(request.user, session_id, data.messages, sent))
 

@@ -19,7 +19,7 @@ from app.databases.database import Database
 from app.databases.records import StructsOf
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
-from app.http.errors import found
+from app.http.errors import NotFound, found
 from app.http.idempotency import KeyedRequest
 from app.http.security import Principal
 
@@ -176,7 +176,10 @@ class MessageService:
 
         async def write(fetch: Fetch) -> T:
             repository = MessageRepository(fetch, owner, session_id)
-            return answer(found(await repository.append(ids, messages)))
+            appended = await repository.append(ids, messages)
+            if appended is None:
+                raise NotFound
+            return answer(appended)
 
         return await self._writes.append(owner, session_id, request, write)
 

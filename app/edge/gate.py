@@ -6,6 +6,7 @@ explorer) go past the gate.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -36,7 +37,7 @@ class Gate:
     """`look_up` finds a token's principal in one round trip, or raises Unauthenticated."""
 
     def __init__(self, settings: Settings, look_up: LookUp) -> None:
-        self.is_stopping = False
+        self.stopping = asyncio.Event()
         self.look_up = look_up
         self.lanes = _lanes(settings)
         self.limits = token_limits(settings)
@@ -48,8 +49,8 @@ class Gate:
         self._rules: dict[BaseRouteHandler, Rule] = {}
 
     def stop(self) -> None:
-        """Have each answer from now on ask its client to connect anew; server.py adds that."""
-        self.is_stopping = True
+        """Have each answer from now on ask its client to connect anew; answers.py adds that."""
+        self.stopping.set()
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """A middleware, as Litestar puts one around each handler."""

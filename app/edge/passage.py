@@ -55,7 +55,7 @@ class Passage:
             await self._refuse(problem)
         except (TimeoutError, asyncio.CancelledError) as error:
             is_late = isinstance(error, TimeoutError)
-            if self._has_begun or not (is_late or self._gate.is_stopping):
+            if self._has_begun or not (is_late or self._gate.stopping.is_set()):
                 raise
             await self._refuse(Unavailable(TOO_LONG if is_late else STOPPING))
         except Exception as error:

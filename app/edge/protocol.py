@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.config.settings import Settings
 from app.edge.parser import RequestParser
-from app.http import headers
+from app.http.answers import ALWAYS, completed
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
 from app.http.problems import encoded
 
@@ -211,6 +211,6 @@ def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
 
 def _written(problem: Problem) -> bytes:
     own, body = encoded(problem)
-    fields = headers.for_path("", headers.ALWAYS, own)
+    fields = completed(own, ALWAYS)
     lines = [name + b": " + value + b"\r\n" for name, value in fields]
     return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.params import HeaderParameter
 from litestar.serialization import encode_json
 from sqlalchemy import Row, String, TextClause, text
@@ -50,13 +50,11 @@ class KeyedRequest(NamedTuple):
     text: str
 
 
-async def keyed(request: Request[Any, Any, Any], key: str | None) -> KeyedRequest | None:
+async def keyed(request: Request[Any, Any, Any], key: str) -> KeyedRequest:
     """Reads by what a retry is known: the path, and the JSON however it was written.
 
     Raises Invalid for a key that is sent twice, or that holds more than its pattern allows.
     """
-    if key is None:
-        return None
     # Of two, a proxy on the way might take the first for the key, and we the last.
     if len(request.headers.getall(HEADER)) > 1:
         raise Invalid.field(HEADER, "Sent more than once; send one.")
@@ -228,12 +226,6 @@ class Once:
             return fingerprint == self._fingerprint
         await self._answers.release()  # hashing must not hold a connection
         return await hashing.verify(fingerprint, sent)
-
-
-def response(answer: T | bytes) -> Response[T]:
-    """The bytes of a stored answer are the JSON of what the route is documented to answer."""
-    content: Any = answer
-    return Response(content)
 
 
 def _digest(sent: str) -> str:

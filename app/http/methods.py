@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from litestar.routes import HTTPRoute
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.plugins import ReceiveRoutePlugin
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.status_codes import HTTP_204_NO_CONTENT
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+    from litestar import Litestar
 
 
-def head_as_get(app: ASGIApp) -> ASGIApp:
-    """Answers HEAD with what GET would say of itself, and without its body."""
+class MethodsPlugin(ReceiveRoutePlugin):
+    """Has GET's handler answer HEAD, too: the server sends the headers and leaves out the body."""
 
-    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await app(scope, receive, send)
+    def receive_route(self, route: BaseRoute) -> None:
+        if not isinstance(route, HTTPRoute):
             return
-
-        async def without_body(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
-        # A copy, since the server looks at its own for whether the answer may have a body.
-        outer = cast("dict[str, Any]", scope)
-        inner = cast("Any", {**outer, "method": "GET"})
-        try:
-            await app(inner, receive, without_body)
-        finally:
-            outer.update({**inner, "method": "HEAD"})  # route and caller, for the log
-
-    return answered
+        handlers = route.route_handler_map
+        if "GET" in handlers:
+            handlers["HEAD"] = handlers["GET"]
+        ours = _options_handler(", ".join(sorted(handlers)), handlers["OPTIONS"][0])
+        handlers["OPTIONS"] = ours, ours.create_kwargs_model(route.path_parameters)
+        # Litestar answers 405 with `Allow` in this order.
+        route.route_handler_map = dict(sorted(handlers.items()))
 
 
-def with_allowed(message: HTTPResponseStartEvent, scope: Scope) -> None:
-    """Completes `Allow`: Litestar knows nothing of HEAD, and its OPTIONS of one handler only."""
-    status, own = message["status"], message["headers"]
-    is_list = status == HTTPStatus.NO_CONTENT and _is_options(scope)
-    if not is_list and status != HTTPStatus.METHOD_NOT_ALLOWED:
-        return
-    named = {one.strip() for name, value in own if name == b"allow" for one in value.split(b",")}
-    allowed = named | _methods(scope) if is_list else named
-    if b"GET" in allowed:
-        allowed.add(b"HEAD")
-    others = [header for header in own if header[0] != b"allow"]
-    message["headers"] = [*others, (b"allow", b", ".join(sorted(allowed)))]
+def _options_handler(allowed: str, theirs: HTTPRouteHandler) -> HTTPRouteHandler:
+    """Replace Litestar's own, which lists the methods of the path's first handler only."""
 
+    def options_handler() -> Response[None]:
+        return Response(None, status_code=HTTP_204_NO_CONTENT, headers={"Allow": allowed})
 
-def _is_options(scope: Scope) -> bool:
-    """A preflight has no route."""
-    return scope["type"] == "http" and scope["method"] == "OPTIONS" and "path_template" in scope
-
-
-def _methods(scope: Scope) -> set[bytes]:
-    template = scope["path_template"]
-    routes = [route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute)]
-    methods: set[str] = {m for one in routes if one.path_format == template for m in one.methods}
-    return {method.encode() for method in methods}
+    made = HTTPRouteHandler(http_method="OPTIONS", include_in_schema=False, sync_to_thread=False)
+    handler = made(options_handler)
+    handler.owner = theirs.owner
+    handler.on_registration(cast("Litestar", theirs.ownership_layers[0]))
+    return handler

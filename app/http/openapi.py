@@ -101,10 +101,10 @@ def complete(app: Litestar) -> None:
 
 
 def _handler_name(
-    handler: HTTPRouteHandler, _: Method, __: list[str | PathParameterDefinition]
+    handler: HTTPRouteHandler, method: Method, _: list[str | PathParameterDefinition]
 ) -> str:
     """Name an operation after its handler: unlike the default, that survives a change of path."""
-    return handler.handler_name
+    return handler.handler_name if method != "HEAD" else f"head_{handler.handler_name}"
 
 
 def _complete_input(operation: Operation, schemas: Schemas) -> None:

@@ -139,7 +139,7 @@ def _answer(health: T, *, is_good: bool) -> Response[T]:
 
 
 def _reason_to_stay_away(state: State, look: Look) -> str | None:
-    if state.gate.is_stopping:
+    if state.gate.stopping.is_set():
         return "this process is stopping"
     read_only = [name for name, seen in look.seen.items() if seen and seen.is_read_only]
     return f"takes no writes: {', '.join(read_only)} database" if read_only else None

@@ -121,6 +121,19 @@ async def test_plain_requests_are_not_taken_for_smuggling(settings: Settings) ->
         assert await wire.status() == 415
 
 
+@pytest.mark.parametrize("path", [b"/health/live", b"/schema", b"/nowhere"])
+async def test_an_answer_to_head_has_no_body(settings: Settings, path: bytes) -> None:
+    """The next answer follows its head on the wire."""
+    head = GOOD.replace(b"GET /health/live", b"HEAD " + path)
+    last = GOOD[:-2] + b"Connection: close\r\n\r\n"
+    async with serving(create_app(settings), settings) as port, wired(port) as wire:
+        await wire.send(head + last)
+        read = await wire.until_closed()
+    first, second = read.split(b"\r\n\r\n", 1)
+    assert re.search(rb"content-length: [1-9]", first)
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def last_answer(port: int, data: bytes) -> bytes:
     """The only one, which says itself that it is the last."""
     async with wired(port) as wire:

@@ -23,7 +23,8 @@ def address_of(request: Request[Any, Any, Any]) -> str:
 async def once_for(request: Call, session: UserSession, key: str | None) -> Once:
     """Tell a retry of this request by its `Idempotency-Key`, if it has one."""
     kept_seconds = request.app.state.settings.idempotency_kept_seconds
-    return Once(session, request.user, await keyed(request, key), kept_seconds=kept_seconds)
+    sent = await keyed(request, key) if key else None
+    return Once(session, request.user, sent, kept_seconds=kept_seconds)
 
 
 def given(value: T | UnsetType) -> T | None:

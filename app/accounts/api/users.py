@@ -15,7 +15,8 @@ from app.accounts.api.requests import Call, given, once_for
 from app.accounts.passwords import Passwords
 from app.accounts.users import UserService
 from app.databases.sessions import UserSession
-from app.http.idempotency import Key, response
+from app.http.answers import response
+from app.http.idempotency import Key
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
 from app.http.security import Guard, Role, Scope, requires

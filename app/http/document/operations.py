@@ -31,7 +31,7 @@ def put_in_order(openapi: OpenAPI, routes: Sequence[BaseRoute]) -> None:
         )
 
     paths = sorted((openapi.paths or {}).items(), key=place)
-    openapi.paths = {path: MadeThenRead(**vars(item)) for path, item in paths}
+    openapi.paths = {path: MadeThenRead(**vars(item) | {"head": None}) for path, item in paths}
 
 
 def describe(operation: Operation) -> None:
