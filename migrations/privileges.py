@@ -51,6 +51,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "platform_tenants_by_time": "EXECUTE",
             "platform_users_by_time": "EXECUTE",
             "platform_erasures": "EXECUTE",
+            "platform_erasures_by_time": "EXECUTE",
             "tenant_of_user": "EXECUTE",
             "tenant_named": "EXECUTE",
             "erasure_backlog": "EXECUTE",

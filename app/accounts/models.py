@@ -138,6 +138,13 @@ class SubjectLedger(UserBase):
         Index(
             "idx_subject_ledger_deleted",
             "tenant_id",
+            "changed_at",
+            "user_id",
+            postgresql_where=text("state = 'deleted'"),
+        ),
+        Index(
+            "idx_subject_ledger_changed_at",
+            "changed_at",
             "user_id",
             postgresql_where=text("state = 'deleted'"),
         ),

@@ -65,7 +65,7 @@ class TenantRepository(Repository[Tenant]):
     async def page(self, *, rows: int, after: Place | None) -> Sequence[Tenant]:
         """Read a page of all tenants, oldest first by the database's clock."""
         query = select(Tenant).from_statement(TENANTS_PAGE)
-        return (await self.session.scalars(query, _from(after) | {"rows": rows})).all()
+        return (await self.session.scalars(query, place_values(after) | {"rows": rows})).all()
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the tenant and, by the foreign keys, everybody in it."""
@@ -106,7 +106,7 @@ class UserRepository(Repository[User]):
 
     async def page_of_all(self, *, rows: int, after: Place | None) -> Sequence[Row[Any]]:
         """The whole platform's, without password hashes."""
-        values = _from(after) | {"rows": rows}
+        values = place_values(after) | {"rows": rows}
         return (await self.session.execute(USERS_PAGE, values)).all()
 
     async def has_another(self, user: User, roles: Sequence[Role]) -> bool:
@@ -203,8 +203,8 @@ class LedgerRepository(Repository[SubjectLedger]):
         return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id)
 
 
-def _from(place: Place | None) -> dict[str, Any]:
-    """Give a function of the platform the place after which its page begins."""
+def place_values(place: Place | None) -> dict[str, Any]:
+    """Give the arguments of a platform's function for the place after which its page begins."""
     if place is None:
         return {"at": None, "id": None, "made_at": None}
     return {"at": place.at, "id": place.id, "made_at": made_at(place.id)}

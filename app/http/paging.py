@@ -70,7 +70,7 @@ def made_at(id: UUID) -> datetime:  # noqa: A002  # what it is
 
 
 def cut(
-    rows: Sequence[T], limit: int, key: Callable[[T], Place | UUID], *of: object
+    rows: Sequence[T], limit: int, key: Callable[[T], Place], *of: object
 ) -> tuple[Sequence[T], str | None]:
     """Split the `limit + 1` rows asked for into the page and the cursor of the page after it.
 
@@ -81,7 +81,7 @@ def cut(
     return page, cursor_of(key(page[-1]), *of) if len(rows) > limit else None
 
 
-def cursor_of(key: Place | UUID | int, *of: object) -> str:
+def cursor_of(key: Place | int, *of: object) -> str:
     """Pack the last item's key: a page continues after it, whatever was added since."""
     packed = _packed(key) + (_digest(of) if of else b"")
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
@@ -97,12 +97,6 @@ def place_after(cursor: str | None, *of: object) -> Place | None:
     return Place(at, UUID(bytes=id_bytes))
 
 
-def uuid_after(cursor: str | None, *of: object) -> UUID | None:
-    """Read the cursor of a list by id alone."""
-    place = place_after(cursor, *of)
-    return None if place is None else place.id
-
-
 def position_after(cursor: str | None, *of: object) -> int | None:
     """Raises Invalid for a cursor that this list of positions did not give out."""
     if cursor is None:
@@ -110,11 +104,9 @@ def position_after(cursor: str | None, *of: object) -> int | None:
     return int(struct.unpack(">q", _unpack(cursor, POSITION_CURSOR, of))[0])
 
 
-def _packed(key: Place | UUID | int) -> bytes:
+def _packed(key: Place | int) -> bytes:
     if isinstance(key, int):
         return struct.pack(">q", key)
-    if isinstance(key, UUID):
-        return key.bytes
     time = b"" if key.at is None else ((key.at - EPOCH) // MICROSECOND).to_bytes(TIME_BYTES)
     return time + key.id.bytes
 

@@ -81,9 +81,9 @@ async def test_a_cursor_from_before_lists_were_ordered_by_time_goes_on(
             await sql.execute("DELETE FROM users WHERE id = $1", members[1].id)
             await sql.execute("DELETE FROM tenants WHERE id = $1", tenant_ids[1])
         for who in (boss, root):
-            rest = await ids(who, "/v1/users", after=cursor_of(members[1].id))
+            rest = await ids(who, "/v1/users", after=cursor_of(Place(None, members[1].id)))
             assert rest == [str(members[2].id)], (gone, who.username)
-        rest = await ids(root, "/v1/tenants", after=cursor_of(tenant_ids[1]))
+        rest = await ids(root, "/v1/tenants", after=cursor_of(Place(None, tenant_ids[1])))
         assert rest == [str(tenant_ids[2])], gone
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from app.http.paging import cursor_of
+from app.http.paging import Place, cursor_of
 from tests.support.factories import World, a_message, a_session
 from tests.support.pages import items
 
@@ -52,7 +52,7 @@ async def test_a_cursor_from_before_lists_were_ordered_by_time_goes_on(world: Wo
     for deleted in (False, True):
         if deleted:
             assert (await alice.http.delete(f"/v1/chat-sessions/{opened[2]}")).status_code == 204
-        query = {"after": cursor_of(UUID(opened[2]))}
+        query = {"after": cursor_of(Place(None, UUID(opened[2])))}
         page = (await alice.http.get("/v1/chat-sessions", params=query)).json()
         assert [session["id"] for session in page["items"]] == [opened[1], opened[0]], deleted
 

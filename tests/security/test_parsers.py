@@ -27,8 +27,9 @@ COSTLY = settings(CHEAP, max_examples=15)  # each hashes a password
 LISTS = ("/v1/chat-sessions", "/v1/chat-sessions/{}/messages")
 POSITIONS = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(4253, 1, 1))  # noqa: DTZ001  the zone comes next
-PLACES = st.builds(Place, TIMES.map(lambda time: time.replace(tzinfo=UTC)), st.uuids())
-KEYS = st.one_of(st.uuids(), PLACES, POSITIONS)
+ZONED = TIMES.map(lambda time: time.replace(tzinfo=UTC))
+PLACES = st.builds(Place, st.none() | ZONED, st.uuids())
+KEYS = st.one_of(PLACES, POSITIONS)
 LISTS_OF = st.sampled_from([(), ("chat-sessions",)])
 CURSORS = st.builds(lambda key, of: cursor_of(key, *of).encode(), KEYS, LISTS_OF)
 TOKENS = st.builds(new_token).map(str.encode)

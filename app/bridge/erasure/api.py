@@ -15,7 +15,7 @@ from app.accounts.api.erasures import erasure
 from app.accounts.api.requests import Call
 from app.bridge.erasure.service import ErasureService, erasures
 from app.http.openapi import problems
-from app.http.paging import After, Limit, cut, uuid_after
+from app.http.paging import After, Limit, Place, cut, place_after
 from app.http.security import Role, Scope, requires
 
 OneTenant = Annotated[
@@ -48,13 +48,15 @@ class ErasureController(Controller):
     ) -> ErasurePage:
         """List erasures.
 
-        Your tenant's, or, for a platform administrator, all or one tenant's. In pages of at most
-        `limit`; take `next` of one page as `after` for the following.
+        Your tenant's, or, for a platform administrator, all or one tenant's, oldest first. In pages
+        of at most `limit`; take `next` of one page as `after` for the following.
         """
         this = "erasures", request.user.tenant_id, tenant_id
-        start = uuid_after(after, *this)
+        start = place_after(after, *this)
         rows = await erasures.page(request.user, tenant_id, limit=limit, after=start)
-        page, following = cut(rows, limit, lambda entry: entry.user_id, *this)
+        page, following = cut(
+            rows, limit, lambda entry: Place(entry.changed_at, entry.user_id), *this
+        )
         return ErasurePage([erasure(entry) for entry in page], following)
 
     @get("/{user_id:uuid}", responses=problems(403, 404))

@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
 from litestar.di import NamedDependency
-from sqlalchemy import select, text
+from sqlalchemy import select, text, tuple_
 
 from app.accounts.models import SubjectLedger
-from app.accounts.repositories import TenantRepository, UserRepository
+from app.accounts.repositories import TenantRepository, UserRepository, place_values
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession
 from app.http.errors import NotFound, found
+from app.http.paging import Place, made_at
 from app.http.security import Principal
 
-EVERYWHERE = text("SELECT * FROM platform_erasures(:after, :limit)")
+EVERYWHERE = text("SELECT * FROM platform_erasures_by_time(:at, :id, :made_at, :rows)")
+
+# As the partial indexes have it: a generic plan knows no parameter's value.
+DELETED = text("subject_ledger.state = 'deleted'")
 
 
 class ErasureRepository(Repository[SubjectLedger]):
-    """Reads the ledger's entries of deleted users, in the order of their ids."""
+    """Reads the ledger's entries of deleted users, in the order of their deletion."""
 
     model_type = SubjectLedger
 
     async def page(
-        self, tenant_id: UUID, *, limit: int, after: UUID | None
+        self, tenant_id: UUID, *, rows: int, after: Place | None
     ) -> Sequence[SubjectLedger]:
-        deleted = [SubjectLedger.tenant_id == tenant_id, SubjectLedger.state == "deleted"]
+        order = tuple_(SubjectLedger.changed_at, SubjectLedger.user_id)
+        query = select(SubjectLedger).where(SubjectLedger.tenant_id == tenant_id, DELETED)
         if after is not None:
-            deleted.append(SubjectLedger.user_id > after)
-        query = select(SubjectLedger).where(*deleted).order_by(SubjectLedger.user_id)
-        return (await self.session.scalars(query.limit(limit))).all()
+            at = after.at or await self._deleted_at(tenant_id, after.id) or made_at(after.id)
+            query = query.where(order > (at, after.id))
+        return (await self.session.scalars(query.order_by(*order).limit(rows))).all()
+
+    async def _deleted_at(self, tenant_id: UUID, user_id: UUID) -> datetime | None:
+        entry = await self.find(tenant_id, user_id)
+        return entry and entry.changed_at
 
     async def page_of_all_tenants(
-        self, *, limit: int, after: UUID | None
+        self, *, rows: int, after: Place | None
     ) -> Sequence[SubjectLedger]:
-        entries = select(SubjectLedger).from_statement(EVERYWHERE)
-        return (await self.session.scalars(entries, {"after": after, "limit": limit})).all()
+        query = select(SubjectLedger).from_statement(EVERYWHERE)
+        return (await self.session.scalars(query, place_values(after) | {"rows": rows})).all()
 
     async def find(self, tenant_id: UUID, user_id: UUID) -> SubjectLedger | None:
         return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id, state="deleted")
@@ -57,17 +67,17 @@ class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, Erasure
         self._users = UserRepository(session)
 
     async def page(
-        self, actor: Principal, tenant_id: UUID | None, *, limit: int, after: UUID | None
+        self, actor: Principal, tenant_id: UUID | None, *, limit: int, after: Place | None
     ) -> Sequence[SubjectLedger]:
         """Return one more than `limit` entries if there are more."""
         if actor.is_admin and tenant_id is None:
-            return await self.repository.page_of_all_tenants(limit=limit + 1, after=after)
+            return await self.repository.page_of_all_tenants(rows=limit + 1, after=after)
         wanted = tenant_id or actor.tenant_id
         if wanted != actor.tenant_id:
             if not actor.is_admin:
                 raise NotFound
             await self._tenants.enter(wanted)
-        return await self.repository.page(wanted, limit=limit + 1, after=after)
+        return await self.repository.page(wanted, rows=limit + 1, after=after)
 
     async def one(self, actor: Principal, user_id: UUID) -> SubjectLedger:
         """Return the entry of a user who was deleted."""

@@ -11,6 +11,7 @@ import pytest
 
 from app.bridge.erasure.relay import Relay
 from tests.support.factories import PASSWORD, Someone, World, a_message, a_session
+from tests.support.metrics import scrape, value
 from tests.support.servers import Servers
 
 
@@ -129,29 +130,22 @@ async def test_metrics_show_the_backlog_of_erasures(
     boss, alice = await world.tenant_admin(), await world.member()
     session = await a_session(alice)
     await a_message(alice, session["id"])
-    before = await figures(world)
-    assert before["bicameral_erasure_pending"] == 0
+    before = await scrape(world.nobody)
+    assert value(before, "bicameral_erasure_pending") == 0
     await deleted(boss, alice)
     await user_database.execute(
         "UPDATE subject_ledger SET changed_at = now() - interval '1 hour', attempts = 7"
         " WHERE state = 'deleted'"
     )
-    pending = await figures(world)
-    assert pending["bicameral_erasure_pending"] == 1
-    assert 3600 <= pending["bicameral_erasure_oldest_pending_seconds"] < 3700
-    assert pending["bicameral_erasure_attempts_max"] == 7
+    pending = await scrape(world.nobody)
+    assert value(pending, "bicameral_erasure_pending") == 1
+    assert 3600 <= value(pending, "bicameral_erasure_oldest_pending_seconds") < 3700
+    assert value(pending, "bicameral_erasure_attempts_max") == 7
     await relay.run_once()
-    after = await figures(world)
-    assert after["bicameral_erasure_pending"] == 0
-    for name in ("bicameral_erasures_completed_total", PURGED):
-        assert after[name] - before.get(name, 0) == 1
-
-
-PURGED = 'bicameral_erasure_purged_rows_total{table="messages"}'
-
-
-async def figures(world: World) -> dict[str, float]:
-    answer = await world.nobody.get("/metrics")
-    assert answer.status_code == 200
-    lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in lines}
+    after = await scrape(world.nobody)
+    assert value(after, "bicameral_erasure_pending") == 0
+    for name, labels in (
+        ("bicameral_erasures_completed_total", {}),
+        ("bicameral_erasure_purged_rows_total", {"table": "messages"}),
+    ):
+        assert value(after, name, **labels) - value(before, name, **labels) == 1

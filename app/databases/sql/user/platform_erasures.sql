@@ -1,4 +1,5 @@
--- Lists the erasures of all tenants to a platform administrator, a page at a time.
+-- The version before platform_erasures_by_time, which paged by id; it goes when no process calls it
+-- any more.
 CREATE OR REPLACE FUNCTION platform_erasures(after uuid, page integer)
 RETURNS SETOF subject_ledger LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT * FROM subject_ledger

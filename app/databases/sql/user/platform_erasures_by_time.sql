@@ -1,0 +1,15 @@
+-- Gives a platform administrator's page of the deleted users of all tenants, in the order of their
+-- deletion by this server's clock. Its arguments are those of platform_users_by_time.
+CREATE OR REPLACE FUNCTION platform_erasures_by_time(
+    after_at timestamptz, after_id uuid, made_at timestamptz, page integer
+) RETURNS SETOF subject_ledger
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT l.* FROM subject_ledger l
+    WHERE l.state = 'deleted' AND (l.changed_at, l.user_id) > (
+        coalesce(after_at,
+                 (SELECT last.changed_at FROM subject_ledger last
+                  WHERE last.user_id = after_id AND last.state = 'deleted'),
+                 made_at, '-infinity'),
+        coalesce(after_id, '00000000-0000-0000-0000-000000000000'))
+    ORDER BY l.changed_at, l.user_id LIMIT page
+$$;
