@@ -31,7 +31,13 @@ ZONED = TIMES.map(lambda time: time.replace(tzinfo=UTC))
 PLACES = st.builds(Place, st.none() | ZONED, st.uuids())
 KEYS = st.one_of(PLACES, POSITIONS)
 LISTS_OF = st.sampled_from([(), ("chat-sessions",)])
-CURSORS = st.builds(lambda key, of: cursor_of(key, *of).encode(), KEYS, LISTS_OF)
+
+
+def cursor(key: Place | int, of: tuple[str, ...]) -> bytes:
+    return cursor_of(key, *of).encode()
+
+
+CURSORS = st.builds(cursor, KEYS, LISTS_OF)
 TOKENS = st.builds(new_token).map(str.encode)
 
 
