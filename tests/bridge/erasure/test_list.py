@@ -72,7 +72,7 @@ async def test_they_go_by_the_time_of_deletion(world: World, sql: asyncpg.Connec
 
 
 async def test_those_of_one_commit_go_by_their_ids(world: World, sql: asyncpg.Connection) -> None:
-    """So do all users of a tenant that is deleted, over more than one page."""
+    """All users of a tenant that is deleted are, and they take more than one page."""
     expected = sorted(await deleted(world, 5))
     await sql.execute(ALL_AT_ONCE)
     for who, query in await readers(world):
