@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from app.accounts.audit import Action, Actor, ActorType, Audit
 from app.accounts.passwords import Passwords
 from app.accounts.repositories import TokenRepository, UserRepository
 from app.accounts.throttle import Counters, Credentials, Throttle, counters_of, note_refusal
@@ -63,6 +64,8 @@ class Login:
                 return None
             if renewed:
                 await UserRepository(session).set_hash(who.user_id, renewed)
+            who_acts = Actor(ActorType.USER, who.user_id)
+            await Audit(session).note(who_acts, who.user_id, Action.LOGIN)
             await self._throttle.succeeded_in(session, counters)
         return Grant(token, expires_at)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
+from app.accounts.audit import Action, Audit
 from app.accounts.authority import Authority
 from app.accounts.models import Tenant
 from app.accounts.repositories import TenantLock, TenantRepository, UserRepository
@@ -26,13 +27,16 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
     def __init__(self, session: UserSession) -> None:
         super().__init__(session)
         self._authority = Authority(session)
+        self._audit = Audit(session)
         self._users = UserRepository(session)
 
     async def add(self, actor: Principal, name: str) -> Tenant:
         tenant = Tenant(id=uuid7(), name=name)
         await self._authority.recheck(actor)
         await self.repository.enter(tenant.id)
-        return await self.create(tenant)
+        tenant = await self.create(tenant)
+        await self._audit.note(actor, tenant.id, Action.TENANT_CREATED)
+        return tenant
 
     async def page(self, *, limit: int, after: Place | None) -> Sequence[Tenant]:
         """Oldest first, one more than `limit` if there are more."""
@@ -55,6 +59,8 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
 
     async def remove(self, actor: Principal, tenant_id: UUID) -> int:
         """Delete the tenant with all its users; answers how many there were."""
+        # Before the tenant is entered: the event belongs to the actor's, the platform.
+        await self._audit.note(actor, tenant_id, Action.TENANT_DELETED)
         tenant = await self.enter(tenant_id, TenantLock.REMOVE)
         await self._authority.recheck(actor)
         if tenant.name == PLATFORM_TENANT:

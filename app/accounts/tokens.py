@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 from sqlalchemy import text
 
+from app.accounts.audit import Action, Audit
 from app.accounts.keys import PREFIX as KEY_PREFIX
 from app.accounts.keys import has_form_of_key, is_mistyped
 from app.accounts.repositories import TokenRepository
@@ -143,8 +144,10 @@ class TokenService:
 
     def __init__(self, session: UserSession) -> None:
         self._tokens = TokenRepository(session)
+        self._audit = Audit(session)
 
     async def log_out(self, actor: Principal) -> None:
         """End the token that the request was made with; Unauthenticated if it has ended since."""
         if not await self._tokens.end(actor.token_digest):
             raise Unauthenticated
+        await self._audit.note(actor, actor.user_id, Action.TOKEN_ENDED)

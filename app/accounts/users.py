@@ -15,6 +15,7 @@ from uuid import UUID
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
+from app.accounts.audit import Action, Audit
 from app.accounts.authority import Authority
 from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.passwords import own_names
@@ -40,6 +41,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     def __init__(self, session: UserSession) -> None:
         super().__init__(session)
         self._authority = Authority(session)
+        self._audit = Audit(session)
         self._tenants = TenantRepository(session)
         self._tokens = TokenRepository(session)
         self._blocks = BlockRepository(session)
@@ -75,7 +77,9 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             password_hash=password_hash,
             roles=sorted(set(roles)),
         )
-        return await self.create(user)
+        user = await self.create(user)
+        await self._audit.note(actor, user.id, Action.USER_CREATED)
+        return user
 
     async def _home(
         self, actor: Principal, tenant_id: UUID | None, username: str
@@ -136,6 +140,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     ) -> User:
         """Change what is not None. Whoever is made inactive is logged out."""
         tenant, user = await self._for_change(actor, user_id)
+        before = _facts(user)
         if roles is not None:
             self._authority.check_grant(actor, tenant, roles)
             await self._authority.keep_an_administrator(actor, user, but=roles)
@@ -145,6 +150,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             await self._tokens.end_all(user_id)
         user.is_active = user.is_active if is_active is None else is_active
         user.email = user.email if email is None else email
+        changes = [action for action, fact in _facts(user).items() if fact != before[action]]
+        await self._audit.note(actor, user_id, *changes)
         return await self.repository.save(user)
 
     async def block(self, actor: Principal, user_id: UUID, reason: str | None) -> User:
@@ -154,31 +161,34 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         user.is_blocked = True
         await self._blocks.put(user, reason, actor.user_id)
         await self._tokens.end_all(user_id)
+        await self._audit.note(actor, user_id, Action.USER_BLOCKED)
         return await self.repository.save(user)
 
     async def unblock(self, actor: Principal, user_id: UUID) -> User:
         _, user = await self._for_change(actor, user_id)
         user.is_blocked = False
         await self._blocks.lift(user_id)
+        await self._audit.note(actor, user_id, Action.USER_UNBLOCKED)
         return await self.repository.save(user)
 
     async def set_password(self, actor: Principal, user_id: UUID, password_hash: str) -> None:
         """Every token of theirs ends."""
         _, user = await self._for_change(actor, user_id)
-        await self._replace_hash(user, password_hash)
+        await self._replace_hash(actor, user, password_hash)
 
     async def set_own_password(self, person: Principal, password_hash: str, *, was: str) -> None:
         """Every other token of theirs ends. Raises Conflict if the hash `was` another."""
         user = await self._own_locked(person)
         if user.password_hash != was:
             raise Conflict("The password was changed meanwhile.")
-        await self._replace_hash(user, password_hash, keep=person.token_digest)
+        await self._replace_hash(person, user, password_hash, keep=person.token_digest)
 
     async def _replace_hash(
-        self, user: User, password_hash: str, *, keep: bytes | None = None
+        self, actor: Principal, user: User, password_hash: str, *, keep: bytes | None = None
     ) -> None:
         user.password_hash = password_hash
         await self._tokens.end_all(user.id, keep=keep)
+        await self._audit.note(actor, user.id, Action.PASSWORD_CHANGED)
         await self.repository.save(user)
 
     async def remove(self, actor: Principal, user_id: UUID) -> SubjectLedger:
@@ -193,6 +203,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     async def _remove(self, actor: Principal, user: User) -> SubjectLedger:
         await self._authority.keep_an_administrator(actor, user)
         await self.repository.remove(user.id)
+        await self._audit.note(actor, user.id, Action.USER_DELETED)
         return found(await self._ledger.entry(user.tenant_id, user.id))
 
     async def _for_change(self, actor: Principal, user_id: UUID) -> tuple[Tenant, User]:
@@ -222,3 +233,11 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         if not actor.is_admin or user_id == actor.user_id:
             return actor.tenant_id
         return found(await self.repository.tenant_of(user_id))
+
+
+def _facts(user: User) -> dict[Action, object]:
+    """Give what each kind of change is about, to be compared before and after."""
+    return {
+        Action.USER_CHANGED: (user.email, user.is_active),
+        Action.ROLES_CHANGED: sorted(user.roles),
+    }

@@ -19,6 +19,7 @@ from tests.support.servers import Servers
 pytestmark = pytest.mark.skipif(bool(PREPARING), reason="PgBouncer adds its own")
 LOOK_UP, BEGIN, COMMIT = 1, 1, 1
 TENANT, USER, ACTOR = 1, 1, 1  # what is locked
+EVENT = 1  # the audit's
 WHERE, ENTER = 1, 1  # a platform administrator goes where the user is
 numbers = count(1)
 
@@ -52,8 +53,8 @@ async def test_a_change_costs_its_locks_and_its_statements(wired: Wired) -> None
     one = "/v1/users/{user}"
     new = {"username": "\\acme\\n{number}", "email": "n{number}@example.org", "password": PASSWORD}
     for who, going in ((boss, 0), (root, WHERE + ENTER)):
-        create = LOOK_UP + BEGIN + going + TENANT + ACTOR + 1 + COMMIT
-        change = LOOK_UP + BEGIN + going + TENANT + USER + ACTOR + 1 + COMMIT
+        create = LOOK_UP + BEGIN + going + TENANT + ACTOR + 1 + EVENT + COMMIT
+        change = LOOK_UP + BEGIN + going + TENANT + USER + ACTOR + 1 + EVENT + COMMIT
         ask = (wired, who)
         assert await counted(*ask, "POST", "/v1/users", new) == create
         assert await counted(*ask, "PATCH", one, {"email": "c{number}@example.org"}) == change
