@@ -5,6 +5,7 @@ Importing all of them would double the time of `--help`, and each worker would k
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from traceback import walk_stack
@@ -13,29 +14,7 @@ from typing import Any, NoReturn
 import click
 from litestar.plugins import CLIPlugin
 
-# Each command's name, its place, and the first line of its --help, which the tests compare.
-COMMANDS = (
-    ("database", "app.commands.migrate:database_group", "Migrate the two databases."),
-    (
-        "dev",
-        "app.commands.dev:dev",
-        "Run everything here: two PostgreSQL servers, their migrations, the service.",
-    ),
-    ("receipts", "app.commands.erasure:receipts", "Export and verify the receipts of erasures."),
-    (
-        "reconcile",
-        "app.commands.reconcile:reconcile",
-        "Compare the two databases. Exits 0 when they agree, 1 when they do not.",
-    ),
-    (
-        "relay",
-        "app.commands.erasure:relay",
-        "Erase what deleted users said, until stopped; `litestar run` does so beside serving.",
-    ),
-    ("tenants", "app.commands.accounts:tenants", "Manage tenants."),
-    ("users", "app.commands.accounts:users", "Manage users."),
-)
-ALIASES = {"database": "db"}
+COMPLETING = "_LITESTAR_COMPLETE"  # click's; set while the shell asks what a word may become
 
 
 class Deferred(click.Command):
@@ -57,18 +36,51 @@ class Deferred(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
+        if self.name != "dev" and not extra.get("resilient_parsing"):
+            from app.commands.running_dev import connect_to_it
+
+            connect_to_it()
         return self.command().make_context(info_name, args, parent, **extra)
 
 
+# In pyproject.toml each is an entry point of Litestar's, by its name here. The text is the first
+# line of the command's --help, which the tests compare.
+database = Deferred("database", "app.commands.migrate:database_group", "Migrate the two databases.")
+dev = Deferred(
+    "dev",
+    "app.commands.dev:dev",
+    "Run everything here: two PostgreSQL servers, their migrations, the service.",
+)
+receipts = Deferred(
+    "receipts", "app.commands.erasure:receipts", "Export and verify the receipts of erasures."
+)
+reconcile = Deferred(
+    "reconcile",
+    "app.commands.reconcile:reconcile",
+    "Compare the two databases. Exits 0 when they agree, 1 when they do not.",
+)
+relay = Deferred(
+    "relay",
+    "app.commands.erasure:relay",
+    "Erase what deleted users said, until stopped; `litestar run` does so beside serving.",
+)
+tenants = Deferred("tenants", "app.commands.accounts:tenants", "Manage tenants.")
+users = Deferred("users", "app.commands.accounts:users", "Manage users.")
+version = Deferred(
+    "version", "app.commands.version:version", "Show the versions of Bicameral and of Litestar."
+)
+COMMANDS = (database, dev, receipts, reconcile, relay, tenants, users, version)
+db = Deferred("db", database.place, database.help or "", hidden=True)
+
+
 class Commands(CLIPlugin):
-    """Adds our commands: `database` in place of Advanced Alchemy's, and a `run` of our own."""
+    """Puts ours in the place of what Litestar and Advanced Alchemy bring under the same names."""
 
     def on_cli_init(self, cli: click.Group) -> None:
-        for name, place, text in COMMANDS:
-            cli.add_command(Deferred(name, place, text))
-            if alias := ALIASES.get(name):
-                cli.add_command(Deferred(alias, place, text, hidden=True))
+        for command in (*COMMANDS, db):
+            cli.add_command(command)
         cli.commands["run"].callback = run  # with the options of Litestar's
+        cli.commands.pop("sessions", None)  # of Litestar's own kind, which there are none of here
 
 
 def run(**options: Any) -> None:
@@ -87,9 +99,21 @@ def is_litestar() -> bool:
 def is_listing() -> bool:
     """Tell whether Litestar needs the application for `litestar --help` alone.
 
-    It makes the application before it runs a command, or while it writes its own help.
+    It makes the application before it runs a command, or while it writes its own help. A shell
+    that completes a word lists, too.
     """
-    return click.get_current_context(silent=True) is not None
+    return COMPLETING in os.environ or click.get_current_context(silent=True) is not None
+
+
+def _be_found_anywhere() -> None:
+    """Make ours the application in any folder, and `.env` the working directory's alone.
+
+    Litestar would look for `app/` in this folder, and load the `.env` of whichever folder above its
+    own installation has one.
+    """
+    os.environ.setdefault("LITESTAR_APP", "app:create_app")
+    os.environ.setdefault("LITESTAR_QUIET_CONSOLE", "1")
+    os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
 
 
 def refuse_server() -> NoReturn:
@@ -99,3 +123,7 @@ def refuse_server() -> NoReturn:
     """
     sys.stderr.write("bicameral: no other server keeps its limits; start it with `litestar run`\n")
     raise SystemExit(3)
+
+
+if is_litestar():
+    _be_found_anywhere()

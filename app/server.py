@@ -34,6 +34,7 @@ from app.edge.forwarded import behind_proxies
 from app.edge.gate import Gate
 from app.http.answers import finishing
 from app.http.cors import cors_config, explain_refusals
+from app.http.explorer.page import lead_to_explorer
 from app.http.logs_plugin import logs_plugin
 from app.http.methods import MethodsPlugin
 from app.http.openapi import complete, openapi_config
@@ -62,6 +63,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         route_handlers=[
             _v1(databases, passwords),
             HealthController,
+            lead_to_explorer,
             *on_the_services_port(settings),
         ],
         state=State(

@@ -89,6 +89,36 @@ class Operators:
             actor = operator(user.tenant_id)
             await UserService(session).set_password(actor, user.id, password_hash)
 
+    async def set_email(self, username: str, email: str) -> None:
+        await self._change(username, email=email)
+
+    async def set_roles(self, username: str, roles: Sequence[Role]) -> None:
+        await self._change(username, roles=roles)
+
+    async def _change(
+        self, username: str, *, email: str | None = None, roles: Sequence[Role] | None = None
+    ) -> None:
+        async with self._database.session() as session:
+            user = await _named(session, username)
+            actor = operator(user.tenant_id)
+            await UserService(session).change(
+                actor, user.id, email=email, roles=roles, is_active=None
+            )
+
+    async def delete_user(self, username: str) -> UUID:
+        """Everything they said is erased afterwards, by a relay."""
+        async with self._database.session() as session:
+            user = await _named(session, username)
+            await UserService(session).remove(operator(user.tenant_id), user.id)
+            return user.id
+
+    async def delete_tenant(self, name: str) -> int:
+        """Delete the tenant with all its users, and tell how many there were."""
+        async with self._database.session() as session:
+            tenants = TenantService(session)
+            tenant = await tenants.enter_named(name)
+            return await tenants.remove(operator(), tenant.id)
+
     async def block(self, username: str, reason: str | None) -> None:
         async with self._database.session() as session:
             user = await _named(session, username)

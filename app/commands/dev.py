@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from shlex import quote
+from threading import Thread
 
 import asyncpg
 import click
-import uvicorn
+from uvicorn import Config
 
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
@@ -20,63 +25,106 @@ from app.commands import demo
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import EmbeddedError
 from app.commands.embedded.pair import servers
+from app.commands.listening import bind
 from app.commands.migrate import upgrade
-from app.commands.signals import end_in_order, end_once
+from app.commands.run import Options, serve_alone, serve_reloading
+from app.commands.running_dev import DATA_DIR, found_by_commands
+from app.commands.signals import end_once
 from app.config.paths import ROOT
-from app.config.settings import Settings, stop
+from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.connection import DATABASES
 from app.databases.database import Databases
 from app.edge import protocol
 from app.server import create_app
 
 ROLES = ROOT / "migrations" / "roles.sql"
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+HERE = {"127.0.0.1", "::1", "localhost"}
+EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104  which address of it to show
 ADMINISTRATOR = "\\platform\\admin"
 
 
 @click.command()
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--host", default=LOOPBACK, show_default=True, help="The address to serve on, as 0.0.0.0."
+)
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="The port to serve on, as 8080; 0: any that is free.",
+)
 @click.option(
     "--data-dir",
-    default=".bicameral",
+    default=str(DATA_DIR),
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the two servers keep their data.",
+    help="Where the two servers keep their data, as ../data.",
 )
 @click.option("--reset", is_flag=True, help="Delete the data and start over.")
-def dev(port: int, data_dir: Path, reset: bool) -> None:
+@click.option(
+    "--reload", "reloads", is_flag=True, help="Start the service anew on a change in app/."
+)
+def dev(host: str, port: int, data_dir: Path, reset: bool, reloads: bool) -> None:
     """Run everything here: two PostgreSQL servers, their migrations, the service."""
     end_once()
-    listening = _listen(port)
+    listener = _listen(host, port)
+    address = _address(host, listener)
     try:
-        with servers(data_dir, reset=reset, report=_say) as (user, general):
+        with servers(data_dir, reset=reset, report=_say) as pair:
             _say("Two PostgreSQL servers are running.")
-            settings, is_fresh = _prepare(user, general, data_dir)
-            _serve(settings, listening, data_dir, is_fresh=is_fresh)
-    except EmbeddedError as error:
+            _run(pair, listener, address, data_dir, reloads=reloads)
+    except (EmbeddedError, SettingsError) as error:
         raise stop(str(error)) from None
     except KeyboardInterrupt:
-        _say("Stopped.")
+        pass
+    _say("Stopped.")
 
 
 def _say(line: str) -> None:
     click.echo(line)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     """Listen before anything else: a port in use then costs no start of two servers."""
+    listener = bind(host, port)
     try:
-        return socket.create_server((HOST, port))
-    except OSError:
-        raise stop(f"port {port} is in use; choose another with --port.") from None
+        listener.listen()
+    except OSError as error:
+        raise stop(f"port {port}: {error.strerror}; choose another with --port.") from None
+    return listener
 
 
-def _prepare(user: Server, general: Server, data_dir: Path) -> tuple[Settings, bool]:
-    asyncio.run(_create_databases(user, general))
-    settings = _settings(user, general)
+def _address(host: str, listener: socket.socket) -> str:
+    shown = EVERYWHERE.get(host, host)
+    name = f"[{shown}]" if ":" in shown else shown
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _run(
+    pair: tuple[Server, Server],
+    listener: socket.socket,
+    address: str,
+    data_dir: Path,
+    *,
+    reloads: bool,
+) -> None:
+    urls = _urls(*pair)
+    settings = _settings(urls)
+    is_fresh = _prepare(settings, pair, data_dir)
+    with found_by_commands(data_dir, urls):
+        host = address.removeprefix("http://").rpartition(":")[0].strip("[]")
+        welcome = [*_welcome(address, data_dir), *_look_inside(pair), *_warnings(host)]
+        Thread(target=_announce, args=(address, welcome, is_fresh), daemon=True).start()
+        _serve(settings, listener, urls if reloads else None)
+
+
+def _prepare(settings: Settings, pair: tuple[Server, Server], data_dir: Path) -> bool:
+    asyncio.run(_create_databases(*pair))
     _migrate(settings)
     _say("Both databases are migrated.")
-    return settings, asyncio.run(_create_users(settings, _password(data_dir)))
+    return asyncio.run(_create_users(settings, _password(data_dir)))
 
 
 def _migrate(settings: Settings) -> None:
@@ -106,19 +154,22 @@ async def create_database(cluster: Server, name: str = "bicameral") -> None:
     await connection.close()
 
 
-def _settings(user: Server, general: Server) -> Settings:
-    """Make settings without the environment, whose URLs name databases that are not dev's."""
-    return Settings.model_validate(
-        {
-            "request_drain_seconds": 0,  # nobody routes requests here who would have to be told
-            "database_url_user": user.url("bicameral", "bicameral_app"),
-            "database_url_user_owner": user.url("bicameral", "bicameral_owner"),
-            "database_url_user_relay": user.url("bicameral", "bicameral_relay"),
-            "database_url_general": general.url("bicameral", "bicameral_app"),
-            "database_url_general_owner": general.url("bicameral", "bicameral_owner"),
-            "database_url_general_relay": general.url("bicameral", "bicameral_relay"),
-        }
-    )
+def _urls(user: Server, general: Server) -> dict[str, str]:
+    logins = {"": "bicameral_app", "_OWNER": "bicameral_owner", "_RELAY": "bicameral_relay"}
+    return {
+        f"DATABASE_URL_{server.name.upper()}{suffix}": server.url("bicameral", role)
+        for server in (user, general)
+        for suffix, role in logins.items()
+    }
+
+
+def _settings(urls: Mapping[str, str]) -> Settings:
+    """Read the environment's settings, but for its URLs, whose databases are not dev's."""
+    settings = load_settings(**{name.lower(): url for name, url in urls.items()})
+    if "request_drain_seconds" in settings.model_fields_set:
+        return settings
+    # Nobody routes requests here who would have to be told.
+    return settings.model_copy(update={"request_drain_seconds": 0})
 
 
 def _password(data_dir: Path) -> str:
@@ -141,36 +192,48 @@ async def _create_users(settings: Settings, password: str) -> bool:
     return is_fresh
 
 
-def _serve(settings: Settings, listening: socket.socket, data_dir: Path, *, is_fresh: bool) -> None:
-    app = create_app(settings)
-    password = _password(data_dir)
-    port = listening.getsockname()[1]
-    config = uvicorn.Config(app, log_config=None, **protocol.options(settings))
-    end_in_order()
-    server = _Announcing(config, f"http://{HOST}:{port}", password, is_fresh=is_fresh)
-    server.run(sockets=[listening])
+def _serve(
+    settings: Settings, listener: socket.socket, reloading: Mapping[str, str] | None
+) -> None:
+    arguments: Options = {"log_config": None, **protocol.options(settings)}
+    if reloading is not None:
+        serve_reloading(listener, arguments, environment=reloading)
+    else:
+        serve_alone(listener, Config(create_app(settings), **arguments), settings)
 
 
-class _Announcing(uvicorn.Server):
-    """Announces the address once it answers there, and there is something to read."""
-
-    def __init__(
-        self, config: uvicorn.Config, address: str, password: str, *, is_fresh: bool
-    ) -> None:
-        super().__init__(config)
-        self._address, self._password, self._is_fresh = address, password, is_fresh
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._is_fresh:
-            await asyncio.to_thread(demo.write_conversation, self._address)
-        _announce(self._address, self._password)
-
-
-def _announce(address: str, password: str) -> None:
-    body = json.dumps({"username": ADMINISTRATOR, "password": password})
-    _say(f"Service:  {address}")
-    _say(f"Explorer: {address}/schema (log in as {demo.USERNAME}, {demo.PASSWORD!r})")
-    _say("Log in:")
-    _say(f"curl -sS {address}/v1/auth/login -H 'Content-Type: application/json' -d '{body}'")
+def _announce(address: str, welcome: list[str], is_fresh: bool) -> None:
+    """Announce the address once it answers there, and there is something to read."""
+    try:
+        demo.wait(address)
+    except OSError:  # interrupted meanwhile
+        return
+    if is_fresh:
+        with suppress(OSError):
+            demo.write_conversation(address)
+    _say("\n".join(welcome))
     sys.stdout.flush()
+
+
+def _welcome(address: str, data_dir: Path) -> list[str]:
+    body = json.dumps({"username": ADMINISTRATOR, "password": _password(data_dir)})
+    login = f"curl -sS {address}/v1/auth/login -H 'Content-Type: application/json' -d '{body}'"
+    return [
+        f"Service:  {address}",
+        f"Explorer: {address}/schema (log in as {demo.USERNAME}, {demo.PASSWORD!r})",
+        "Log in:",
+        login,
+    ]
+
+
+def _look_inside(pair: tuple[Server, Server]) -> list[str]:
+    """Write a line for each database: as its administrator, who sees every tenant."""
+    program = shutil.which("psql") or str(pair[0].programs.folder / "psql")
+    lines = [f"{quote(program)} {quote(server.url('bicameral'))}" for server in pair]
+    return ["Look into the user database, and into the general one:", *lines]
+
+
+def _warnings(host: str) -> list[str]:
+    if host in HERE:
+        return []
+    return ["Whoever reaches this port can log in as the demo user: their password is public."]

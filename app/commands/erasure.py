@@ -63,7 +63,9 @@ async def _export(file: BinaryIO) -> None:
 
 @receipts.command("verify")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--contains", metavar="HASH", help="The last hash of an earlier export.")
+@click.option(
+    "--contains", metavar="HASH", help="The last hash of an earlier export, as 64 hex digits."
+)
 def verify_receipts(file: Path, contains: str | None) -> None:
     """Check that no receipt in FILE was changed, removed, inserted or moved. Needs no database."""
     try:

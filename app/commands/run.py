@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,8 @@ SWITCHES = {"debug": "LITESTAR_DEBUG", "pdb": "LITESTAR_PDB"}
 RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
 ENDING_SECONDS = 15  # once its requests are done: the relay, the pools, the interpreter
 Options = dict[str, Any]
+WITHOUT_OPTIONS: Options = dict.fromkeys(RELOADING, ())
+NOTHING_MORE: Mapping[str, str] = {}
 
 
 def create_service(*plugins: PluginProtocol) -> Litestar:
@@ -68,9 +70,9 @@ def serve(service: Litestar, options: Options) -> None:
     with _listener(options) as listener:
         log.info("listening", address=_address(listener))
         if any(options[name] for name in RELOADING):
-            _serve_reloading(listener, options, arguments)
+            serve_reloading(listener, arguments, options)
         elif options["wc"] == 1:
-            _serve_alone(listener, Config(service, **arguments), settings)
+            serve_alone(listener, Config(service, **arguments), settings)
         else:
             sockets = _for_each(listener, options)
             _serve_with_workers(sockets, arguments, settings)
@@ -134,7 +136,14 @@ def _address(listener: socket.socket) -> str:
     return name if isinstance(name, str) else f"{name[0]} port {name[1]}"
 
 
-def _serve_reloading(listener: socket.socket, options: Options, arguments: Options) -> None:
+def serve_reloading(
+    listener: socket.socket,
+    arguments: Options,
+    options: Options = WITHOUT_OPTIONS,
+    environment: Mapping[str, str] = NOTHING_MORE,
+) -> None:
+    """Serve in a child process, which reads this process's environment, anew on each change."""
+    os.environ.update(environment)
     os.environ.setdefault("REQUEST_DRAIN_SECONDS", "0")  # no proxy has to be told
     config = Config(
         WORKER,
@@ -145,10 +154,11 @@ def _serve_reloading(listener: socket.socket, options: Options, arguments: Optio
         reload_excludes=[*options["reload_exclude"]] or None,
         **arguments,
     )
+    end_in_order()
     ChangeReload(config, target=partial(serve_as_worker, config, 0), sockets=[listener]).run()
 
 
-def _serve_alone(listener: socket.socket, config: Config, settings: Settings) -> None:
+def serve_alone(listener: socket.socket, config: Config, settings: Settings) -> None:
     server = Server(config, settings.request_drain_seconds)
     end_in_order()
     with suppress(KeyboardInterrupt):

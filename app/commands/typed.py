@@ -48,6 +48,8 @@ def _first_line() -> str:
 
 
 def _asked() -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise stop("no terminal to ask for the password on; send it with --password-stdin.")
     password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     if not _is_utf8(password):
         raise stop("the password is not UTF-8.")

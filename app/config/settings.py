@@ -138,14 +138,17 @@ class Settings(RequestSettings):
         return DatabaseUrl(value.get_secret_value())
 
 
-def load_settings() -> Settings:
-    """Read this process's settings. Raises SettingsError for a misspelt name or a bad value."""
+def load_settings(**given: object) -> Settings:
+    """Read this process's settings, but for those that are given.
+
+    Raises SettingsError for a misspelt name or a bad value.
+    """
     settings = {name.upper() for name in Settings.model_fields}
     for name in (*os.environ, *read_dot_env()):
         if setting := meant(name, settings):
             raise SettingsError(f"{name} is not a setting; did you mean {setting}?")
     try:
-        return Settings()  # pyright: ignore[reportCallIssue]  # pydantic fills the fields
+        return Settings(**given)  # pyright: ignore[reportArgumentType]  # pydantic looks at them
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
 

@@ -27,7 +27,7 @@ def _file(value: str) -> str | None:
         with Path(value).open("rb"):
             return None
     except OSError as error:
-        return f"its file cannot be read: {error.strerror}"
+        return f"names a file that cannot be read: {error.strerror}"
 
 
 def _root_certificate(value: str) -> str | None:

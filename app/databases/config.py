@@ -84,7 +84,7 @@ def _engine_config(pool: Pool) -> EngineConfig:
 def _alembic_config(name: DatabaseName) -> AlembicAsyncConfig:
     return AlembicAsyncConfig(
         script_config=str(ROOT / "alembic.ini"),
-        script_location=str(ROOT / "migrations"),
+        script_location="app:../migrations",  # as in alembic.ini
         toml_file=str(ROOT / "migrations" / f"{name}.toml"),  # which of the two chains
         version_table_name="alembic_version",
         render_as_batch=False,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
@@ -16,42 +13,9 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.dev import ROOT, running
 from tests.support.embedded_launcher import living, postgres_under
 from tests.support.service import until
-
-ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 30
-
-
-@dataclass
-class Dev:
-    process: subprocess.Popen[str]
-    address: str
-    curl: str
-
-    def log_in(self) -> str:
-        """Paste the line that it printed."""
-        pasted = subprocess.run(["bash", "-c", self.curl], capture_output=True, check=True)
-        token: str = json.loads(pasted.stdout)["access_token"]
-        return token
-
-    def stop(self, signal: int) -> int:
-        self.process.send_signal(signal)
-        return self.process.wait(STOP_SECONDS)
-
-
-@contextmanager
-def running(data_dir: Path, *more: str) -> Generator[Dev]:
-    command = [sys.executable, "-m", "litestar", "dev", "--port", "0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    with process:
-        try:
-            lines = iter(process.stdout or ())
-            address = next(line for line in lines if line.startswith("Service:")).split()[1]
-            yield Dev(process, address, next(line for line in lines if line.startswith("curl ")))
-        finally:
-            process.send_signal(SIGTERM)  # killed, it would leave its servers behind
-            process.wait(STOP_SECONDS)
 
 
 @pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGHUP, SIGQUIT])

