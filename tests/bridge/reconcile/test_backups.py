@@ -2,79 +2,86 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
-import shutil
 import subprocess
-import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from tests.support.backups import follow
 from tests.support.erasure_scene import Scene, dump
-from tests.support.servers import LOUD, ROOT, numbers, run
+from tests.support.servers import numbers, run
 
-PAGE = (ROOT / "migrations" / "README.md").read_text()
-SECTION = PAGE.split("## Backups")[1]
-COMMANDS = dict(re.findall(r"(?ms)^<!-- drill: (\w+) -->\n```bash\n(.*?)^```$", SECTION))
-
-
-def bash(commands: str, scene: Scene, folder: Path, restored: str) -> None:
-    """Run them with the URLs that the page speaks of, and the dumps in a folder of the test's."""
-    user, general = scene.servers
-    programs = user.programs.folder
-    if not shutil.which("pg_restore", path=str(programs)):
-        pytest.skip(f"{LOUD}: no pg_dump and pg_restore beside the servers")
-    urls = {
-        "USER_BACKUP_URL": user.url(scene.database, "bicameral_backup"),
-        "GENERAL_BACKUP_URL": general.url(scene.database, "bicameral_backup"),
-        "RESTORED_ADMIN_URL": user.url(restored),
-        "DATABASE_URL_USER_OWNER": user.url(restored, "bicameral_owner"),
-        "DATABASE_URL_USER": user.url(restored, "bicameral_app"),
-        "DATABASE_URL_GENERAL": general.url(scene.database, "bicameral_app"),
-        "DATABASE_URL_GENERAL_OWNER": general.url(scene.database, "bicameral_owner"),
-    }
-    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", re.sub(r"(\w+\.dump)", rf"{folder}/\1", commands)],
-        cwd=ROOT,
-        env=os.environ | urls | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
+OPEN_TO_ALL = """
+SELECT acl.grantee FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
+WHERE datname = current_database() AND acl.grantee = 0
+"""
 
 
+async def back_up(scene: Scene, folder: Path) -> None:
+    user, general = (server.url(scene.database, "bicameral_backup") for server in scene.servers)
+    await follow("back_up", scene, folder, USER_BACKUP_URL=user, GENERAL_BACKUP_URL=general)
+
+
+@asynccontextmanager
+async def restored(scene: Scene, folder: Path, names: list[str]) -> AsyncGenerator[dict[str, str]]:
+    """Follow the page for these databases. The names of the URLs are of the restored pair."""
+    empty = f"restored_{next(numbers)}"
+    urls = dict[str, str]()
+    for name, server in scene.servers._asdict().items():
+        database = empty if name in names else scene.database
+        urls[f"{name.upper()}_ADMIN_URL"] = server.url(database)
+        urls[f"DATABASE_URL_{name.upper()}"] = server.url(database, "bicameral_app")
+        urls[f"DATABASE_URL_{name.upper()}_OWNER"] = server.url(database, "bicameral_owner")
+    servers = [getattr(scene.servers, name) for name in names]
+    for server in servers:
+        await run(server, f"CREATE DATABASE {empty}")
+    try:
+        for drill in (*(f"restore_{name}" for name in names), "finish"):
+            await follow(drill, scene, folder, **urls)
+        yield urls
+    finally:
+        for server in servers:
+            await run(server, f"DROP DATABASE {empty} WITH (FORCE)")
+
+
+async def rows(url: str, statement: str) -> list[UUID]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [row[0] for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "names", [["user"], ["general"], ["user", "general"]], ids=lambda names: "_and_".join(names)
+)
 async def test_the_page_is_followed_from_the_backup_to_the_service(
-    scene: Scene, tmp_path: Path
+    scene: Scene, tmp_path: Path, names: list[str]
 ) -> None:
-    """One who was deleted after the backup does not come back; nobody else is lost."""
+    """Whom the other database knows to be deleted does not come back; nobody else is lost."""
     alice, bob = await scene.a_user(sessions=2), await scene.a_user(sessions=1)
-    restored = f"restored_{next(numbers)}"
-    await asyncio.to_thread(bash, COMMANDS["back_up"], scene, tmp_path, restored)
+    await back_up(scene, tmp_path)
     await scene.delete(bob)
     assert await scene.relay().run_once()
-    await run(scene.servers.user, f"CREATE DATABASE {restored}")
-    try:
-        await asyncio.to_thread(bash, COMMANDS["restore"], scene, tmp_path, restored)
-        connection = await asyncpg.connect(scene.servers.user.url(restored))
-        found = [row["id"] for row in await connection.fetch("SELECT id FROM users")]
-        await connection.close()
-    finally:
-        await run(scene.servers.user, f"DROP DATABASE {restored} WITH (FORCE)")
-    assert found == [alice.user_id]
-    assert await scene.orphans() == 0
+    async with restored(scene, tmp_path, names) as urls:
+        users = await rows(urls["USER_ADMIN_URL"], "SELECT id FROM users")
+        owners = await rows(urls["GENERAL_ADMIN_URL"], "SELECT user_id FROM chat_sessions")
+        for name in names:
+            assert await rows(urls[f"{name.upper()}_ADMIN_URL"], OPEN_TO_ALL) == []
+    back = [bob.user_id] if len(names) == 2 else []  # nothing knows of the deletion any more
+    assert sorted(users) == sorted([alice.user_id, *back])
+    assert sorted(owners) == sorted([alice.user_id, alice.user_id, *back])
 
 
 async def test_a_dump_holds_every_row_of_all_tenants(scene: Scene, tmp_path: Path) -> None:
     for _ in range(3):
         await scene.a_user(sessions=2)
     rows = await dump(scene, set())
-    await asyncio.to_thread(bash, COMMANDS["back_up"], scene, tmp_path, "none")
+    await back_up(scene, tmp_path)
     for name, tables in (("user", ("users", "subject_ledger")), ("general", ("messages",))):
         for table in tables:
             assert copied(scene, tmp_path / f"{name}.dump", table) == len(rows[table])
