@@ -195,14 +195,18 @@ def _plainly(name: DatabaseName) -> Generator[None]:
     except OSError as error:
         raise CommandError(f"{name} database: away ({type(error).__name__})") from error
     except Exception as error:
-        raise CommandError(f"{name} database: {_what(error)}{_where(error)}") from error
+        raise CommandError(f"{name} database: {_what(error)}") from error
 
 
 def _what(error: Exception) -> str:
+    cause = error
     if isinstance(error, DBAPIError) and error.orig:
-        error = cast("Exception", error.orig.__cause__ or error.orig)
-    sqlstate = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__} ({sqlstate})" if sqlstate else type(error).__name__
+        cause = cast("Exception", error.orig.__cause__ or error.orig)
+    sqlstate: str | None = getattr(cause, "sqlstate", None)
+    if sqlstate and sqlstate.startswith("BC"):  # a migration's own words for whoever runs it
+        return str(cause)
+    kind = type(cause).__name__
+    return (f"{kind} ({sqlstate})" if sqlstate else kind) + _where(error)
 
 
 def _where(error: Exception) -> str:

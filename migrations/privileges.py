@@ -46,6 +46,11 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "login_attempt": "EXECUTE",
             "login_succeeded": "EXECUTE",
             "lock_actor": "EXECUTE",
+            "fold_case": "EXECUTE",  # these five by the trigger, which has the writer's rights
+            "username_key": "EXECUTE",
+            "email_key": "EXECUTE",
+            "ascii_domain": "EXECUTE",
+            "punycode": "EXECUTE",
             "platform_tenants": "EXECUTE",
             "platform_users": "EXECUTE",
             "platform_tenants_by_time": "EXECUTE",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     String,
+    Text,
     func,
     text,
 )
@@ -48,9 +49,8 @@ class Tenant(Timestamps, UserBase):
 class User(Timestamps, UserBase):
     __tablename__ = "users"
     __table_args__ = (
-        Index("idx_users_username", "username", unique=True),
-        # Addresses compare without case but keep the spelling their owner gave.
-        Index("idx_users_email", text("lower(email)"), unique=True),
+        Index("idx_users_username", "username_key", unique=True),
+        Index("idx_users_email", "tenant_id", "email_key", unique=True),
         Index("idx_users_tenant_id", "tenant_id", "created_at", "id"),
         Index("idx_users_tenant_id_id", "tenant_id", "id", unique=True),  # foreign keys need it
         Index("idx_users_created_at", "created_at", "id"),
@@ -71,16 +71,22 @@ class User(Timestamps, UserBase):
         CheckConstraint(
             "external_id ~ '^[!-~]+$' AND external_id NOT IN ('.', '..')", name="external_id"
         ),
+        CheckConstraint("(email IS NULL) = (email_key IS NULL)", name="email_key"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
     username: Mapped[str] = mapped_column(String(255))
     email: Mapped[str | None] = mapped_column(String(255))
+    # A trigger fills these. Names and addresses compare by them, and keep the spelling they have.
+    username_key: Mapped[str] = mapped_column(Text, deferred=True)
+    email_key: Mapped[str | None] = mapped_column(Text, deferred=True)
     password_hash: Mapped[str | None] = mapped_column(String(255))
     roles: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[\"member\"]'::jsonb"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     is_blocked: Mapped[bool] = mapped_column(server_default=text("false"))
+    # An administrator chose the password, not the user.
+    must_change_password: Mapped[bool] = mapped_column(server_default=text("false"))
     external_id: Mapped[str | None] = mapped_column(String(255, collation="C"))
 
 

@@ -143,7 +143,7 @@ def tenant_of(username: str) -> str:
     parts = username.split("\\")
     if len(parts) != 3 or parts[0]:
         raise NotFound(f"{username} is no username in full, such as \\acme\\alice.")
-    return parts[1]
+    return parts[1].lower()
 
 
 def operator(tenant_id: UUID = NOBODY) -> Principal:

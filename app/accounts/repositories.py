@@ -85,7 +85,10 @@ class UserRepository(Repository[User]):
         )
 
     async def named(self, tenant_id: UUID, username: str) -> User | None:
-        return await self.get_one_or_none(tenant_id=tenant_id, username=username)
+        """`username` in full, in any case."""
+        return await self.get_one_or_none(
+            User.username_key == func.username_key(username), tenant_id=tenant_id
+        )
 
     async def tenant_of(self, user_id: UUID) -> UUID | None:
         """Whichever tenant that is; a deleted user has one, too."""

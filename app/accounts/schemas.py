@@ -19,10 +19,14 @@ OWN = (
     rf"(?:[A-Za-z0-9_]{SIGN}{{0,63}}|-{SIGN}{{1,63}}"
     rf"|\.[A-Za-z0-9_-]{SIGN}{{0,62}}|\.\.{SIGN}{{1,62}})\Z"
 )
-# Spelt out: Python's and JavaScript's `\s` are not the same characters. This has all of both.
-NEITHER_AT_NOR_SPACE = (
-    r"[^@\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
+# Spelt out: Python's and JavaScript's `\s` are not the same characters. This has all of both, and
+# what cannot be seen, which would make two addresses of one; email_key.sql leaves out the same.
+SPACE_OR_INVISIBLE = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
+    r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+NEITHER_AT_NOR_SPACE = rf"[^@{SPACE_OR_INVISIBLE}]"
 TENANT = r"[a-z0-9-]{1,63}"
 NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
 
@@ -60,7 +64,7 @@ Email = Annotated[
         max_length=255,
         pattern=pattern(
             rf"^{NEITHER_AT_NOR_SPACE}+@{NEITHER_AT_NOR_SPACE}+\Z",
-            "Send an e-mail address: one @, and neither spaces nor control characters.",
+            "Send an e-mail address: one @, and neither spaces nor characters that cannot be seen.",
         ),
         # RE2, which Go's clients have, knows no `\u`: the document says it shorter.
         extra_json_schema={"extra": {"pattern": r"^[^@\s]+@[^@\s]+$"}},

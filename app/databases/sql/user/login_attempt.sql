@@ -1,5 +1,5 @@
--- Returns the credentials of a username, or how long to wait, in one round trip before a password
--- is hashed.
+-- Returns the credentials of a username, in whichever case, or how long to wait, in one round trip
+-- before a password is hashed.
 --
 -- The attempt counts as failed from the start; `login_succeeded` takes that back. The delays are
 -- read twice, without a lock and then with the counters locked: of a thousand attempts sent at
@@ -47,5 +47,5 @@ BEGIN
     RETURN QUERY
     SELECT u.id, u.tenant_id, u.password_hash, u.is_active AND NOT u.is_blocked,
         0::double precision
-    FROM (SELECT) AS attempt LEFT JOIN users u ON u.username = name;
+    FROM (SELECT) AS attempt LEFT JOIN users u ON u.username_key = username_key(name);
 END $$;
