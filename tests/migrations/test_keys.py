@@ -120,6 +120,14 @@ async def test_a_key_that_is_missing_is_refused_even_with_the_trigger_off(
         await insert(sql, "\\acme\\alice", "alice@example.org")
 
 
+async def test_people_without_an_address_share_no_key(sql: Sql, empty: Settings) -> None:
+    await to(empty, "head")
+    for name in ("\\acme\\one", "\\acme\\two"):
+        new = USER.replace("$4", "NULL")
+        await sql.execute(new, uuid4(), ACME, name)
+    assert [row["email_key"] for row in await sql.fetch(KEYS)] == [None, None]
+
+
 async def test_a_downgrade_that_would_make_two_people_one_changes_nothing(
     sql: Sql, empty: Settings
 ) -> None:
