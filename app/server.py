@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins import PluginProtocol
 
+from app.accounts.api.audit import AuditController
 from app.accounts.api.auth import AuthController
 from app.accounts.api.me import MeController
 from app.accounts.api.tenants import TenantController
@@ -123,6 +124,7 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             ChatSessionController,
             ErasureController,
             ExportController,
+            AuditController,
         ],
         dependencies={
             "passwords": Provide(lambda: passwords, sync_to_thread=False),

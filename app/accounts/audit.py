@@ -6,17 +6,23 @@ There is nothing here that changes or deletes one; a relay deletes those that we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert
+from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
+from sqlalchemy import insert, select, text
 
 from app.accounts.caller_models import AuditEvent
+from app.accounts.repositories import TenantRepository
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession
+from app.http.errors import FieldError, Invalid, NotFound
 from app.http.security import Principal
 from app.telemetry.context import current_request
+
+EVERYWHERE = text("SELECT * FROM platform_audit_events(:before, :actor, :target, :action, :rows)")
 
 
 class ActorType(StrEnum):
@@ -33,8 +39,7 @@ class TargetType(StrEnum):
 
 
 class Action(StrEnum):
-    """Every action that leaves an event. What follows from one by itself, such as the end of a
-    blocked user's tokens, leaves none of its own."""
+    """Each of these leaves an event; what follows from it by itself leaves none of its own."""
 
     LOGIN = "login"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105  # a name
@@ -71,12 +76,51 @@ class Actor(NamedTuple):
     on_behalf_of: UUID | None = None
 
 
+class Filter(NamedTuple):
+    """At most one is not None: each has an index of its own, and no two have one together."""
+
+    actor: UUID | None = None
+    target: UUID | None = None
+    action: Action | None = None
+
+    @classmethod
+    def of(cls, actor: UUID | None, target: UUID | None, action: Action | None) -> Filter:
+        """Raises Invalid for more than one."""
+        wanted = cls(actor, target, action)
+        names = [name for name, value in wanted._asdict().items() if value is not None]
+        if len(names) > 1:
+            only = "Send at most one of actor, target and action."
+            raise Invalid(errors=[FieldError(name, only) for name in names])
+        return wanted
+
+
 class AuditRepository(Repository[AuditEvent]):
     model_type = AuditEvent
 
     async def add_all(self, rows: list[dict[str, Any]]) -> None:
         """Add them in one statement; PostgreSQL gives each its id and time."""
         await self.session.execute(insert(AuditEvent).values(rows))
+
+    async def page(
+        self, tenant_id: UUID, wanted: Filter, *, rows: int, before: UUID | None
+    ) -> Sequence[AuditEvent]:
+        """Newest first, by ids: PostgreSQL makes them, and they begin with the time."""
+        query = select(AuditEvent).where(AuditEvent.tenant_id == tenant_id)
+        columns = (AuditEvent.actor_id, AuditEvent.target_id, AuditEvent.action)
+        for column, value in zip(columns, wanted, strict=True):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            query = query.where(AuditEvent.id < before)
+        return (await self.session.scalars(query.order_by(AuditEvent.id.desc()).limit(rows))).all()
+
+    async def page_of_all(
+        self, wanted: Filter, *, rows: int, before: UUID | None
+    ) -> Sequence[AuditEvent]:
+        """The whole platform's likewise."""
+        values = wanted._asdict() | {"before": before, "rows": rows}
+        query = select(AuditEvent).from_statement(EVERYWHERE)
+        return (await self.session.scalars(query, values)).all()
 
 
 class Audit:
@@ -114,3 +158,34 @@ def _actor(principal: Principal) -> Actor:
     if not principal.token_digest:  # who came with the database's own credentials
         return Actor(ActorType.OPERATOR)
     return Actor(ActorType.USER, principal.user_id)
+
+
+class AuditService(SQLAlchemyAsyncRepositoryReadService[AuditEvent, AuditRepository]):
+    """Shows tenant administrators their tenant's events, platform administrators all of them.
+
+    Raises NotFound for every other tenant's.
+    """
+
+    repository_type = AuditRepository
+
+    def __init__(self, session: UserSession) -> None:
+        super().__init__(session)
+        self._tenants = TenantRepository(session)
+
+    async def page(
+        self,
+        actor: Principal,
+        tenant_id: UUID | None,
+        wanted: Filter,
+        *,
+        limit: int,
+        before: UUID | None,
+    ) -> Sequence[AuditEvent]:
+        """Newest first, one more than `limit` if there are more."""
+        if actor.is_admin and tenant_id is None:
+            return await self.repository.page_of_all(wanted, rows=limit + 1, before=before)
+        tenant_id = tenant_id or actor.tenant_id
+        if tenant_id != actor.tenant_id and not actor.is_admin:
+            raise NotFound
+        await self._tenants.enter(tenant_id)
+        return await self.repository.page(tenant_id, wanted, rows=limit + 1, before=before)

@@ -52,6 +52,7 @@ TAGS = {
     "export": "All there is about a person, from both databases, line by line.",
     "users": "A tenant's users, for its administrators.",
     "erasures": "What became of the conversations of users who were deleted, with receipts.",
+    "audit": "Who did what to whom, in ids alone, for administrators.",
     "tenants": "Who shares the service, for platform administrators.",
     "health": "What a load balancer or an orchestrator asks.",
 }

@@ -100,6 +100,7 @@ EXPECTED: dict[str, Rule] = {
     "block_user": Rule(administrators(200), always({"reason": "spam"})),
     "unblock_user": Rule(administrators(200)),
     "export_user": Rule(administrators(200), shows_conversations=True),
+    "list_audit_events": Rule(administrators(200, elsewhere=200)),
     "list_erasures": Rule(administrators(200, elsewhere=200)),
     "get_erasure": Rule(administrators(200)),
     "create_chat_session": Rule(inside(201), always({"title": "mine"})),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from litestar import Request
+from litestar.params import QueryParameter
 from msgspec import UNSET, UnsetType
 
 from app.databases.sessions import UserSession
@@ -14,6 +16,9 @@ from app.http.security import Principal
 T = TypeVar("T")
 Call = Request[Principal, Any, Any]
 Anyone = Request[None, None, Any]
+OneTenant = Annotated[
+    UUID | None, QueryParameter(description="Only this tenant's, for a platform administrator.")
+]
 
 
 def address_of(request: Request[Any, Any, Any]) -> str:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath
 from msgspec import Struct
 
 from app.accounts import schemas
 from app.accounts.api.erasures import erasure
-from app.accounts.api.requests import Call
+from app.accounts.api.requests import Call, OneTenant
 from app.bridge.erasure.service import ErasureService, erasures
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
 from app.http.security import Role, Scope, requires
-
-OneTenant = Annotated[
-    UUID | None, QueryParameter(description="Only this tenant's, for a platform administrator.")
-]
 
 
 class ErasurePage(Struct, frozen=True):
