@@ -136,7 +136,7 @@ def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) ->
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         try:
-            with delayed_stop(app.state.gate.stop, settings.request_drain_seconds):
+            with delayed_stop(app.state.gate.stopping.set, settings.request_drain_seconds):
                 async with (
                     watching("service", databases.usages),
                     on_their_own_port(settings, databases),

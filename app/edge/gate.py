@@ -1,4 +1,8 @@
-"""Every request passes this gate between its route and its handler; passage.py shows the way.
+"""Every request passes this gate between its route and its handler.
+
+In this order: the rate of its token; a small body is read; a token that was never seen here is
+looked up, and only then a large body is read; a place in the route's lane is taken; the token is
+looked up, unless that was just done; the handler runs. A slow sender holds no place.
 
 A route names in its `opt` the lane it takes. Public routes that name none (health, metrics, the
 explorer) go past the gate.
@@ -7,22 +11,31 @@ explorer) go past the gate.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from app.config.settings import Settings
-from app.edge.bodies import SMALL_BYTES, BodyMemory
-from app.edge.lanes import Caller, Company, Lane, LaneName
-from app.edge.limits import Pacing, token_limits
-from app.edge.passage import Passage
-from app.edge.recent import Recent
-from app.http.security import Credential, Principal
+from app.databases.causes import describe
+from app.edge.bodies import SMALL_BYTES, Body, BodyMemory, declared_bytes
+from app.edge.lanes import Caller, Lane, LaneName, SaturatedError, lanes_of
+from app.edge.limits import Pacing, remember, token_limits
+from app.http.addresses import network
+from app.http.errors import Problem, Unavailable
+from app.http.problems import asgi_messages
+from app.http.security import Credential, Principal, credential_of
+from app.telemetry import log
 
 if TYPE_CHECKING:
     from litestar.handlers import BaseRouteHandler
-    from litestar.types import ASGIApp, Receive, Scope, Send
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 LookUp = Callable[[Credential], Awaitable[Principal]]
+TOO_LONG = "The request took too long and was given up; try again."
+STOPPING = "The service stops, and this request took too long for it; try again."
+FRESH_SECONDS = 1.0  # when a body took longer to arrive, its token is looked up again
+STRANGERS = "strangers"  # share what a tenant has, until they are known
 
 
 class Rule(NamedTuple):
@@ -39,18 +52,14 @@ class Gate:
     def __init__(self, settings: Settings, look_up: LookUp) -> None:
         self.stopping = asyncio.Event()
         self.look_up = look_up
-        self.lanes = _lanes(settings)
         self.limits = token_limits(settings)
         self.memory = BodyMemory(settings)
         self.pacing = Pacing()
         self.timeout_seconds = settings.request_timeout_seconds
-        self.known: Recent[Caller] = Recent()  # by the hashes of what they came with
+        self.known: OrderedDict[int, Caller] = OrderedDict()  # by hashes of what they came with
+        self._lanes = lanes_of(settings)
         self._max_body_bytes = settings.request_max_body_bytes
         self._rules: dict[BaseRouteHandler, Rule] = {}
-
-    def stop(self) -> None:
-        """Have each answer from now on ask its client to connect anew; answers.py adds that."""
-        self.stopping.set()
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """A middleware, as Litestar puts one around each handler."""
@@ -69,23 +78,114 @@ class Gate:
         needs_token = bool(cast("Any", handler).resolve_guards())
         name = handler.opt.get("lane", LaneName.ACCOUNTS if needs_token else None)
         max_body_bytes = self._max_body_bytes if needs_token else SMALL_BYTES
-        rule = Rule(name and self.lanes[name], needs_token, max_body_bytes)
+        rule = Rule(name and self._lanes[name], needs_token, max_body_bytes)
         self._rules[handler] = rule
         return rule
 
 
-def _lanes(settings: Settings) -> dict[LaneName, Lane]:
-    """A lane holds up one thing only: a database that hangs, or a crowd that logs in, not the rest.
+class Passage:
+    """One request's way, from its head to its answer's first byte, which `attempt` sees to."""
 
-    More logins at a time than keep the hashing threads busy would queue there without any order.
-    """
-    company = Company()
-    places, queue = settings.request_concurrency, settings.request_queue
-    logins = settings.password_hash_threads + settings.password_hash_queue
-    at_work = min(2 * settings.password_hash_threads, logins)
-    return {
-        LaneName.ACCOUNTS: Lane(places, queue, company),
-        LaneName.CHAT: Lane(places, queue, company),
-        LaneName.EXPORTS: Lane(settings.request_exports, 0),
-        LaneName.LOGINS: Lane(at_work, logins - at_work),
-    }
+    def __init__(
+        self, gate: Gate, rule: Rule, lane: Lane, app: ASGIApp, scope: Scope, send: Send
+    ) -> None:
+        self._gate, self._rule, self._lane = gate, rule, lane
+        self._app, self._scope, self._send = app, scope, send
+        self._has_begun = False
+        self._credential: Credential | None = None
+        self._principal: Principal | None = None
+        self._known: Caller | None = None
+
+    async def attempt(self, receive: Receive) -> None:
+        """Answer the request, whatever becomes of it on the way."""
+        try:
+            await self._admit(receive)
+        except BaseException as error:
+            problem = None if self._has_begun else self._problem_of(error)
+            if problem is None:
+                if self._has_begun and isinstance(error, Exception):
+                    log.error("answer_broken_off", **describe(error))
+                raise
+            if isinstance(problem, SaturatedError):
+                await asyncio.sleep(self._gate.pacing.pause_seconds())
+            for message in asgi_messages(problem):
+                await self._send(message)
+
+    def _problem_of(self, error: BaseException) -> Problem | None:
+        """None for a fault, and where the client has gone."""
+        match error:
+            case Problem():
+                return error
+            case TimeoutError():
+                return Unavailable(TOO_LONG)
+            case asyncio.CancelledError() if self._gate.stopping.is_set():
+                return Unavailable(STOPPING)
+            case _:
+                return None
+
+    async def _admit(self, receive: Receive) -> None:
+        headers = self._scope["headers"]
+        if self._rule.needs_token:
+            self._recognise(credential_of(headers))
+        self._lane.check(self._caller)  # a body need not be read for that
+        declared = declared_bytes(headers)
+        if declared is None:
+            await self._work(receive)
+            return
+        body = Body(self._gate.memory, receive, self._rule.max_body_bytes)
+        try:
+            await body.begin(declared)
+            if not body.is_whole:
+                await self._identify()
+                await body.finish(self._caller)
+            await self._work(body.receive)
+        finally:
+            body.forget()
+
+    def _recognise(self, credential: Credential) -> None:
+        if self._gate.limits is not None:
+            self._gate.limits.check(credential.token)
+        self._credential = credential
+        self._known = self._gate.known.get(hash(credential))
+
+    @property
+    def _caller(self) -> Caller:
+        if self._known is not None:
+            return self._known
+        client = self._scope["client"]
+        address = network(client[0]) if client else ""
+        return Caller(address, STRANGERS if self._credential else address)
+
+    async def _identify(self) -> None:
+        """Looks the token up in a place of its own, given back before anything is waited for."""
+        async with asyncio.timeout(self._gate.timeout_seconds), self._lane.place(self._caller):
+            await self._look_up()
+
+    async def _look_up(self) -> None:
+        if self._credential is None:
+            return
+        self._principal = principal = await self._gate.look_up(self._credential)
+        self._scope["user"] = principal
+        if self._known is None:
+            self._known = Caller(principal.user_id, principal.tenant_id)
+            remember(self._gate.known, hash(self._credential), self._known)
+
+    async def _work(self, receive: Receive) -> None:
+        """The deadline cancels the work; its session then gives a clean connection back."""
+        if self._credential and self._known is None:
+            await self._identify()
+        async with asyncio.timeout(self._gate.timeout_seconds) as self._deadline:
+            async with self._lane.place(self._caller):
+                if not self._is_fresh():
+                    await self._look_up()
+                await self._app(self._scope, receive, self._answer)
+
+    def _is_fresh(self) -> bool:
+        principal = self._principal
+        return principal is not None and time.monotonic() - principal.looked_up_at < FRESH_SECONDS
+
+    async def _answer(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._has_begun = True
+            self._deadline.reschedule(None)  # a stream takes as long as its reader goes on reading
+        await self._send(message)

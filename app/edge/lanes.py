@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from math import inf
 from operator import mul
 from typing import NamedTuple
 
+from app.config.settings import Settings
 from app.http.errors import Unavailable
 
 COMPANY_SECONDS = 1.0
@@ -101,22 +103,6 @@ class Company:
         return time.monotonic() - self._changed_at < self._seconds
 
 
-class Place:
-    """A place in a lane, held for the time of an `async with` block."""
-
-    __slots__ = ("_caller", "_lane")
-
-    def __init__(self, lane: Lane, caller: Caller) -> None:
-        self._lane = lane
-        self._caller = caller
-
-    async def __aenter__(self) -> None:
-        await self._lane.enter(self._caller)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._lane.leave(self._caller)
-
-
 class Lane:
     """Lets in `places` requests, and keeps `queue` more waiting.
 
@@ -130,16 +116,19 @@ class Lane:
         self._running, self._waiting = Load(places), Load(queue)
         self._turns: dict[Caller, deque[asyncio.Future[None]]] = {}
 
-    def place(self, caller: Caller) -> Place:
-        """Raises SaturatedError when entered in vain."""
-        return Place(self, caller)
+    @asynccontextmanager
+    async def place(self, caller: Caller) -> AsyncGenerator[None]:
+        """Hold a place for the time of the block. Raises SaturatedError when entered in vain."""
+        await self.enter(caller)
+        try:
+            yield
+        finally:
+            self.leave(caller)
 
     def check(self, caller: Caller) -> None:
         """Raises SaturatedError for whom there is neither a place nor room in the queue."""
         if not self._has_place(caller) and self._waiting.total >= self._queue:
-            most = max(self._turns, key=self._waiting.weight, default=caller)
-            if self._waiting.weight(most) <= self._waiting.weight(caller):
-                raise SaturatedError
+            self._who_gives_way_to(caller)
 
     async def enter(self, caller: Caller) -> None:
         """Takes a place, or waits for one. Raises SaturatedError."""
@@ -148,9 +137,8 @@ class Lane:
         if self._has_place(caller):
             self._running.add(caller)
             return
-        self.check(caller)
         if self._waiting.total >= self._queue:
-            most = max(self._turns, key=self._waiting.weight)
+            most = self._who_gives_way_to(caller)
             self._taken_from_queue(most, -1).set_exception(SaturatedError())
         await self._wait(caller)
 
@@ -170,6 +158,13 @@ class Lane:
         if self._company is not None and self._company.is_there():
             return False
         return self._running.total < self._places
+
+    def _who_gives_way_to(self, caller: Caller) -> Caller:
+        """Find who has most of the full queue. Raises SaturatedError for whom nobody does."""
+        most = max(self._turns, key=self._waiting.weight, default=caller)
+        if self._waiting.weight(most) <= self._waiting.weight(caller):
+            raise SaturatedError
+        return most
 
     async def _wait(self, caller: Caller) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -192,3 +187,20 @@ class Lane:
             del self._turns[caller]
         self._waiting.add(caller, -1)
         return turn
+
+
+def lanes_of(settings: Settings) -> dict[LaneName, Lane]:
+    """A lane holds up one thing only: a database that hangs, or a crowd that logs in, not the rest.
+
+    More logins at a time than keep the hashing threads busy would queue there without any order.
+    """
+    company = Company()
+    places, queue = settings.request_concurrency, settings.request_queue
+    logins = settings.password_hash_threads + settings.password_hash_queue
+    at_work = min(2 * settings.password_hash_threads, logins)
+    return {
+        LaneName.ACCOUNTS: Lane(places, queue, company),
+        LaneName.CHAT: Lane(places, queue, company),
+        LaneName.EXPORTS: Lane(settings.request_exports, 0),
+        LaneName.LOGINS: Lane(at_work, logins - at_work),
+    }

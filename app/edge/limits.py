@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from math import ceil
+from typing import TypeVar
 
 from app.config.settings import Settings
-from app.edge.recent import Recent
 from app.http.errors import TooManyRequests
 
 # Who does not heed a refusal's Retry-After comes back at once, and asking is work, too. So many a
 # second are refused; the others wait for it, though not long, and leave the time to those let in.
 REFUSALS_PER_SECOND = 1000
 LONGEST_PAUSE_SECONDS = 0.25
+# Whoever wanted to be forgotten sooner by sending other tokens would need so many requests that a
+# burst has grown back meanwhile.
+REMEMBERED = 20_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def remember(memory: OrderedDict[K, V], key: K, value: V) -> None:
+    """Put it last; beyond REMEMBERED entries the first is forgotten."""
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
 
 
 class TokenLimits:
@@ -21,7 +36,7 @@ class TokenLimits:
     def __init__(self, *, per_second: float, burst: int) -> None:
         self._interval = 1 / per_second
         self._tolerance = (burst - 1) / per_second
-        self._full_at: Recent[float] = Recent()
+        self._full_at: OrderedDict[int, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -29,11 +44,11 @@ class TokenLimits:
     def wait_seconds(self, token: str) -> float:
         """Returns 0 and counts the request, or how long it is until the next one is let through."""
         key, now = hash(token), time.monotonic()  # the token itself is not kept
-        full_at = self._full_at.get(key) or now
+        full_at = self._full_at.get(key, now)
         wait = full_at - self._tolerance - now
         if wait > 0:
             return wait
-        self._full_at.put(key, max(full_at, now) + self._interval)
+        remember(self._full_at, key, max(full_at, now) + self._interval)
         return 0.0
 
     def check(self, token: str) -> None:

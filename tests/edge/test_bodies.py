@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from app.edge.bodies import BodyMemory
-from app.edge.passage import FRESH_SECONDS
+from app.edge.gate import FRESH_SECONDS
 from tests.support.factories import Someone, a_message, a_session
 from tests.support.log_lines import events
 from tests.support.servers import Servers

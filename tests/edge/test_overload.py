@@ -8,8 +8,13 @@ from typing import Any
 
 import httpx
 
-from app.edge.limits import LONGEST_PAUSE_SECONDS, REFUSALS_PER_SECOND, Pacing, TokenLimits
-from app.edge.recent import REMEMBERED
+from app.edge.limits import (
+    LONGEST_PAUSE_SECONDS,
+    REFUSALS_PER_SECOND,
+    REMEMBERED,
+    Pacing,
+    TokenLimits,
+)
 from tests.support.factories import Someone, World, a_message, a_session
 from tests.support.pool_faults import faults
 from tests.support.servers import Servers

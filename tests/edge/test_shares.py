@@ -12,7 +12,7 @@ import pytest
 
 from app.edge.limits import LONGEST_PAUSE_SECONDS
 from app.http.errors import Unauthenticated
-from app.http.security import Principal
+from app.http.security import Credential, Principal
 from tests.support.factories import PASSWORD, Someone, a_message, a_session
 from tests.support.gates import gated, principal
 from tests.support.logins import ELSEWHERE, HERE, client_at, threads_of, try_login, world_on
@@ -68,9 +68,9 @@ class LookUps:
     known: dict[str, Principal] = field(default_factory=dict[str, Principal])
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, token: str) -> Principal:
-        if token in self.known:
-            return self.known[token]
+    async def __call__(self, credential: Credential) -> Principal:
+        if credential.token in self.known:
+            return self.known[credential.token]
         await self.may_end.wait()
         raise Unauthenticated
 

@@ -11,10 +11,10 @@ from app.config.settings import Settings
 from app.edge.gate import Gate, LookUp
 from app.edge.lanes import LaneName
 from app.http.errors import Unauthenticated
-from app.http.security import Principal, signed_in
+from app.http.security import Credential, Principal, signed_in
 
 
-async def nobody(_: str) -> Principal:
+async def nobody(_: Credential) -> Principal:
     raise Unauthenticated
 
 
