@@ -45,14 +45,18 @@ def reconcile(repair: bool, keep_strangers: bool, as_json: bool) -> None:
 
 
 async def _reconcile(*, repair: bool, keep: bool, as_json: bool) -> None:
-    own = reconcile_settings(load_settings())
-    databases = Databases.create(own)
+    settings = load_settings()
+    own = reconcile_settings(settings)
+    databases, service = Databases.create(own), Databases.create(settings)
     try:
         async with _shown() as watch:
-            reconciler = Reconciler(databases, own, watch=watch, keep_strangers=keep)
+            reconciler = Reconciler(
+                databases, own, service=service, watch=watch, keep_strangers=keep
+            )
             outcome = await (reconciler.repair() if repair else _found(reconciler))
     finally:
         await databases.dispose()
+        await service.dispose()
     click.echo(_json(outcome) if as_json else "\n".join(_lines(outcome, repaired=repair)))
     if outcome.left or outcome.pending:
         raise SystemExit(1)
@@ -91,10 +95,10 @@ def _lines(outcome: Outcome, *, repaired: bool) -> Iterator[str]:
 
 
 def _advice(one: Difference) -> str:
-    """Name the statement with which the tables' owner mends this, if there is one."""
+    """Name the statements with which the tables' owner mends this, if there is one."""
     if one.kind not in GUARD_KINDS:
         return ""
-    return f"; as the owner: {cure(one)[1]}"
+    return f"; as the owner: {'; '.join(cure(one)[1])}"
 
 
 def _json(outcome: Outcome) -> str:

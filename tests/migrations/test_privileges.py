@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
-from migrations.privileges import PRIVILEGES, Login
+from tests.support.grants import ROLES, Login, expected
 from tests.support.migrations import Query
 from tests.support.servers import Servers
 
@@ -34,32 +34,18 @@ FROM (
 WHERE grantee <> 'bicameral_owner'::regrole
 """
 TABLE = {"user": "users", "general": "messages"}
-TABLES = """
-SELECT relname FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-"""
 
 
-def _granted(role: str, name: DatabaseName, *logins: Login) -> set[tuple[str, str, str]]:
-    return {
-        (role, thing, privilege)
-        for login in logins
-        for thing, privileges in PRIVILEGES[name][login].items()
-        for privilege in privileges.split(", ")
-    }
-
-
-def _backup(query: Query) -> set[tuple[str, str, str]]:
-    """List what the login for backups may do: read every table, and nothing else."""
-    return {("bicameral_backup", table, "SELECT") for (table,) in query(TABLES)}
+def _granted(name: DatabaseName, *logins: Login, role: str = "") -> set[tuple[str, str, str]]:
+    return {(role or ROLES[one], *grant) for one in logins for grant in expected(name, one)}
 
 
 def test_the_service_may_do_what_its_table_says(
     config: Config, name: DatabaseName, query: Query
 ) -> None:
     command.upgrade(config, "head")
-    expected = _granted("bicameral_app", name, "service", "relay")
-    assert query(GRANTED) == expected | _backup(query)
+    both = _granted(name, "service", "relay", role="bicameral_app")
+    assert query(GRANTED) == both | _granted(name, "backup")
 
 
 def test_each_login_may_do_what_its_own_table_says(
@@ -67,9 +53,7 @@ def test_each_login_may_do_what_its_own_table_says(
 ) -> None:
     config.attributes["settings"] = _with(empty, servers, name, "_relay", "bicameral_relay")
     command.upgrade(config, "head")
-    service = _granted("bicameral_app", name, "service")
-    relay = _granted("bicameral_relay", name, "relay")
-    assert query(GRANTED) == service | relay | _backup(query)
+    assert query(GRANTED) == _granted(name, "service", "relay", "backup")
 
 
 def test_an_upgrade_takes_back_what_was_granted_by_hand(
@@ -90,7 +74,7 @@ def test_an_owner_that_runs_the_service_too_keeps_what_it_has(
 ) -> None:
     config.attributes["settings"] = _with(empty, servers, name, "", "bicameral_owner")
     command.upgrade(config, "head")
-    assert query(GRANTED) == _backup(query)
+    assert query(GRANTED) == _granted(name, "backup")
     query(f"SELECT FROM {TABLE[name]}")
 
 
@@ -101,8 +85,8 @@ def test_a_login_that_does_not_exist_stops_the_upgrade_before_it_begins(
     with pytest.raises(CommandError) as failure:
         command.upgrade(config, "head")
     variable = f"DATABASE_URL_{name.upper()}"
-    expected = f'{name} database: {variable}: its role "no "one"" does not exist; create it first'
-    assert str(failure.value) == expected
+    words = f'{name} database: {variable}: its role "no "one"" does not exist; create it first'
+    assert str(failure.value) == words
     assert not query("SELECT FROM pg_class WHERE relname = 'alembic_version'")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,11 +11,11 @@ import pytest
 from app.commands.dev import create_database
 from app.commands.migrate import upgrade
 from app.databases.connection import DATABASES, DatabaseName
-from migrations.privileges import PRIVILEGES, Login
+from tests.support.grants import ROLES, Login, expected
 from tests.support.servers import Servers, settings_for
 
 RELAY = "bicameral_relay"
-LOGINS: dict[Login, str] = {"service": "bicameral_app", "relay": RELAY}
+LOGINS: tuple[Login, ...] = ("service", "relay")
 # Nobody's tenant's: reached through functions, or only read.
 WITHOUT_TENANT = {
     "user": {"alembic_version", "login_throttles"},
@@ -153,19 +152,19 @@ async def test_every_unique_key_of_the_general_database_is_led_by_the_tenant(
     assert [key for key, first in keys.items() if first != "tenant_id"] == []
 
 
-@pytest.mark.parametrize("role", LOGINS.values())
+@pytest.mark.parametrize("role", [ROLES[login] for login in LOGINS])
 async def test_a_login_owns_nothing_and_can_become_nobody(catalogue: Catalogue, role: str) -> None:
     assert await catalogue[1].fetchval(OWNED, role) == 0
     assert await catalogue[1].fetch(MIGHT, role) == []
 
 
-@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize("login", ROLES)
 async def test_a_login_has_exactly_the_privileges_of_the_list(
     catalogue: Catalogue, login: Login
 ) -> None:
     name, connection = catalogue
-    oid = await connection.fetchval("SELECT $1::regrole::oid", LOGINS[login])
-    assert await _grants(connection, oid) == _listed(name, login)
+    oid = await connection.fetchval("SELECT $1::regrole::oid", ROLES[login])
+    assert await _grants(connection, oid) == expected(name, login)
 
 
 async def test_without_a_relays_login_the_service_has_both_lists(
@@ -174,16 +173,8 @@ async def test_without_a_relays_login_the_service_has_both_lists(
     for name in DATABASES:
         connection = await asyncpg.connect(getattr(servers, name).url(template))
         oid = await connection.fetchval("SELECT 'bicameral_app'::regrole::oid")
-        assert await _grants(connection, oid) == _listed(name, "service") | _listed(name, "relay")
+        assert await _grants(connection, oid) == expected(name, "service", "relay")
         await connection.close()
-
-
-def _listed(name: DatabaseName, login: Login) -> set[tuple[str, str]]:
-    return {
-        (thing, one)
-        for thing, wanted in PRIVILEGES[name][login].items()
-        for one in re.findall(r"[A-Z]+(?: \([^)]*\))?", wanted)
-    }
 
 
 async def test_public_has_nothing(catalogue: Catalogue) -> None:
@@ -207,10 +198,5 @@ async def test_definer_functions_are_the_ones_listed_pinned_and_the_owners(
             continue
         assert function["owner"] == "bicameral_owner", function["name"]
         assert function["config"] == ["search_path=public, pg_temp"], function["name"]
-    listed = {
-        thing
-        for wanted in PRIVILEGES[name].values()
-        for thing, what in wanted.items()
-        if what == "EXECUTE"
-    }
+    listed = {thing for thing, what in expected(name, "service", "relay") if what == "EXECUTE"}
     assert {f["name"] for f in functions if not f["is_trigger"]} == listed

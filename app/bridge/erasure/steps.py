@@ -125,5 +125,4 @@ async def _delete(rows: SubjectRows, size: int, ids: list[UUID], cursor: Cursor)
 
 
 async def _counted(rows: SubjectRows, *, chat_sessions: int, messages: int) -> Batch:
-    total = await rows.add_to_counts(chat_sessions=chat_sessions, messages=messages)
-    return Batch(chat_sessions, messages, total)
+    return Batch(chat_sessions, messages, await rows.counts())

@@ -1,6 +1,8 @@
 """One user's rows in the general database: what an erasure reads, locks and deletes there.
 
 Every statement names its tenant on each table, so that a sharded database runs it on one shard.
+What changes something is a definer function (app/databases/sql/general): the login of the relay
+reads ids and counts, never what was said.
 """
 
 from __future__ import annotations
@@ -15,13 +17,7 @@ from app.bridge.rows import fetch_as, rows_as
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 
-# An owner who was never seen here is made, too: this row is what refuses a late first session.
-CLOSE_OWNER = text("""
-INSERT INTO owners (tenant_id, user_id, state, closed_at)
-VALUES (:tenant_id, :user_id, 'closed', now())
-ON CONFLICT (tenant_id, user_id) DO UPDATE SET state = 'closed', closed_at = excluded.closed_at
-WHERE owners.state = 'open'
-""")
+CLOSE_OWNER = text("SELECT close_owner(:tenant_id, :user_id)")
 
 # Conflicts with the lock that opening a session takes. A closed owner gets no new sessions, so this
 # wait ends however busy the user is.
@@ -29,22 +25,7 @@ LOCK_OWNER = text("""
 SELECT state FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id FOR UPDATE
 """)
 
-# Stored answers repeat what was said. Deletes as many keys as hold at most 64 KiB for each row of
-# the batch, and at least one however large: an answer may be ten megabytes.
-DELETE_KEYS = text("""
-WITH next AS MATERIALIZED (
-    SELECT key, row_number() OVER (ORDER BY key) AS place,
-           sum(octet_length(answer)) OVER (ORDER BY key) AS total
-    FROM (SELECT key, answer FROM general_idempotency_keys
-          WHERE tenant_id = :tenant_id AND user_id = :user_id ORDER BY key LIMIT :rows) AS first
-), gone AS (
-    DELETE FROM general_idempotency_keys k USING next
-    WHERE k.tenant_id = :tenant_id AND k.user_id = :user_id AND k.key = next.key
-    AND (next.total <= :rows * 65536 OR next.place = 1)
-    RETURNING 1
-)
-SELECT count(*) FROM gone
-""")
+DELETE_KEYS = text("SELECT erase_keys(:tenant_id, :user_id, :rows)")
 
 # The next sessions, as many as hold at most the batch's rows, and at least one however large. They
 # are locked so that no message is appended that the batch would not count.
@@ -60,40 +41,15 @@ WHERE s.tenant_id = :tenant_id AND (next.total <= :rows OR next.place = 1)
 ORDER BY s.id FOR UPDATE OF s
 """)
 
-# Deletes by key, never more than the batch, whatever message_count says. `after` skips what earlier
-# batches have deleted from the same session, whose dead index entries are still read. The LATERAL
-# stays within one tenant, so within one shard.
 DELETE_MESSAGES = text("""
-WITH doomed AS MATERIALIZED (
-    SELECT m.id, m.position
-    FROM unnest(CAST(:ids AS uuid[])) AS s (id) CROSS JOIN LATERAL (
-        SELECT id, position FROM messages
-        WHERE tenant_id = :tenant_id AND session_id = s.id AND position > :after
-        ORDER BY position LIMIT :rows) AS m
-    LIMIT :rows
-), gone AS (
-    DELETE FROM messages USING doomed
-    WHERE messages.tenant_id = :tenant_id AND messages.id = doomed.id
-    RETURNING doomed.position
-)
-SELECT count(*) AS messages, max(position) AS last_position FROM gone
+SELECT deleted AS messages, last_position
+FROM erase_messages(:tenant_id, :user_id, CAST(:ids AS uuid[]), :after, :rows)
 """)
+DELETE_SESSIONS = text("SELECT erase_sessions(:tenant_id, :user_id, CAST(:ids AS uuid[]))")
 
-DELETE_SESSIONS = text("""
-WITH gone AS (
-    DELETE FROM chat_sessions
-    WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = ANY(CAST(:ids AS uuid[]))
-    RETURNING 1
-)
-SELECT count(*) FROM gone
-""")
-
-# Runs in the transaction that deletes, so that the counts are right after any crash.
-ADD_TO_COUNTS = text("""
-UPDATE owners
-SET chat_sessions = chat_sessions + :chat_sessions, messages = messages + :messages
-WHERE tenant_id = :tenant_id AND user_id = :user_id
-RETURNING chat_sessions, messages
+# The functions count in the transaction that deletes, so the counts are right after any crash.
+COUNTS = text("""
+SELECT chat_sessions, messages FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id
 """)
 
 ANY_LEFT = text("""
@@ -163,10 +119,9 @@ class SubjectRows:
         """Delete these sessions; those of another user are left alone."""
         return await self._scalar(DELETE_SESSIONS, ids=ids)
 
-    async def add_to_counts(self, *, chat_sessions: int, messages: int) -> Counts:
-        """Count what this transaction deletes, and return what has been deleted in all."""
-        values = self._subject | {"chat_sessions": chat_sessions, "messages": messages}
-        return rows_as(await self._session.execute(ADD_TO_COUNTS, values), Counts)[0]
+    async def counts(self) -> Counts:
+        """Return what has been deleted in all, this transaction's part included."""
+        return rows_as(await self._session.execute(COUNTS, self._subject), Counts)[0]
 
     async def any_left(self) -> bool:
         """Tell whether the user has a session or an idempotency key yet."""

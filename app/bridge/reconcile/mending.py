@@ -38,12 +38,23 @@ RETURNING 1
 
 
 class Mender:
-    """Mends differences, each only as far as the other database still proves it."""
+    """Mends differences, each only as far as the other database still proves it.
+
+    It reads and erases with the relay's login, which may change nothing else; it mends with the
+    service's, tenant by tenant.
+    """
 
     def __init__(
-        self, databases: Databases, settings: Settings, *, watch: Watch, keep_strangers: bool
+        self,
+        databases: Databases,
+        settings: Settings,
+        *,
+        service: Databases,
+        watch: Watch,
+        keep_strangers: bool,
     ) -> None:
         self._databases = databases
+        self._service = service
         self._settings = settings
         self._watch = watch
         self._keep_strangers = keep_strangers
@@ -70,12 +81,13 @@ class Mender:
         if one.kind is Kind.STRAY_MESSAGES:
             return await self._delete_stray(one)
         if one.key and one.kind is Kind.OWNER_LOST:
-            async with self._databases.general.session(one.key.tenant_id) as session:
+            async with self._service.general.session(one.key.tenant_id) as session:
                 await session.execute(MAKE_OWNER, one.key._asdict())
             return True
         if one.key and one.kind in VERDICTS:
             values = one.key._asdict() | {"verdict": VERDICTS[one.kind]}
-            await fetch_value(self._databases.user, MEND, values)
+            async with self._service.user.session(one.key.tenant_id) as session:
+                await session.execute(MEND, values)
             return True
         return False
 
@@ -84,7 +96,7 @@ class Mender:
         ids = {"tenant_id": one.tenant_id, "session_id": one.session_id}
         values = ids | {"rows": self._settings.relay_batch_rows}
         while True:
-            async with self._databases.general.session(one.tenant_id) as session:
+            async with self._service.general.session(one.tenant_id) as session:
                 if not (await session.execute(DELETE_STRAY, values)).first():
                     return True
 

@@ -41,6 +41,7 @@ class Outcome:
 class Reconciler:
     """Finds the differences between the two databases, and mends them.
 
+    `databases` are reached with the relay's login, `service` with the service's, which mends.
     A difference counts once it was seen in so many `readings`; a test shows what one would find.
     """
 
@@ -49,6 +50,7 @@ class Reconciler:
         databases: Databases,
         settings: Settings,
         *,
+        service: Databases | None = None,
         watch: Watch = nobody_watches,
         keep_strangers: bool = False,
         readings: int = 2,
@@ -57,7 +59,13 @@ class Reconciler:
         self._watch = watch
         self._times = readings
         self._readings = Readings(databases, watch)
-        self._mender = Mender(databases, settings, watch=watch, keep_strangers=keep_strangers)
+        self._mender = Mender(
+            databases,
+            settings,
+            service=service or databases,
+            watch=watch,
+            keep_strangers=keep_strangers,
+        )
 
     async def find(self) -> frozenset[Difference]:
         """Compare, log and count the differences, and change nothing."""

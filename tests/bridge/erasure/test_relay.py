@@ -10,7 +10,7 @@ import pytest
 
 from app.bridge.erasure.ledger import LeaseLostError
 from app.bridge.erasure.relay import AwayError
-from app.bridge.erasure.steps import Batch, Work, purge
+from app.bridge.erasure.steps import Batch, Work, close, purge
 from app.bridge.erasure.subject_rows import Counts
 from tests.support.erasure_scene import Scene, Subject, a_session, waits
 
@@ -57,7 +57,9 @@ async def test_no_transaction_deletes_more_than_the_batch(
 
     general = scene.databases.general
     await scene.delete(alice)
-    await purge(Work(general, alice.tenant_id, alice.user_id, rows, observe))
+    work = Work(general, alice.tenant_id, alice.user_id, rows, observe)
+    await close(work)
+    await purge(work)
     assert max(batch.messages for batch in batches) <= rows
     assert sum(batch.messages for batch in batches) == sum(sizes)
     assert sum(batch.chat_sessions for batch in batches) == len(sizes)

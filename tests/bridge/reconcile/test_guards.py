@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
 from app.bridge.reconcile import guards
 from app.bridge.reconcile.differences import Difference, Kind
@@ -32,6 +33,11 @@ UNION ALL
 SELECT pg_get_constraintdef(oid) FROM pg_constraint
 WHERE conname = $1 AND conrelid = $2::text::regclass
 """
+TOKEN_OF_NOBODY = """
+INSERT INTO access_tokens (digest, tenant_id, user_id, expires_at)
+VALUES ('x', gen_random_uuid(), gen_random_uuid(), now())
+"""
+POLICIES = "SELECT count(*) FROM pg_policies WHERE policyname = 'validation'"
 
 
 @pytest.mark.parametrize("name", DATABASES)
@@ -101,7 +107,20 @@ async def test_without_the_owners_login_reconcile_says_what_to_run(scene: Scene)
     assert ended.out.splitlines() == [line + cure, "1 differences could not be mended."]
 
 
-async def test_the_relays_login_is_enough_for_reconcile(scene: Scene) -> None:
+async def test_a_key_is_not_valid_while_rows_stand_against_it(scene: Scene) -> None:
+    """Though FORCE ROW LEVEL SECURITY hides them from the owner, who asks whether it holds."""
+    table, name = "access_tokens", "fk_access_tokens_user_id_users"
+    await scene.user.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    await scene.user.execute(TOKEN_OF_NOBODY)
+    left = Difference(Kind.NOT_VALIDATED, thing=f"{name} on {table} in the user database")
+    assert (await reconciler(scene).repair()).left == {left}
+    assert await scene.user.fetchval(POLICIES) == 0
+    await scene.user.execute(f"DELETE FROM {table}")
+    assert (await repaired(scene)).left == frozenset()
+    assert await scene.user.fetchval(POLICIES) == 0
+
+
+async def test_reading_takes_the_relays_login_and_mending_the_services(scene: Scene) -> None:
     """All but guards: those are the owner's."""
     urls_of_relay = {
         f"database_url_{name}_relay": SecretStr(
@@ -120,8 +139,13 @@ async def test_the_relays_login_is_enough_for_reconcile(scene: Scene) -> None:
     for name in DATABASES:
         await asyncio.to_thread(upgrade, own, name)
     settings = reconcile_settings(own)
-    databases = Databases.create(settings)
-    outcome = await Reconciler(databases, settings).repair()
-    await databases.dispose()
+    relay, service = Databases.create(settings), Databases.create(own)
+    alone = Reconciler(relay, settings)
+    assert len(await alone.find()) == 5
+    with pytest.raises(DBAPIError, match="permission denied"):
+        await alone.repair()
+    outcome = await Reconciler(relay, settings, service=service).repair()
+    await relay.dispose()
+    await service.dispose()
     assert len(outcome.found) == 5
     assert (outcome.left, outcome.pending) == (frozenset(), 0)

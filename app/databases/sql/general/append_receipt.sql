@@ -1,5 +1,5 @@
 -- Appends the receipt of an erasure to the chain, and marks the owner as erased. This is the only
--- way to a receipt.
+-- way to a receipt, and only for an owner whom close_owner has closed and dated.
 --
 -- What remains of the user (sessions and idempotency keys) is counted in the statement that
 -- inserts, so that the CHECK on `remaining` is the proof. A second call changes nothing and returns
@@ -42,9 +42,11 @@ BEGIN
             last_hash), 'UTF8')), 'hex')
     FROM owners o
     WHERE o.tenant_id = tenant AND o.user_id = subject AND o.state <> 'open'
+    AND o.closed_at IS NOT NULL
     ON CONFLICT (tenant_id, user_id) DO NOTHING;
     UPDATE owners o SET state = 'erased'
-    WHERE o.tenant_id = tenant AND o.user_id = subject AND o.state = 'closed';
+    WHERE o.tenant_id = tenant AND o.user_id = subject AND o.state = 'closed'
+    AND o.closed_at IS NOT NULL;
     RETURN QUERY
     SELECT * FROM erasure_receipts r WHERE r.tenant_id = tenant AND r.user_id = subject;
 END $$;

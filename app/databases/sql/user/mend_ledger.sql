@@ -6,10 +6,14 @@
 --   again    delivered, but undone since: the relay erases again
 --
 -- The user is locked first, so that this waits for whoever creates or deletes them at the same
--- time.
+-- time. It acts in the session's own tenant only, in which the service's login may delete users anyhow:
+-- so it gives nobody more than they have. The relay's login may not call it.
 CREATE OR REPLACE FUNCTION mend_ledger(tenant uuid, subject uuid, verdict varchar) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+    IF tenant IS DISTINCT FROM nullif(current_setting('app.tenant_id', true), '')::uuid THEN
+        RAISE EXCEPTION 'only entries of the own tenant are mended' USING ERRCODE = '42501';
+    END IF;
     PERFORM FROM users u WHERE u.id = subject AND u.tenant_id = tenant FOR UPDATE;
     IF verdict = 'present' AND FOUND THEN
         INSERT INTO subject_ledger (tenant_id, user_id, state, rev, delivered_rev)

@@ -1,0 +1,97 @@
+"""What each login may do with what, written down once more, so that no grant changes unnoticed.
+
+migrations/privileges.py is held to these texts, so nothing of it is read here. A column grant names
+its columns; a function's is EXECUTE.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from app.databases.connection import DatabaseName
+
+Login = Literal["service", "relay", "backup"]
+Grants = set[tuple[str, str]]
+ROLES: dict[Login, str] = {
+    "service": "bicameral_app",
+    "relay": "bicameral_relay",
+    "backup": "bicameral_backup",
+}
+
+TEXTS: dict[DatabaseName, dict[Login, str]] = {
+    "user": {
+        "service": """
+alembic_version: SELECT
+tenants: SELECT, INSERT, DELETE, UPDATE (created_at)
+users: SELECT, INSERT, UPDATE, DELETE
+user_blocks: SELECT, INSERT, UPDATE, DELETE
+access_tokens: SELECT, INSERT, DELETE
+user_idempotency_keys: SELECT, INSERT, DELETE
+subject_ledger: SELECT
+functions: authenticate, login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
+functions: platform_tenants, platform_users, platform_tenants_by_time, platform_users_by_time
+functions: platform_erasures, erasure_backlog, mend_ledger
+""",
+        "relay": """
+functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
+functions: erasure_backlog, expire_keys
+functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
+""",
+        "backup": """
+alembic_version: SELECT
+tenants: SELECT
+users: SELECT
+user_blocks: SELECT
+access_tokens: SELECT
+user_idempotency_keys: SELECT
+subject_ledger: SELECT
+login_throttles: SELECT
+""",
+    },
+    "general": {
+        "service": """
+alembic_version: SELECT
+owners: SELECT, INSERT (tenant_id, user_id), UPDATE (created_at)
+chat_sessions: SELECT, INSERT, UPDATE, DELETE
+messages: SELECT, INSERT, UPDATE, DELETE
+general_idempotency_keys: SELECT, INSERT, DELETE
+functions: chat_session_of, message_page, message_page_by_bytes, small_message_page
+functions: append_message, append_messages, open_chat_session, add_message, add_messages
+functions: keep_answer, check_write, export_messages, export_page
+""",
+        "relay": """
+owners: SELECT, UPDATE (created_at)
+chat_sessions: SELECT (tenant_id, user_id, id, message_count), UPDATE (created_at)
+general_idempotency_keys: SELECT (tenant_id, user_id)
+functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
+functions: append_receipt, exported_receipts, expire_keys
+functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
+""",
+        "backup": """
+alembic_version: SELECT
+owners: SELECT
+chat_sessions: SELECT
+messages: SELECT
+general_idempotency_keys: SELECT
+erasure_receipts: SELECT
+""",
+    },
+}
+
+
+def expected(name: DatabaseName, *logins: Login) -> Grants:
+    """List what these logins may do: the thing, and the privilege as the catalogue tells it."""
+    lines = [line for login in logins for line in TEXTS[name][login].strip().splitlines()]
+    return {grant for line in lines for grant in _grants(*line.split(": "))}
+
+
+def _grants(thing: str, wanted: str) -> Grants:
+    if thing == "functions":
+        return {(function, "EXECUTE") for function in wanted.split(", ")}
+    found = re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", wanted)
+    return {(thing, one) for privilege, columns in found for one in _columns(privilege, columns)}
+
+
+def _columns(privilege: str, columns: str) -> list[str]:
+    return [f"{privilege} ({one})" for one in columns.split(", ")] if columns else [privilege]
