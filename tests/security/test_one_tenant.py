@@ -34,6 +34,12 @@ VALUES ({tenant}, {user}, 'another', now())
 INSERT INTO user_idempotency_keys (tenant_id, user_id, key, expires_at, about_id)
 VALUES ({tenant}, {own}, 'another', now(), {user})
 """,
+    "what an API key's answer is about": """
+INSERT INTO api_keys (tenant_id, id, name, digest, scopes)
+VALUES ({tenant}, {own}, 'k', sha256({own}), '["tokens"]');
+INSERT INTO api_key_answers (tenant_id, api_key_id, key, expires_at, about_id)
+VALUES ({tenant}, {own}, 'another', now(), {user})
+""",
 }
 NEW_USER = (
     "INSERT INTO users (id, tenant_id, username, email, password_hash, roles)"

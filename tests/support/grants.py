@@ -28,14 +28,20 @@ users: SELECT, INSERT, UPDATE, DELETE
 user_blocks: SELECT, INSERT, UPDATE, DELETE
 access_tokens: SELECT, INSERT, DELETE
 user_idempotency_keys: SELECT, INSERT, DELETE
+api_keys: SELECT, INSERT, DELETE
+api_key_answers: SELECT, INSERT, DELETE
+audit_events: SELECT, INSERT
 subject_ledger: SELECT
-functions: authenticate, login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
+functions: authenticate, authenticate_token, authenticate_key, lock_key, tenant_of_api_key
+functions: platform_audit_events, platform_erasures_by_time, audit_id
+functions: username_key, email_key, fold_case, ascii_domain, punycode
+functions: login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
 functions: platform_tenants, platform_users, platform_tenants_by_time, platform_users_by_time
 functions: platform_erasures, erasure_backlog, mend_ledger
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
-functions: erasure_backlog, expire_keys
+functions: erasure_backlog, expire_keys, expire_audit_events
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
 """,
         "backup": """
@@ -47,6 +53,9 @@ access_tokens: SELECT
 user_idempotency_keys: SELECT
 subject_ledger: SELECT
 login_throttles: SELECT
+api_keys: SELECT
+api_key_answers: SELECT
+audit_events: SELECT
 """,
     },
     "general": {
