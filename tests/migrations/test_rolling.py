@@ -102,7 +102,7 @@ def upgrade(settings: Settings, folder: Path, newer: dict[str, list[str]]) -> No
         added.mkdir()
         add_revisions(added, name, newer[name])
         config = configured(settings, name)
-        places = f"{ROOT / 'migrations' / name}:{added}"
+        places = f"{ROOT / 'migrations' / name}\n{added}"
         config.set_section_option(name, "version_locations", places)
         command.upgrade(config, "head")
 

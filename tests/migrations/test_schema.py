@@ -109,7 +109,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(
 
 def _also_from(config: Config, folder: Path) -> None:
     shipped = config.get_main_option("version_locations")
-    config.set_main_option("version_locations", f"{shipped}:{folder}")
+    config.set_main_option("version_locations", f"{shipped}\n{folder}")
 
 
 def test_a_new_revision_names_only_sqlalchemy(

@@ -1,4 +1,4 @@
-"""What each login may do with what, written down once more, so that no grant changes unnoticed.
+"""Every grant is written down here once more, so that none changes unnoticed.
 
 migrations/privileges.py is held to these texts, so nothing of it is read here. A column grant names
 its columns; a function's is EXECUTE.
