@@ -43,6 +43,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "lock_key": "EXECUTE",
             "tenant_of_api_key": "EXECUTE",
             "platform_audit_events": "EXECUTE",
+            "person_audit_events": "EXECUTE",
+            "exported_audit_events": "EXECUTE",
             "login_attempt": "EXECUTE",
             "login_succeeded": "EXECUTE",
             "lock_actor": "EXECUTE",

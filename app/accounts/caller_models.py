@@ -131,13 +131,19 @@ class AuditEvent(UserBase):
     __tablename__ = "audit_events"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id"),
-        Index("idx_audit_events_id", "id"),
+        Index("idx_audit_events_all", text("id DESC NULLS LAST")),
         Index("idx_audit_events_actor_id", "tenant_id", "actor_id", "id"),
         Index("idx_audit_events_target_id", "tenant_id", "target_id", "id"),
         Index("idx_audit_events_action", "tenant_id", "action", "id"),
         Index("idx_audit_events_all_actor_id", "actor_id", "id"),
         Index("idx_audit_events_all_target_id", "target_id", "id"),
         Index("idx_audit_events_all_action", "action", "id"),
+        Index(
+            "idx_audit_events_on_behalf_of",
+            "on_behalf_of",
+            "id",
+            postgresql_where=text("on_behalf_of IS NOT NULL"),
+        ),
         CheckConstraint(
             "actor_type IN ('user', 'api_key', 'operator', 'relay')", name="actor_type"
         ),
