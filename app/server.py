@@ -43,6 +43,7 @@ from app.http.problems import problem_response
 from app.http.requests import JsonRequest, check_request, note_parameters
 from app.operations.health import HealthController, looking
 from app.operations.metrics import figures, on_the_services_port, on_their_own_port
+from app.telemetry.logs import use_format
 from app.telemetry.pools import watching
 from app.telemetry.requests import observe_requests
 from app.telemetry.traces import close_traces, configure_traces
@@ -50,6 +51,7 @@ from app.telemetry.traces import close_traces, configure_traces
 
 def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Litestar:
     """The service on these settings. Nothing connects before the first request or the start."""
+    use_format(settings.log_format)
     configure_traces()
     sqlalchemy = DatabasesPlugin(
         settings,

@@ -32,11 +32,13 @@ from app.config.settings import Settings, SettingsError, load_settings
 from app.databases import hosts
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import GRACE_SECONDS
-from migrations import lock, privileges
+from app.databases.refusals import REFUSED, reason
+from migrations import lock, privileges, steps
 
 METADATA = {"user": ApiKey.metadata, "general": Message.metadata}
 # A revision outlives our libraries, so it names SQLAlchemy's types where we use others.
 PLAIN: dict[type, str] = {GUID: "sa.Uuid()", DateTimeUTC: "sa.DateTime(timezone=True)"}
+CONNECTING = {"28P01", "28000", "3D000"}  # which no statement of a migration has
 AFTERWORD = "-- Not in here: privileges. `litestar database upgrade` grants them afterwards.\n"
 
 
@@ -76,7 +78,7 @@ async def _migrate(name: DatabaseName, settings: Settings) -> None:
             return
         async with lock.held(engine, settings.migration_wait_seconds) as holder:
             roles = await privileges.logins(holder, settings, name)
-            await connection.run_sync(_run_migrations)
+            await connection.run_sync(_run_aloud, name)
             async with connection.begin():
                 await privileges.apply(connection, name, roles)
 
@@ -141,6 +143,18 @@ def _render_item(kind: str, item: object, _: object) -> str | Literal[False]:
     return PLAIN.get(type(item), False) if kind == "type" else False
 
 
+def _run_aloud(connection: Connection, name: DatabaseName) -> None:
+    """Tell an operator each step and where it ended; `litestar dev` brings settings and is none."""
+    if "settings" in context.config.attributes:
+        _run_migrations(connection)
+        return
+    with steps.told(name):
+        _run_migrations(connection)
+    heads = context.get_context().get_current_heads()
+    connection.commit()
+    steps.say(name, f"at {', '.join(heads) or 'base'}")
+
+
 def _run_migrations(connection: Connection) -> None:
     with context.begin_transaction():
         context.run_migrations()
@@ -193,7 +207,7 @@ def _plainly(name: DatabaseName) -> Generator[None]:
     except CommandError as error:
         raise CommandError(f"{name} database: {error}") from error
     except OSError as error:
-        raise CommandError(f"{name} database: away ({type(error).__name__})") from error
+        raise CommandError(f"{name} database: away: {reason(error)}") from error
     except Exception as error:
         raise CommandError(f"{name} database: {_what(error)}") from error
 
@@ -205,6 +219,8 @@ def _what(error: Exception) -> str:
     sqlstate: str | None = getattr(cause, "sqlstate", None)
     if sqlstate and sqlstate.startswith("BC"):  # a migration's own words for whoever runs it
         return str(cause)
+    if sqlstate in CONNECTING:
+        return REFUSED[sqlstate]
     kind = type(cause).__name__
     return (f"{kind} ({sqlstate})" if sqlstate else kind) + _where(error)
 

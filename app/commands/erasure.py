@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +15,7 @@ import click
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.bridge.erasure.relay import relay_settings, running
 from app.bridge.reconcile.reconciler import reconciling
+from app.commands.progress import Advance, counting
 from app.commands.running import run
 from app.config.settings import load_settings, stop
 from app.databases.database import Databases
@@ -46,19 +50,44 @@ def receipts() -> None:
 
 
 @receipts.command("export")
-@click.argument("file", type=click.File("wb"), default="-")
-def export_receipts(file: BinaryIO) -> None:
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
+def export_receipts(file: str) -> None:
     """Write the chain of receipts to FILE, or to standard output, a line of JSON each."""
-    run(_export(file))
-
-
-async def _export(file: BinaryIO) -> None:
-    databases = Databases.create(relay_settings(load_settings()))
+    where = "standard output" if file == "-" else file
     try:
-        async for line in export(databases.general):
-            file.write(line)
+        # Opened first: a chain without receipts is an empty file.
+        with _to_standard_output() if file == "-" else Path(file).open("wb") as output:
+            count = run(_export(output, where))
+    except OSError as error:
+        raise stop(f"{where}: {error.strerror}") from None
+    click.echo(f"{count} receipts written to {where}.", err=True)
+
+
+@contextmanager
+def _to_standard_output() -> Generator[BinaryIO]:
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+async def _export(output: BinaryIO, where: str) -> int:
+    databases = Databases.create(relay_settings(load_settings()))
+    count = 0
+    try:
+        with counting("Writing receipts") as advance:
+            async for line in export(databases.general):
+                _write(output, line, where)
+                count += 1
+                advance()
     finally:
         await databases.general.dispose()
+    return count
+
+
+def _write(output: BinaryIO, line: bytes, where: str) -> None:
+    try:
+        output.write(line)
+    except OSError as error:  # which `run` would take for a database's
+        raise stop(f"{where}: {error.strerror}") from None
 
 
 @receipts.command("verify")
@@ -69,8 +98,14 @@ async def _export(file: BinaryIO) -> None:
 def verify_receipts(file: Path, contains: str | None) -> None:
     """Check that no receipt in FILE was changed, removed, inserted or moved. Needs no database."""
     try:
-        with file.open("rb") as lines:
-            chain = verify(lines, must_contain=contains)
+        with file.open("rb") as lines, counting("Verifying receipts") as advance:
+            chain = verify(_counted(lines, advance), must_contain=contains)
     except BrokenChainError as error:
         raise stop(str(error)) from None
     click.echo(f"{chain.receipts} receipts, unbroken. Last hash: {chain.head}")
+
+
+def _counted(lines: Iterable[bytes], advance: Advance) -> Generator[bytes]:
+    for line in lines:
+        yield line
+        advance()

@@ -49,6 +49,9 @@ class Settings(RequestSettings):
         600, gt=0, description="a migration statement's longest run"
     )
 
+    log_format: Literal["json", "text"] | None = Field(
+        None, description="`json` or `text`; unset: text on a terminal, else JSON"
+    )
     health_timeout_seconds: float = Field(
         1.5, gt=0, le=1.8, description="a database that is silent for so long is away"
     )

@@ -1,6 +1,7 @@
 """Logs, metrics and traces show operators what happens, and never a secret or what was said.
 
-That is: no password, token, e-mail address or message. The log's events, a line of JSON each:
+That is: no password, token, e-mail address or message. The log's events, a line of JSON each,
+or of text on a terminal:
 
 | event              | fields                                    | when                            |
 |--------------------|-------------------------------------------|---------------------------------|

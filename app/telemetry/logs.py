@@ -1,13 +1,17 @@
-"""Each line of the log is an object of JSON on standard error; standard output is the commands'."""
+"""Each line of the log, on standard error, is an object of JSON, or on a terminal a line to read.
+
+Standard output is the commands'.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -37,8 +41,32 @@ def add_context(_: Any, level: str, event: Event) -> Event:
     return line
 
 
-def render(_: Any, __: str, event: Event) -> str:
-    return _encode(event).decode()
+Format = Literal["json", "text"]
+_renderer: structlog.dev.ConsoleRenderer | None = None  # None: JSON
+
+
+def use_format(chosen: Format | None) -> None:
+    """Write every line in this format from here on; without one, as fits standard error."""
+    global _renderer
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    is_text = is_terminal if chosen is None else chosen == "text"
+    colours = is_terminal and not os.environ.get("NO_COLOR")
+    _renderer = structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False) if is_text else None
+
+
+def render(logger: Any, level: str, event: Event) -> str:
+    if _renderer is None:
+        return _encode(event).decode()
+    # As JSON would show it, so that neither format shows more than the other.
+    plain = msgspec.to_builtins(event, enc_hook=_name_type)
+    line = {name: _printable(value) for name, value in plain.items() if value is not None}
+    time = event["timestamp"].astimezone()
+    return str(_renderer(logger, level, line | {"timestamp": f"{time:%H:%M:%S}"}))
+
+
+def _printable(value: Any) -> Any:
+    """Quote what a terminal would obey: somebody else may have written it."""
+    return value if not isinstance(value, str) or value.isprintable() else repr(value)
 
 
 class StandardError:

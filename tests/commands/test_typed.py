@@ -92,3 +92,9 @@ async def test_an_argument_that_is_no_text_is_refused_in_one_line(
         ended = await litestar(*command, env=env, stdin=TYPED)
         assert (ended.code, ended.out) == (1, ""), ended
         assert ended.line.endswith("is not UTF-8."), ended
+
+
+async def test_without_a_terminal_to_ask_on_the_option_is_named() -> None:
+    asking = READ.replace("from_stdin=True", "from_stdin=False")
+    ended = await python("-c", asking, env={}, stdin="typed\n")
+    assert (ended.code, "--password-stdin" in ended.line) == (1, True), ended

@@ -67,8 +67,15 @@ Versions = Callable[[], dict[DatabaseName, str | None]]
 
 
 def test_upgrade_takes_both_databases_to_head(litestar: Litestar, versions: Versions) -> None:
-    assert litestar("upgrade").exit_code == 0
+    upgraded = litestar("upgrade")
+    assert upgraded.exit_code == 0
     assert versions() == AT_HEAD
+    lines = upgraded.output.splitlines()
+    for name in DATABASES:
+        steps = [line for line in lines if line.startswith(f"{name} database: upgrade ")]
+        assert len(steps) == len([*(ROOT / "migrations" / name).glob("2*.py")])
+        assert f"-> {head(name)}" in steps[-1]
+        assert lines[lines.index(steps[-1]) + 1] == f"{name} database: at {head(name)}"
     assert litestar("check").exit_code == 0
 
 
@@ -143,7 +150,7 @@ def test_an_upgrade_says_that_the_second_database_is_away(
     failure = litestar("upgrade")
     assert failure.exit_code == 1
     assert _line(failure) == (
-        "bicameral: general database: away (ConnectionRefusedError); the user database is done"
+        "bicameral: general database: away: nothing listens there; the user database is done"
     )
     assert versions() == {"user": head("user"), "general": None}
 

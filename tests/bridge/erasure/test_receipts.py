@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.commands.erasure import receipts as commands
+from tests.support.commands import litestar, urls
 from tests.support.erasure_scene import Scene, Subject
 
 Lines = list[bytes]
@@ -151,3 +152,33 @@ def test_litestar_receipts_verify_checks_a_file(tmp_path: Path) -> None:
     answer = CliRunner().invoke(commands, ["verify", str(file)])
     assert answer.exit_code == 1
     assert "line 1" in str(answer.exception)
+
+
+async def test_litestar_receipts_export_says_how_many_and_where(
+    scene: Scene, tmp_path: Path
+) -> None:
+    env = urls(scene.servers, scene.database)
+    file = tmp_path / "receipts.ndjson"
+    empty = await litestar("receipts", "export", str(file), env=env)
+    assert (empty.code, empty.line) == (0, f"0 receipts written to {file}.")
+    assert file.read_bytes() == b""
+    await some_receipts(scene, 3)
+    ended = await litestar("receipts", "export", str(file), env=env)
+    assert ended.line == f"3 receipts written to {file}."
+    assert verify(file.read_bytes().splitlines()).receipts == 3
+    piped = await litestar("receipts", "export", env=env)
+    assert piped.line == "3 receipts written to standard output."
+    assert piped.out.encode() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [("/nonexistent/x", "No such file or directory"), ("/dev/full", "No space left on device")],
+)
+async def test_an_export_that_cannot_be_written_names_the_file(
+    scene: Scene, file: str, why: str
+) -> None:
+    await some_receipts(scene, 1)
+    env = urls(scene.servers, scene.database)
+    ended = await litestar("receipts", "export", file, env=env)
+    assert (ended.code, ended.line) == (1, f"bicameral: {file}: {why}")
