@@ -11,15 +11,14 @@ import asyncpg
 import httpx
 import pytest
 
+from app.chat.writes import HOLDS_SECONDS
 from app.http.idempotency import HEADER
 from tests.support.factories import Someone, World, a_session
-from tests.support.locks import until_waiting
+from tests.support.locks import PATIENCE_SECONDS, until_waiting
 from tests.support.outages import freeze, thaw
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers
 
-WAIT_SECONDS = 1.5  # longer than a look-up counts
-FROZEN_SECONDS = 2
 MESSAGE = {"role": "user", "content": "Late"}
 KEY = {HEADER: "k"}
 STORED = """
@@ -63,7 +62,7 @@ async def test_a_write_that_waited_across_a_block_is_refused(
             late = asyncio.create_task(send(alice.http, path))
             await until_waiting(general)
             await block(boss, alice)
-            await asyncio.sleep(WAIT_SECONDS)
+            await until_waiting(general, seconds=HOLDS_SECONDS)
         answer = await late
         assert answer.status_code == 401, answer.text
         assert await general.fetchrow(STORED) == before
@@ -80,8 +79,7 @@ async def test_control_without_a_block_it_is_done_once(
     async with superuser(servers, database) as general:
         async with held(general, table):
             late = asyncio.create_task(send(alice.http, path))
-            await until_waiting(general)
-            await asyncio.sleep(WAIT_SECONDS)
+            await until_waiting(general, seconds=HOLDS_SECONDS)
         answer = await late
         assert answer.is_success, answer.text
         (row,) = await general.fetch(STORED)
@@ -104,9 +102,9 @@ async def test_a_write_sent_to_a_server_that_stood_still_across_a_block_is_refus
         await freeze(servers.general)
         try:
             late = asyncio.create_task(send(alice.http, path))
-            await asyncio.sleep(FROZEN_SECONDS / 2)
+            await until_sent(world)
             await block(boss, alice)
-            await asyncio.sleep(FROZEN_SECONDS / 2)
+            await asyncio.sleep(HOLDS_SECONDS)  # it is the time that makes a look-up too old
         finally:
             await thaw(servers.general)
         answer = await late
@@ -127,7 +125,7 @@ async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
                 late = asyncio.create_task(alice.http.post(f"{path}/messages", json=MESSAGE))
                 await until_waiting(general)
                 await asyncio.to_thread(servers.user.kill)
-                await asyncio.sleep(WAIT_SECONDS)
+                await until_waiting(general, seconds=HOLDS_SECONDS)
             answer = await late
         finally:
             await asyncio.to_thread(servers.user.start)
@@ -138,6 +136,13 @@ async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
 async def block(boss: Someone, someone: Someone) -> None:
     answer = await boss.http.post(f"/v1/users/{someone.id}/block")
     assert answer.status_code == 200, answer.text
+
+
+async def until_sent(world: World) -> None:
+    """Return when the service waits for the general database."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not world.databases.general.pool.usage().in_use:  # noqa: ASYNC110  the pool tells nobody
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

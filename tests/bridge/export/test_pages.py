@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from tests.support.erasure_scene import Scene, Subject, a_session
 WASTE = ("Seq Scan", "Sort Key: s.created_at", "Filter: (m.", "Filter: (s.", "Filter: ((")
 LARGE = 262_144  # characters; as JSON each of these takes six bytes
 LARGEST_LINE = 6 * LARGE + 1000
+POSITION = re.compile(rb'"position":(\d+)')
 RESIZE = "UPDATE messages SET content = repeat($1, $2) WHERE tenant_id = $3"
 SIZES = """
 UPDATE messages SET content = repeat('x', (position * 7919 % 3000)::int) WHERE tenant_id = $1
@@ -58,6 +60,30 @@ async def test_large_messages_are_had_in_pages_of_their_size(scene: Scene) -> No
     assert max(map(len, read)) <= PAGE_BYTES + LARGEST_LINE
     assert [line["position"] for line in lines(read)] == list(range(1, 21))
     assert all(line["content"] == "\x01" * LARGE for line in lines(read))
+
+
+async def test_three_hundred_of_the_largest_messages_are_exported_in_little_memory(
+    scene: Scene,
+) -> None:
+    """They are 482 MB. No backend ever holds more of them than the parts of a page."""
+    subject = await scene.a_user()
+    await a_session(scene.general, subject, 306)
+    await scene.general.execute(RESIZE, "\x01", LARGE, subject.tenant_id)
+    before = private_bytes(scene)
+    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id)
+    positions: list[int] = []
+    place: Place | None = START
+    while place is not None:
+        parts, place = await rows.messages(place)
+        positions += [int(n) for part in parts for n in POSITION.findall(part)]
+        assert private_bytes(scene) - before < 16 * LARGEST_LINE
+    assert positions == list(range(1, 307))
+
+
+def private_bytes(scene: Scene) -> int:
+    """Add up the memory that the general server's processes share with no other."""
+    told = [process.memory_full_info() for process in scene.servers.general.processes()]
+    return sum(int(one.uss) for one in told)
 
 
 @pytest.mark.parametrize("page_bytes", [1, 5000, 300_000])

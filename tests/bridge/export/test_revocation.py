@@ -45,10 +45,17 @@ async def exporting(
         writing.transport.abort()
 
 
+def answering() -> set[asyncio.Task[None]]:
+    """The tasks in which uvicorn has the service answer requests."""
+    tasks = {one for one in asyncio.all_tasks() if "run_asgi" in repr(one.get_coro())}
+    assert len(tasks) == requests_in_flight()
+    return tasks
+
+
 async def rest(reading: asyncio.StreamReader) -> bytes:
     """Read what was on its way, once the service has ended the export of who reads nothing."""
-    while requests_in_flight():  # noqa: ASYNC110  it has no event for it
-        await asyncio.sleep(0.01)
+    if tasks := answering():
+        await asyncio.wait(tasks)
     with suppress(ConnectionResetError):
         return await reading.read()
     return b""
