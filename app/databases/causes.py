@@ -5,6 +5,7 @@ Messages of the driver carry values, SQL and names of ours; types, codes and pla
 
 from __future__ import annotations
 
+from errno import ETIMEDOUT
 from typing import Any
 
 from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementError
@@ -42,8 +43,12 @@ def is_passing(error: BaseException) -> bool:
 
 
 def may_ask_again(error: BaseException) -> bool:
-    """Tell whether another connection may answer. A timeout has been waited for already."""
-    return is_away(error) and not any(isinstance(link, TimeoutError) for link in causes(error))
+    """Tell whether another connection may answer. A timeout of ours has been waited for already.
+
+    ETIMEDOUT, which Python calls TimeoutError as well, is the kernel's: it gave up the connection.
+    """
+    timeouts = [link for link in causes(error) if isinstance(link, TimeoutError)]
+    return is_away(error) and all(link.errno == ETIMEDOUT for link in timeouts)
 
 
 def misleads(error: BaseException) -> bool:

@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from app.config.paths import ROOT
 from app.config.settings import Settings
-from app.databases.breaker import Breaker, asking
+from app.databases.backends import asking
+from app.databases.breaker import Breaker
 from app.databases.connection import DatabaseName
 from app.databases.opening import connector
 from app.databases.pool import Pool

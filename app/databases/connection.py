@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from asyncio import Future
+from asyncio import BaseTransport, Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from socket import socket
+from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.databases.causes import is_of_the_server, misleads
+from app.databases.causes import is_of_the_server, may_ask_again, misleads
 from app.telemetry.statements import count_rows, observed
 
 T = TypeVar("T")
@@ -21,14 +22,14 @@ DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
 STATEMENTS_KEPT = 100
 SERVER_STATE = """
-SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only
+SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only,
+       pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
 """
+Backend = tuple[int, datetime]  # the process's id, which is used again, and its start
 
 
 class Waiting(Protocol):
-    """Whatever waits for the server's answer, `since` a moment of our own clock."""
-
-    since: float
+    """Whatever waits for the server's answer."""
 
     def give_up(self) -> None: ...
 
@@ -44,20 +45,23 @@ class TenantConnection(asyncpg.Connection):
     database: DatabaseName = "user"
     echo: bool = False
     behind_pgbouncer: bool = False  # which gives out a server for one transaction
+    backend: Backend | None = None  # unless a pooler gives out several
     limits: str = ""  # statements; see opening.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
     used_at: float = 0.0
     opened_at: float = 0.0
+    heard_at: float = 0.0  # the last answer
     # An exchange was cut short, and what would come next is unknown; or its server is not, or no
     # longer, the one that should serve: read-only, failing, or without our database. The pool
     # closes such a connection when it comes back.
     is_spoiled: bool = False
     is_misled: bool = False  # and every connection that is as old is no better
+    is_lost: bool = False  # closed under way: what was not heard of since is likely to be, too
     _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.waiting: dict[Waiting, None] = {}  # all that wait for this server; see breaker.py
+        self.waiting: dict[Waiting, int] = {}  # all that wait for this server; see breaker.py
         self._prepared: dict[str, ObservedStatement] = {}
 
     async def begin(self, tenant_id: UUID | None, *, isolation: str | None = None) -> None:
@@ -106,6 +110,9 @@ class TenantConnection(asyncpg.Connection):
         count_rows(value is not None)
         return value
 
+    async def executemany(self, command: str, args: Any, **options: Any) -> None:
+        await self._exchange(command, super().executemany(command, args, **options))
+
     async def prepared(self, query: str) -> ObservedStatement:
         """Prepare once for SQLAlchemy, unless PgBouncer may give out another server each time."""
         if found := self._prepared.get(query):
@@ -121,28 +128,37 @@ class TenantConnection(asyncpg.Connection):
 
     async def _exchange(self, query: str, answer: Awaitable[T]) -> T:
         self.since = time.monotonic()
-        self.waiting[self] = None
+        self.waiting[self] = 0
         try:
-            return await observed(self, query, answer)
+            result = await observed(self, query, answer)
         except asyncpg.PostgresError as error:  # the server's own answer
             self.is_misled |= misleads(error)
             self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
+            self.is_lost |= self.is_closed()
             raise
-        except BaseException:
+        except BaseException as error:
             self.is_spoiled = True
+            self.is_lost |= self.is_closed() and may_ask_again(error)
             raise
+        else:
+            self.heard_at = time.monotonic()
+            return result
         finally:
             self.waiting.pop(self, None)
 
     async def read_state(self) -> None:
-        """Read the server's clock, for server_time, and whether it takes writes.
+        """Read the server's clock, for server_time, whether it takes writes, and who serves us.
 
         A session that began read-only stays so after a fail-over has ended, so it serves one time.
         """
         async with self._one_server():
             row: Any = await super().fetchrow(SERVER_STATE)
-        self._clock = row["now"], time.monotonic()
+        self.heard_at = time.monotonic()
+        self._clock = row["now"], self.heard_at
         self.is_spoiled = row["is_read_only"]
+        # A pooler makes up the process that it names when a connection is opened.
+        if not self.behind_pgbouncer and row["pid"] == self.get_server_pid():
+            self.backend = row["pid"], row["backend_start"]
 
     def server_time(self, monotonic_seconds: float) -> datetime:
         """Return the server's clock at that moment of our monotonic clock, or a little less.
@@ -184,6 +200,11 @@ class TenantConnection(asyncpg.Connection):
         else:
             driver: Any = super()  # its types leave this out
             driver._cancel_current_command(waiter, *more)
+
+    @property
+    def line(self) -> socket:
+        transport: BaseTransport = cast("Any", self)._transport  # asyncpg shows it to nobody
+        return transport.get_extra_info("socket")
 
     def give_up(self) -> None:
         """Whoever waits for an answer on it gets an error, and the pool makes another one."""

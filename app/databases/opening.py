@@ -10,6 +10,7 @@ import msgspec
 from app.config.settings import Settings, SettingsError
 from app.databases import hosts
 from app.databases.connection import Connect, DatabaseName, TenantConnection
+from app.databases.sockets import set_options
 
 OLDEST_SERVER = 150_000
 # A frozen server says nothing; this long after its own deadline we stop waiting for it.
@@ -77,6 +78,8 @@ async def open_connection(
         statement_cache_size=0 if behind_pgbouncer else 100,
         server_settings={"application_name": "bicameral", **({} if behind_pgbouncer else limits)},
     )
+    unacknowledged_ms = int(2000 * settings.db_silence_seconds)
+    set_options(connection.line, url.keepalives, unacknowledged_ms=unacknowledged_ms)
     connection.database = name
     connection.echo = settings.db_echo
     connection.behind_pgbouncer = behind_pgbouncer

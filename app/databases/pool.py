@@ -45,6 +45,7 @@ class Pool:
         self._free = asyncio.Semaphore(settings.db_pool_size + settings.db_max_overflow)
         self._in_use = 0
         self._renewed_at = 0.0  # older connections are used no more
+        self._lost_at = 0.0  # nor are those that have not been heard since
         self._waiting = 0
         self._closing = set[asyncio.Task[None]]()
         self.calm_seconds = CALM_SECONDS
@@ -100,6 +101,8 @@ class Pool:
         """A connection that nobody knows the state of is closed, and its place free after that."""
         if connection.is_misled:
             self._renewed_at = time.monotonic()
+        if connection.is_lost:
+            self._lost_at = max(self._lost_at, connection.since)
         if not self._is_fit(connection) or connection.is_in_transaction():
             self._close(connection).add_done_callback(lambda _: self._release())
             return
@@ -143,7 +146,8 @@ class Pool:
     def _is_fit(self, connection: TenantConnection) -> bool:
         oldest = time.monotonic() - self._settings.db_pool_recycle_seconds
         is_young = connection.opened_at > max(oldest, self._renewed_at)
-        return is_young and not connection.is_spoiled and not connection.is_closed()
+        is_heard = connection.heard_at >= self._lost_at
+        return is_young and is_heard and not connection.is_spoiled and not connection.is_closed()
 
     async def _opened(self) -> TenantConnection:
         connection = await self._connect()

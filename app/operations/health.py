@@ -22,6 +22,7 @@ from app.config.settings import Settings, SettingsError
 from app.databases.connection import DATABASES, DatabaseName, TenantConnection
 from app.databases.database import Databases
 from app.databases.opening import open_connection
+from app.databases.timeouts import awake_timeout
 from app.http.errors import RETRY_AFTER_SECONDS
 from app.http.security import PUBLIC
 from app.operations.shared import Shared
@@ -172,7 +173,7 @@ def looking(settings: Settings, databases: Databases) -> Shared[Look]:
 async def _seen(settings: Settings, databases: Databases, name: DatabaseName) -> Seen | None:
     """Ask on a new connection: the pool's may all be waiting on a server that hangs."""
     try:
-        async with asyncio.timeout(settings.health_timeout_seconds):
+        async with awake_timeout(settings.health_timeout_seconds):
             connection = await open_connection(settings, name)
             try:
                 is_read_only = bool(await connection.fetchval(IS_READ_ONLY))

@@ -18,6 +18,7 @@ or of text on a terminal:
 | `database_away`    | database, error, reason                   | at start or asked for health    |
 | `database_silent`  | database, waiting                         | 503 at once until it answers    |
 | `database_answers` | database                                  | after it was silent             |
+| `connections_forgotten`| database, waiting                     | by the line; others replace them|
 | `relay_waits`      | seconds, error, sqlstate, where           | a database the relay needs away |
 | `relay_deaf`       | error, sqlstate, where                    | no notifications: it only polls |
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.config.settings import Settings
 from app.databases.database import Database, Databases
-from app.databases.opening import open_connection
+from app.databases.opening import connector, open_connection
 from app.databases.sessions import UserSession
 from app.databases.statement import Statement
 from app.server import create_app
@@ -165,3 +165,17 @@ async def test_session_parameters_are_refused(servers: Servers, database: str) -
         settings = behind(servers, database, ports, db_prepared_statements=True)
         with pytest.raises(asyncpg.ProtocolViolationError, match="unsupported startup parameter"):
             await open_connection(settings, "general")
+
+
+async def test_a_pooler_that_nobody_declared_shows_no_backend(
+    servers: Servers, database: str
+) -> None:
+    """The process it names is made up, and the one that serves us may next serve others."""
+    with pgbouncer.pgbouncer(servers.user, pool_size=1, ignored=",".join(LIMITS)) as port:
+        ports = [port, servers.general.port]
+        settings = behind(servers, database, ports, db_prepared_statements=True)
+        pooled, direct = [await connector(settings, name)() for name in ("user", "general")]
+        assert pooled.backend is None
+        assert direct.backend
+        pooled.terminate()
+        direct.terminate()

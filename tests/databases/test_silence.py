@@ -150,7 +150,7 @@ async def test_a_silent_database_is_asked_by_us_and_logged_once(
 ) -> None:
     asked, answers = 0, asyncio.Event()
 
-    async def ask() -> None:
+    async def ask(_: object) -> None:
         nonlocal asked
         asked += 1
         if asked < 3:
@@ -178,7 +178,7 @@ async def test_a_silent_database_is_asked_by_us_and_logged_once(
 async def test_quick_requests_make_nobody_ask_the_database(settings: Settings) -> None:
     asked = 0
 
-    async def ask() -> None:
+    async def ask(_: object) -> None:
         nonlocal asked
         asked += 1
 
@@ -209,4 +209,24 @@ async def test_a_slow_database_is_not_a_silent_one(
 ) -> None:
     async with it.world.databases.general.session() as session:
         await session.execute(text("SELECT pg_sleep(0.8)"))  # it is asked meanwhile, and answers
+    assert "database_silent" not in capsys.readouterr().err
+
+
+@bounded
+async def test_one_that_lets_nobody_in_and_answers_others_is_not_silent(
+    it: Service, proxy: Proxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice = await it.world.member()
+    path = "/v1/chat-sessions"
+    await volley(alice, path)  # the pool is full of connections
+    proxy.is_shut = True
+
+    async def slow() -> None:  # so that it is asked meanwhile, for a second in vain
+        async with it.world.databases.general.session() as session:
+            await session.execute(text("SELECT pg_sleep(2)"))
+
+    sleeping = asyncio.create_task(slow())
+    while not sleeping.done():
+        assert (await alice.http.get(path)).status_code == 200
+    await sleeping
     assert "database_silent" not in capsys.readouterr().err

@@ -78,6 +78,8 @@ class Link:
             await self._server.write(data)
             if fault and not await self._answered(fault):
                 return
+        if self._is_lost and self._proxy.hides_ends:
+            await asyncio.Event().wait()  # until the server ends it
 
     async def _answered(self, fault: Fault) -> bool:
         """Waits for the answer the client will not get: so the server has done as it was told."""
@@ -135,10 +137,12 @@ class Proxy:
     jitter_seconds: float = 0  # up to so much more, for each piece anew
     slice_bytes: int = 0  # an answer comes in pieces of 1 to so many bytes; 0: as it is
     is_black_hole: bool = False  # takes connections, and carries nothing
+    is_shut: bool = False  # the same, for new connections only
     fault: Fault | None = None
     carried: int = 0
     taken: int = 0  # connections, for whatever came of them
     age: int = 0  # how many black holes there have been
+    hides_ends: bool = False  # a connection that leads nowhere is not ended by its client either
     answer: asyncio.Event = field(default_factory=asyncio.Event)
     chance: Random = field(default_factory=lambda: Random(1))  # noqa: S311  not for secrets
 
@@ -170,10 +174,15 @@ class Proxy:
         self.age += self.is_black_hole
         self.fault, self.is_black_hole = None, False
 
+    def forgets(self) -> None:
+        """Swallow from now on what comes on the connections of before, as a NAT does."""
+        self.age += 1
+        self.hides_ends = True
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.taken += 1
         try:
-            if self.is_black_hole:
+            if self.is_black_hole or self.is_shut:
                 await reader.read(-1)
             up = await asyncio.open_connection("127.0.0.1", self.server_port)
             await Link(self, Stream(reader, writer), Stream(*up)).carry()
