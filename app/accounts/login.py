@@ -23,6 +23,7 @@ class Grant(NamedTuple):
 
     token: str
     expires_at: datetime
+    must_change_password: bool
 
 
 class Login:
@@ -57,17 +58,17 @@ class Login:
         renewed = await self._renewed(who, password)
         token = new_token()
         async with self._database.session(who.tenant_id) as session:
-            expires_at = await TokenRepository(session).issue(
+            issued = await TokenRepository(session).issue(
                 token_digest(token), who.user_id, who.password_hash, self._lifetime
             )
-            if expires_at is None:
+            if issued is None:
                 return None
             if renewed:
                 await UserRepository(session).set_hash(who.user_id, renewed)
             who_acts = Actor(ActorType.USER, who.user_id)
             await Audit(session).note(who_acts, who.user_id, Action.LOGIN)
             await self._throttle.succeeded_in(session, counters)
-        return Grant(token, expires_at)
+        return Grant(token, issued.expires_at, issued.must_change_password)
 
     async def _renewed(self, who: Credentials, password: str) -> str | None:
         """The password's hash by today's parameters, if the stored one was made by others."""

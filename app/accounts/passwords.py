@@ -8,12 +8,12 @@ import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from app.accounts.strength import PRODUCT, common_passwords, weakness
 from app.config.settings import Settings
 from app.http.errors import Invalid, Unavailable
 
@@ -46,9 +46,8 @@ class Passwords:
 
         Raises Invalid, which names the rule and the field of the request.
         """
-        if rule := broken_rule(normalized(password), [n.casefold() for n in names if n]):
-            raise Invalid.field(field, rule)
-        return await self.hash(password)
+        own = [name.casefold() for name in names if name]
+        return await self._run(self._hash_new, normalized(password), own, field)
 
     async def hash(self, password: str) -> str:
         return await self._run(self._hasher.hash, normalized(password))
@@ -65,13 +64,18 @@ class Passwords:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _hash_new(self, password: str, names: list[str], field: str) -> str:
+        if rule := broken_rule(password, names):
+            raise Invalid.field(field, rule)
+        return self._hasher.hash(password)
+
     def _matches(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (VerifyMismatchError, InvalidHashError):
             return False
 
-    async def _run(self, function: Callable[..., T], *args: str) -> T:
+    async def _run(self, function: Callable[..., T], *args: object) -> T:
         if self._running >= self._limit:
             raise Unavailable("Too many passwords are being checked; try again.")
         self._running += 1
@@ -97,27 +101,23 @@ def broken_rule(password: str, names: list[str]) -> str | None:
         return f"Too short: at least {MIN_CODE_POINTS} characters."
     if len(password) > MAX_CODE_POINTS:
         return f"Too long: at most {MAX_CODE_POINTS} characters."
+    if "\0" in password:
+        return "Leave the character U+0000 out."
     if _is_common(password.casefold()):
         return "Too common: it is on a list of much-used passwords, or one of them padded out."
-    if _is_little_but_names(password.casefold(), names):
-        return "Too close to your own names: it is little more than those."
+    if _is_little_but_names(password.casefold(), [*names, PRODUCT]):
+        return "Too close to your own names or this service's: it is little more than those."
+    if words := weakness(password, names):
+        return f"Too easy to guess. {words}"
     return None
 
 
 def _is_common(password: str) -> bool:
     """A common one also counts when it is repeated to length, or has digits and signs around it."""
-    common = _common()
+    common = common_passwords()
     forms = {password, _unit(password), password.strip(PADDING)}
     forms.add(_unit(password.strip(PADDING)))
     return not forms.isdisjoint(common) or len(_unit(password)) < 3
-
-
-@cache
-def _common() -> frozenset[str]:
-    # Not before it is needed: the package's lists take 15 MB, and a fifth of a second.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS
-
-    return frozenset(FREQUENCY_LISTS["passwords"])
 
 
 def _unit(text: str) -> str:

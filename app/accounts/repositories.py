@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import Row, delete, func, insert, literal, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
@@ -153,27 +153,39 @@ class BlockRepository(Repository[UserBlock]):
         await self.session.execute(delete(UserBlock).where(UserBlock.user_id == user_id))
 
 
+class Issued(NamedTuple):
+    """A stored token's absolute end, and what to ask its user for."""
+
+    expires_at: datetime
+    must_change_password: bool
+
+
 class TokenRepository(Repository[AccessToken]):
     model_type = AccessToken
 
     async def issue(
         self, digest: bytes, user_id: UUID, password_hash: str, lifetime: timedelta
-    ) -> datetime | None:
+    ) -> Issued | None:
         """Store a token of a user who may log in with this hash, or answer None.
 
         The row's lock waits for whoever is blocking, deleting or changing them.
         """
-        # By the clock that will judge it: this process's may be wrong, or the other replica's.
-        expires_at = func.now() + lifetime
         user = (
-            select(literal(digest), User.tenant_id, User.id, expires_at)
+            select(User.tenant_id, User.id, User.must_change_password)
             .where(User.id == user_id, User.password_hash == password_hash)
             .where(User.is_active, ~User.is_blocked)
             .with_for_update(key_share=True)
+            .cte("locked")
         )
+        # By the clock that will judge it: this process's may be wrong, or the other replica's.
+        new = select(literal(digest), user.c.tenant_id, user.c.id, func.now() + lifetime)
         columns = ["digest", "tenant_id", "user_id", "expires_at"]
-        query = insert(AccessToken).from_select(columns, user).returning(AccessToken.expires_at)
-        return await self.session.scalar(query)
+        token = insert(AccessToken).from_select(columns, new).returning(AccessToken.expires_at)
+        stored = token.cte("stored")
+        query = select(stored.c.expires_at, user.c.must_change_password)
+        query = query.select_from(stored.join(user, true()))
+        row = (await self.session.execute(query)).one_or_none()
+        return None if row is None else Issued(*row)
 
     async def lock_actor(self, user_id: UUID, digest: bytes) -> list[Role] | None:
         """Hold user and token to the end of the transaction, and read the user's roles.

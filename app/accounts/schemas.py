@@ -76,7 +76,7 @@ NewPassword = Annotated[
     Meta(
         min_length=15,
         max_length=128,
-        description="Characters of any kind; common passwords and your own names are refused.",
+        description="Characters of any kind but U+0000; what is easy to guess is refused.",
         examples=["a quiet corner of the library"],
     ),
 ]
@@ -101,6 +101,12 @@ class Token(Struct, frozen=True):
     access_token: Annotated[str, Meta(examples=["bic_…"])]
     token_type: Literal["bearer"]
     expires_at: datetime
+
+
+class LoginToken(Token, frozen=True):
+    """`must_change_password`: an administrator chose it, so ask for another one."""
+
+    must_change_password: bool
 
 
 class CurrentPassword(Strict, frozen=True):
@@ -155,6 +161,12 @@ class User(Struct, frozen=True):
     is_blocked: bool
     created_at: datetime
     updated_at: datetime
+
+
+class Account(User, frozen=True):
+    """One's own account. `must_change_password`: an administrator chose the password."""
+
+    must_change_password: bool
 
 
 class UserPage(Struct, frozen=True):

@@ -75,6 +75,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             username=username,
             email=email,
             password_hash=password_hash,
+            must_change_password=True,
             roles=sorted(set(roles)),
         )
         user = await self.create(user)
@@ -187,6 +188,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         self, actor: Principal, user: User, password_hash: str, *, keep: bytes | None = None
     ) -> None:
         user.password_hash = password_hash
+        user.must_change_password = actor.user_id != user.id
         await self._tokens.end_all(user.id, keep=keep)
         await self._audit.note(actor, user.id, Action.PASSWORD_CHANGED)
         await self.repository.save(user)

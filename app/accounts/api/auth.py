@@ -30,14 +30,17 @@ class AuthController(Controller):
     )
     async def log_in(
         self, request: Anyone, data: JSONBody[schemas.Login], login: NamedDependency[Login]
-    ) -> schemas.Token:
+    ) -> schemas.LoginToken:
         """Log in.
 
         Trade a username, in full, and a password for an access token. Send it with every other
-        request, in the header `Authorization: Bearer …`.
+        request, in the header `Authorization: Bearer …`. Where `must_change_password` is true, an
+        administrator chose the password: ask for another one (`PUT /v1/me/password`).
         """
         grant = await login.log_in(data.username, data.password, address_of(request))
-        return schemas.Token(grant.token, "bearer", grant.expires_at)
+        return schemas.LoginToken(
+            grant.token, "bearer", grant.expires_at, grant.must_change_password
+        )
 
     @post("/logout", status_code=204, guards=[signed_in])
     async def log_out(self, request: Call, tokens: NamedDependency[TokenService]) -> None:

@@ -23,12 +23,13 @@ class MeController(Controller):
     dependencies = {"users": services.users, "own_account": services.own_account}
 
     @get("/", guards=[reads_chat])
-    async def get_me(self, request: Call, users: NamedDependency[UserService]) -> schemas.User:
+    async def get_me(self, request: Call, users: NamedDependency[UserService]) -> schemas.Account:
         """Read your own account.
 
-        Your tenant, username, e-mail address and roles.
+        Your tenant, username, e-mail address and roles, and whether an administrator chose your
+        password, so that you should change it.
         """
-        return to_struct(schemas.User, await users.own(request.user))
+        return to_struct(schemas.Account, await users.own(request.user))
 
     @put("/password", guards=[signed_in], status_code=204, responses=problems(403, 409, 429))
     async def change_password(

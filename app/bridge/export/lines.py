@@ -10,7 +10,7 @@ from app.accounts import schemas as accounts
 from app.chat import schemas as chat
 
 
-class UserLine(accounts.User, frozen=True, tag_field="type", tag="user"):
+class UserLine(accounts.Account, frozen=True, tag_field="type", tag="user"):
     """The first line is the account."""
 
 
