@@ -12,7 +12,8 @@ COPY README.md LICENSE alembic.ini ./
 COPY migrations migrations
 COPY app app
 RUN uv sync --frozen --no-dev --extra otel \
-    && python -m compileall -q --invalidation-mode unchecked-hash app migrations
+    && python -m compileall -q --invalidation-mode unchecked-hash app migrations \
+    && chmod -R a+rX . # a clone made under umask 027 is nobody else's to read
 # What is in the image, by name, version and licence, for whoever must answer for it.
 RUN uvx --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml \
         --output-reproducible --output-file sbom.cdx.json .venv
@@ -27,6 +28,7 @@ COPY --from=build /srv/bicameral/migrations migrations
 COPY --from=build /srv/bicameral/app app
 USER 10001:10001
 EXPOSE 8000
+# Not by urllib, which would go through the environment's http_proxy.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+    CMD ["python", "-c", "from http.client import HTTPConnection; c = HTTPConnection('127.0.0.1', 8000, timeout=2); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
 CMD ["litestar", "run", "--host", "0.0.0.0", "--port", "8000"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 import subprocess
+import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import asyncpg
@@ -18,6 +22,7 @@ from tests.support.servers import Servers, run
 
 ROOT = Path(__file__).parents[1]
 ENTRY = re.compile(r"(?m)^(\w+)=(.*)$")
+HEALTH_CHECK = re.compile(r'CMD \["python", "-c", "(.*)"\]')
 REFERENCE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 Services = dict[str, dict[str, Any]]
 
@@ -71,7 +76,7 @@ def test_each_database_has_a_server_a_volume_and_a_check(services: Services) -> 
 def test_the_service_never_sees_the_owner(services: Services, dot_env: dict[str, str]) -> None:
     owners = {value for name, value in dot_env.items() if "OWNER" in name or "ADMIN" in name}
     assert len(owners) == 4
-    seen = " ".join(services["app"]["environment"].values())
+    seen = " ".join(value or "" for value in services["app"]["environment"].values())
     assert not [value for value in owners if value in seen]
 
 
@@ -79,6 +84,22 @@ def test_what_the_containers_are_given_are_settings(services: Services) -> None:
     for name in ("app", "migrate"):
         given = {variable.lower() for variable in services[name]["environment"]}
         assert given <= Settings.model_fields.keys()
+
+
+def test_every_setting_reaches_the_service_by_its_bare_name(services: Services) -> None:
+    """Add those of a new setting to docker-compose.yml, under `app`."""
+    bare = {name for name, value in services["app"]["environment"].items() if value is None}
+    settings = {name.upper() for name in Settings.model_fields}
+    assert bare == {name for name in settings if not name.startswith("DATABASE_URL_")}
+
+
+def test_each_service_has_limits_and_no_more_rights_than_it_needs(services: Services) -> None:
+    for name in ("app", "user-db", "general-db"):
+        service = services[name]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_the_sample_does_not_disturb_the_commands(
@@ -172,7 +193,43 @@ def test_the_servers_get_the_backups_password_by_its_bare_name() -> None:
 
 
 def test_the_image_starts_the_service_and_migrates_nothing() -> None:
-    *_, user, _, health, _, command = (ROOT / "Dockerfile").read_text().strip().splitlines()
+    *_, user, _, _, health, _, command = (ROOT / "Dockerfile").read_text().strip().splitlines()
     assert re.fullmatch(r"USER \d+:\d+", user)
     assert health.startswith("HEALTHCHECK")
     assert command.startswith('CMD ["litestar", "run", ')
+
+
+@pytest.mark.parametrize(("answer", "code"), [("200 OK", 0), ("503 Service Unavailable", 1)])
+def test_the_health_check_asks_the_service_and_no_proxy(answer: str, code: int) -> None:
+    check = HEALTH_CHECK.findall((ROOT / "Dockerfile").read_text())[0]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=_answer_once, args=(listener, answer), daemon=True).start()
+        port = str(listener.getsockname()[1])
+        program = [sys.executable, "-c", check.replace("8000", port)]
+        proxies = {"http_proxy": "http://127.0.0.1:9", "PATH": os.environ["PATH"]}
+        assert subprocess.run(program, env=proxies, timeout=20, check=False).returncode == code
+
+
+def _answer_once(listener: socket.socket, status: str) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def test_a_clone_has_unix_line_ends_whatever_git_is_told(tmp_path: Path) -> None:
+    """A carriage return ends the shell's script in the database's container."""
+    for name in (".gitattributes", "migrations/passwords.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    clone = ["git", "clone", "-q", "-c", "core.autocrlf=true", str(tmp_path), str(tmp_path / "c")]
+    subprocess.run(clone, check=True)
+    assert b"\r" not in (tmp_path / "c" / "migrations" / "passwords.sh").read_bytes()
+
+
+def test_an_image_built_from_any_clone_can_be_read_by_its_user() -> None:
+    build, _, _ = (ROOT / "Dockerfile").read_text().partition("USER ")
+    assert "chmod -R a+rX ." in build
