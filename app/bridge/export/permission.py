@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from app.accounts.models import User
 from app.accounts.tokens import CredentialLookup
@@ -35,18 +36,34 @@ class Permission:
         self._subject_id = subject.id
         self._was_blocked = subject.is_blocked
         self._known_at = time.monotonic()
+        self._asked = asyncio.Queue[asyncio.Future[None]]()
+
+    async def confirm(self) -> None:
+        """Return when `watch` has looked it up anew; where it is gone, that ends the answer."""
+        looked_up = asyncio.get_running_loop().create_future()
+        self._asked.put_nowait(looked_up)
+        await looked_up
 
     async def watch(self) -> None:
-        """Look it up once a second until cancelled; raise RevokedError when it is gone."""
+        """Look it up when asked and once a second, until cancelled; raise RevokedError when it is
+        gone.
+        """
         while True:
-            await asyncio.sleep(LOOK_UP_SECONDS)
-            try:
-                await self._look_up()
-            except Problem as problem:
-                self._revoke(type(problem).__name__)
-            except Exception as error:  # noqa: BLE001  the next look-up may tell
-                if time.monotonic() > self._known_at + LONGEST_UNKNOWN_SECONDS:
-                    self._revoke(type(error).__name__)
+            looked_up = None
+            with suppress(TimeoutError):
+                looked_up = await asyncio.wait_for(self._asked.get(), LOOK_UP_SECONDS)
+            await self._check()
+            if looked_up and not looked_up.cancelled():
+                looked_up.set_result(None)
+
+    async def _check(self) -> None:
+        try:
+            await self._look_up()
+        except Problem as problem:
+            self._revoke(type(problem).__name__)
+        except Exception as error:  # noqa: BLE001  the next look-up may tell
+            if time.monotonic() > self._known_at + LONGEST_UNKNOWN_SECONDS:
+                self._revoke(type(error).__name__)
 
     async def _look_up(self) -> None:
         """Raises Unauthenticated for a token that ended or a blocked actor, Forbidden for one who

@@ -46,7 +46,8 @@ class ExportService:
 
     async def _begun(self, actor: Principal, subject: User) -> Export:
         """Read the first page now, so that a database that is away is a 503 and no broken 200."""
-        pages = self._pages(subject)
+        permission = Permission(self._tokens, self._databases.user, actor, subject)
+        pages = self._pages(subject, permission)
         first = await anext(pages)
 
         async def lines() -> AsyncGenerator[bytes]:
@@ -54,19 +55,21 @@ class ExportService:
             async for page in pages:
                 yield page
 
-        permission = Permission(self._tokens, self._databases.user, actor, subject)
         return Export(lines(), permission)
 
-    async def _pages(self, subject: User) -> AsyncGenerator[bytes]:
+    async def _pages(self, subject: User, permission: Permission) -> AsyncGenerator[bytes]:
+        """Read the pages; each but the first waits until it is known that it may be read."""
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
         sessions = await rows.sessions(None)
         account = to_struct(UserLine, subject)
         yield _lines([account]) + _lines(sessions)
         while len(sessions) == SESSIONS:
+            await permission.confirm()
             sessions = await rows.sessions(sessions[-1])
             yield _lines(sessions)
         place: Place | None = START
         while place is not None:
+            await permission.confirm()
             parts, place = await rows.messages(place)
             for part in parts:
                 yield part

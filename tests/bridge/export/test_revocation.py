@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import pytest
 
+from app.bridge.export.repository import PAGE_BYTES
 from app.telemetry.requests import requests_in_flight
 from tests.support.erasure_scene import Subject, a_session
 from tests.support.factories import PASSWORD, Someone, World
@@ -132,3 +133,22 @@ async def test_an_export_of_somebody_else_ends(
             assert is_broken_off(await rest(reading))
     [line] = events(capsys.readouterr().err, "export_revoked")
     assert (line["subject_id"], line["reason"]) == (str(alice.id), reason)
+
+
+@bounded
+async def test_no_page_begins_after_a_block_however_fast_it_is_read(
+    servers: Servers, database: str
+) -> None:
+    """A page may be under way, in the sockets' buffers too; a second's worth was 30 MB."""
+    async with service(servers, database) as running:
+        alice = await running.world.member()
+        for _ in range(3):
+            await fill(servers, database, alice)
+        async with exporting(running, alice, "/v1/me/export") as reading:
+            await blocked(running.world, alice)
+            received = b""
+            with suppress(ConnectionResetError):
+                while part := await reading.read(1 << 20):
+                    received += part
+        assert not received.endswith(b"0\r\n\r\n")
+        assert len(received) < 4 * PAGE_BYTES
