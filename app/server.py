@@ -18,6 +18,7 @@ from app.accounts.api.auth import AuthController
 from app.accounts.api.me import MeController
 from app.accounts.api.tenants import TenantController
 from app.accounts.api.users import UserController
+from app.accounts.digests import Digester
 from app.accounts.passwords import Passwords
 from app.accounts.tokens import CredentialLookup
 from app.bridge.erasure.api import ErasureController
@@ -73,6 +74,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
             {
                 "settings": settings,
                 "passwords": passwords,
+                "digester": Digester(databases.user, settings),
                 "gate": gate,
                 "look": looking(settings, databases),
                 "figures": figures(settings, databases),

@@ -35,7 +35,11 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "audit_events": "SELECT, INSERT",  # the service adds only
             "user_idempotency_keys": "SELECT, INSERT, DELETE",
             "subject_ledger": "SELECT",
-            # login_throttles: through the functions only
+            "login_addresses": "SELECT",
+            # login_failures, digest_keys: through the functions only
+            "begin_login": "EXECUTE",
+            "confirm_login": "EXECUTE",
+            "digest_key": "EXECUTE",
             "audit_id": "EXECUTE",
             "authenticate": "EXECUTE",  # by the version before
             "authenticate_token": "EXECUTE",

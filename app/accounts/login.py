@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.accounts.audit import Action, Actor, ActorType, Audit
+from app.accounts.digests import Digester, LoginDigests
 from app.accounts.passwords import Passwords
 from app.accounts.repositories import TokenRepository, UserRepository
-from app.accounts.throttle import Counters, Credentials, Throttle, counters_of, note_refusal
+from app.accounts.throttle import Credentials, Throttle, note_refusal
 from app.accounts.tokens import new_token, token_digest
 from app.config.settings import Settings
 from app.databases.database import Databases
@@ -29,31 +30,35 @@ class Grant(NamedTuple):
 class Login:
     """Whatever is wrong costs the same, answers the same and counts the same."""
 
-    def __init__(self, databases: Databases, passwords: Passwords, settings: Settings) -> None:
+    def __init__(
+        self, databases: Databases, passwords: Passwords, digester: Digester, settings: Settings
+    ) -> None:
         self._database = databases.user
         self._passwords = passwords
-        self._throttle = Throttle(databases.user, settings)
+        self._throttle = Throttle(databases.user, digester, settings)
         self._lifetime = timedelta(seconds=settings.token_lifetime_seconds)
 
     async def log_in(self, username: str, password: str, address: str) -> Grant:
         """Raises Unauthenticated, TooManyRequests, and Unavailable when hashing is saturated."""
-        counters = counters_of(username, address)
+        digests = await self._throttle.digests_of(username, address)
         for _ in range(2):  # once more when the password's hash was replaced meanwhile
-            who = await self._check(username, password, counters)
+            who = await self._check(username, password, digests)
             if who is None or not who.may_log_in:
                 break
-            if grant := await self._admit(who, password, counters):
+            if grant := await self._admit(who, password, digests):
                 return grant
-        note_refusal("credentials", counters)
+        note_refusal("credentials", digests)
         raise Unauthenticated(WRONG)
 
-    async def _check(self, username: str, password: str, counters: Counters) -> Credentials | None:
+    async def _check(
+        self, username: str, password: str, digests: LoginDigests
+    ) -> Credentials | None:
         """None for a wrong password, and, at the same cost, for no such user."""
-        who = await self._throttle.attempt(username, counters)
+        who = await self._throttle.begin(username, digests)
         matches = await self._passwords.verify(who and who.password_hash, password)
         return who if matches else None
 
-    async def _admit(self, who: Credentials, password: str, counters: Counters) -> Grant | None:
+    async def _admit(self, who: Credentials, password: str, digests: LoginDigests) -> Grant | None:
         """None if a block, a deletion or another password hash was committed in between."""
         renewed = await self._renewed(who, password)
         token = new_token()
@@ -67,7 +72,7 @@ class Login:
                 await UserRepository(session).set_hash(who.user_id, renewed)
             who_acts = Actor(ActorType.USER, who.user_id)
             await Audit(session).note(who_acts, who.user_id, Action.LOGIN)
-            await self._throttle.succeeded_in(session, counters)
+            await self._throttle.confirm_in(session, digests)
         return Grant(token, issued.expires_at, issued.must_change_password)
 
     async def _renewed(self, who: Credentials, password: str) -> str | None:
@@ -81,10 +86,10 @@ class Login:
 
         Raises Forbidden, TooManyRequests, and Unavailable.
         """
-        counters = counters_of(person.username, address)
-        who = await self._check(person.username, password, counters)
+        digests = await self._throttle.digests_of(person.username, address)
+        who = await self._check(person.username, password, digests)
         if who is None:
-            note_refusal("confirmation", counters)
+            note_refusal("confirmation", digests)
             raise Forbidden("The current password is wrong.")
-        await self._throttle.succeeded(counters)
+        await self._throttle.confirm(digests)
         return who.password_hash

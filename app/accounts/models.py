@@ -113,8 +113,47 @@ class UserBlock(UserBase):
     blocked_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class LoginFailure(UserBase):
+    """A failed login by digests of account and address; the user is there if the name is one's."""
+
+    __tablename__ = "login_failures"
+    __table_args__ = (
+        of_a_user("login_failures"),
+        Index("idx_login_failures_account_at", "account", "at"),
+        Index("idx_login_failures_address_at", "address", "at"),
+        Index("idx_login_failures_at", "at"),
+        Index("idx_login_failures_tenant_id_user_id", "tenant_id", "user_id"),
+    )
+
+    account: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    address: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+
+
+class LoginAddress(UserBase):
+    """An address, as a digest, that a user has logged in from within thirty days."""
+
+    __tablename__ = "login_addresses"
+    __table_args__ = (of_a_user("login_addresses"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    address: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    last_login_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DigestKey(UserBase):
+    """The key of those digests, one row, unless LOG_DIGEST_KEY is set; a function reads it."""
+
+    __tablename__ = "digest_keys"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+
+
 class LoginThrottle(UserBase):
-    """Failed logins by a digest of the account, of the address, and of both together."""
+    """The counts of the version before: empty, and to be dropped with its functions."""
 
     __tablename__ = "login_throttles"
     __table_args__ = (Index("idx_login_throttles_updated_at", "updated_at"),)

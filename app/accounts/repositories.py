@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
 from app.accounts.caller_models import AccessToken
-from app.accounts.models import SubjectLedger, Tenant, User, UserBlock
+from app.accounts.models import LoginAddress, SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession, act_in_tenant
 from app.http.paging import Place, made_at
@@ -209,6 +209,17 @@ class TokenRepository(Repository[AccessToken]):
         if keep is not None:
             query = query.where(AccessToken.digest != keep)
         await self.session.execute(query)
+
+
+class LoginAddressRepository(Repository[LoginAddress]):
+    """Reads them; confirm_login.sql writes."""
+
+    model_type = LoginAddress
+
+    async def of(self, user: User) -> Sequence[LoginAddress]:
+        """The oldest comes first."""
+        query = self.statement.order_by(LoginAddress.last_login_at)
+        return await self.get_many(statement=query, tenant_id=user.tenant_id, user_id=user.id)
 
 
 class LedgerRepository(Repository[SubjectLedger]):

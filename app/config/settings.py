@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.config.database_url import DatabaseUrl
@@ -15,6 +15,7 @@ from app.config.names import SERVICE_LINK, meant
 from app.config.request_settings import RequestSettings
 
 DOT_ENV = ".env"  # in the working directory, and nowhere else
+SHORTEST_KEY = 32
 ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 
 
@@ -79,6 +80,11 @@ class Settings(RequestSettings):
     login_max_delay_seconds: int = Field(
         300, ge=1, description="the longest such delay; it ends by itself"
     )
+    log_digest_key: SecretStr | None = Field(
+        None,
+        description="key of the digests that stand for names and addresses in log and tables; "
+        "unset: one in the user database",
+    )
 
     relay: bool = Field(True, description="off: this process erases nobody; `litestar relay` does")
     relay_workers: int = Field(
@@ -127,6 +133,15 @@ class Settings(RequestSettings):
             for name, value in values.items()
             if not (name.endswith("_port") and SERVICE_LINK.match(str(value)))
         }
+
+    @field_validator("log_digest_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value) < SHORTEST_KEY:
+            raise ValueError(
+                f"must have at least {SHORTEST_KEY} characters; `openssl rand -hex 32` makes one"
+            )
+        return value
 
     def url(self, database: Literal["user", "general"], *, owner: bool = False) -> DatabaseUrl:
         """Return the URL that is to be used, or raise SettingsError where none is set."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.logins import try_login
 from tests.support.servers import Servers, run
 
 MANY = """
@@ -26,11 +28,13 @@ async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None
     await a_message(mallory, (await a_session(mallory, "other"))["id"], "not hers")
 
     lines = await _export(alice, "/v1/me/export")
-    assert [line["type"] for line in lines] == ["user"] + ["chat_session"] * 2 + ["message"] * 6
+    assert [line["type"] for line in lines] == (
+        ["user"] + ["chat_session"] * 2 + ["message"] * 6 + ["login_address"]
+    )
     assert lines[0]["username"] == alice.username
     assert "password_hash" not in lines[0]
     assert [line["title"] for line in lines[1:3]] == ["first", "second"]
-    texts = [line["content"] for line in lines[3:]]
+    texts = [line["content"] for line in lines[3:-1]]
     assert texts == [f"{title} {n}" for title in ("first", "second") for n in range(3)]
 
 
@@ -42,7 +46,22 @@ async def test_an_export_shows_a_message_as_the_api_does(world: World) -> None:
         await a_message(alice, session["id"], content)
     page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages?order=asc")
     written = [{"type": "message", **item} for item in page.json()["items"]]
-    assert (await _export(alice, "/v1/me/export"))[2:] == written
+    assert (await _export(alice, "/v1/me/export"))[2:-1] == written
+
+
+async def test_an_export_tells_when_and_from_how_many_addresses_they_logged_in(
+    world: World,
+) -> None:
+    alice, mallory = await world.member(), await world.member()
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+        assert (await try_login(world, alice.username, at=address)).status_code == 200
+    assert (await try_login(world, mallory.username, at="192.0.2.3")).status_code == 200
+    lines = await _export(alice, "/v1/me/export")
+    addresses = [line for line in lines if line["type"] == "login_address"]
+    assert len({line["address"] for line in addresses}) == len(addresses) == 3
+    times = [datetime.fromisoformat(line["last_login_at"]) for line in addresses]
+    assert times == sorted(times)
+    assert "192.0.2" not in str(lines)
 
 
 async def test_an_administrator_exports_their_own_tenants_users_only(world: World) -> None:

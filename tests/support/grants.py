@@ -32,9 +32,11 @@ api_keys: SELECT, INSERT, DELETE
 api_key_answers: SELECT, INSERT, DELETE
 audit_events: SELECT, INSERT
 subject_ledger: SELECT
+login_addresses: SELECT
 functions: authenticate, authenticate_token, authenticate_key, lock_key, tenant_of_api_key
 functions: platform_audit_events, platform_erasures_by_time, audit_id
 functions: username_key, email_key, fold_case, ascii_domain, punycode
+functions: begin_login, confirm_login, digest_key
 functions: login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
 functions: platform_tenants, platform_users, platform_tenants_by_time, platform_users_by_time
 functions: platform_erasures, erasure_backlog, mend_ledger
@@ -53,6 +55,9 @@ access_tokens: SELECT
 user_idempotency_keys: SELECT
 subject_ledger: SELECT
 login_throttles: SELECT
+login_failures: SELECT
+login_addresses: SELECT
+digest_keys: SELECT
 api_keys: SELECT
 api_key_answers: SELECT
 audit_events: SELECT

@@ -22,7 +22,7 @@ def _audit(user_session: NamedDependency[UserSession]) -> AuditService:
 
 
 def _login(state: State) -> Login:
-    return Login(state.databases, state.passwords, state.settings)
+    return Login(state.databases, state.passwords, state.digester, state.settings)
 
 
 def _own_account(state: State) -> OwnAccount:

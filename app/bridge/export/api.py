@@ -49,8 +49,9 @@ class ExportController(Controller):
     async def export_me(self, request: Call, exports: NamedDependency[ExportService]) -> Stream:
         """Export all there is about you.
 
-        NDJSON: each line is an object by itself, your account first, then your conversations, then
-        their messages. Read it as a stream; it may be long.
+        NDJSON: each line is an object by itself, your account first, then your conversations, their
+        messages, and digests of the addresses that you logged in from. Read it as a stream; it may
+        be long.
         """
         return _streamed(await exports.own(request.user))
 
@@ -65,8 +66,9 @@ class ExportController(Controller):
     ) -> Stream:
         """Export all there is about a user.
 
-        NDJSON: each line is an object by itself, the account first, then its conversations, then
-        their messages. Read it as a stream; it may be long.
+        NDJSON: each line is an object by itself, the account first, then its conversations, their
+        messages, and digests of the addresses that they logged in from. Read it as a stream; it may
+        be long.
         """
         return _streamed(await exports.of(request.user, user_id))
 

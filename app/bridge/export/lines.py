@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from litestar.params import Body
+from msgspec import Struct
 
 from app.accounts import schemas as accounts
 from app.chat import schemas as chat
@@ -22,4 +24,13 @@ class MessageLine(chat.Message, frozen=True, tag_field="type", tag="message"):
     """There is one for each message, by conversation and position. PostgreSQL writes these."""
 
 
-ExportLine = Annotated[UserLine | ChatSessionLine | MessageLine, Body(title="ExportLine")]
+class LoginAddressLine(Struct, frozen=True, tag_field="type", tag="login_address"):
+    """There is one for each address that they logged in from of late: a digest, no address."""
+
+    address: str
+    last_login_at: datetime
+
+
+ExportLine = Annotated[
+    UserLine | ChatSessionLine | MessageLine | LoginAddressLine, Body(title="ExportLine")
+]

@@ -11,10 +11,12 @@ from uuid import UUID
 
 import msgspec
 
+from app.accounts.digests import shown
 from app.accounts.models import User
+from app.accounts.repositories import LoginAddressRepository
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
-from app.bridge.export.lines import UserLine
+from app.bridge.export.lines import LoginAddressLine, UserLine
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.databases.database import Databases
@@ -73,6 +75,12 @@ class ExportService:
             parts, place = await rows.messages(place)
             for part in parts:
                 yield part
+        yield _lines(await self._login_addresses(subject))
+
+    async def _login_addresses(self, subject: User) -> list[LoginAddressLine]:
+        async with self._databases.user.session(subject.tenant_id) as session:
+            rows = await LoginAddressRepository(session).of(subject)
+            return [LoginAddressLine(shown(one.address), one.last_login_at) for one in rows]
 
 
 def _lines(items: Sequence[msgspec.Struct]) -> bytes:
