@@ -76,6 +76,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "release_erasure": "EXECUTE",
             "erasure_backlog": "EXECUTE",
             "expire_keys": "EXECUTE",
+            "expire_tokens": "EXECUTE",
             "expire_audit_events": "EXECUTE",
             "ledger_digest": "EXECUTE",
             "ledger_keys": "EXECUTE",

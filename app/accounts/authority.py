@@ -67,13 +67,6 @@ class Authority:
         if tenant.name != PLATFORM_TENANT:
             raise Conflict("The role admin exists in the tenant `platform` only.")
 
-    def check_change(self, actor: Principal, user: User) -> None:
-        """Raises Forbidden for a user who is above the actor."""
-        if actor.key_id is not None and not ADMINISTRATORS.isdisjoint(user.roles):
-            raise Forbidden("An API key cannot change administrators.")
-        if Role.ADMIN in user.roles and not actor.is_admin:
-            raise Forbidden("Only a platform administrator may change one.")
-
     async def keep_an_administrator(
         self, actor: Principal, user: User, *, but: Sequence[Role] = ()
     ) -> None:
@@ -88,3 +81,11 @@ class Authority:
         needed = [Role.ADMIN] if Role.ADMIN in lost else list(ADMINISTRATORS)
         if not await self._users.has_another(user, needed):
             raise Conflict("This is the tenant's last administrator; appoint another one first.")
+
+
+def check_rank(actor: Principal, user: User) -> None:
+    """Raises Forbidden for a user above the actor, who changes and exports nothing of theirs."""
+    if actor.key_id is not None and not ADMINISTRATORS.isdisjoint(user.roles):
+        raise Forbidden("An API key has no power over administrators.")
+    if Role.ADMIN in user.roles and not actor.is_admin:
+        raise Forbidden("Only a platform administrator has power over another one.")

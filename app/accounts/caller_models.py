@@ -64,6 +64,7 @@ class AccessToken(UserBase):
     __table_args__ = (
         of_a_user("access_tokens"),
         Index("idx_access_tokens_user_id", "user_id"),
+        Index("idx_access_tokens_expires_at", "expires_at"),
         Index(
             "idx_access_tokens_api_key_id",
             "tenant_id",

@@ -16,7 +16,7 @@ from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
 from app.accounts.audit import Action, Audit
-from app.accounts.authority import Authority
+from app.accounts.authority import Authority, check_rank
 from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.passwords import own_names
 from app.accounts.repositories import (
@@ -213,7 +213,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         tenant = await self._entered(await self._tenant_of(actor, user_id), TenantLock.QUEUE)
         user = found(await self.repository.find(tenant.id, user_id, lock=True))
         await self._authority.recheck(actor)
-        self._authority.check_change(actor, user)
+        check_rank(actor, user)
         return tenant, user
 
     async def _own_locked(self, person: Principal) -> User:

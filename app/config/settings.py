@@ -65,7 +65,7 @@ class Settings(RequestSettings):
         86_400, ge=1, description="how long an `Idempotency-Key` and its answer are kept"
     )
     idempotency_sweep_seconds: float = Field(
-        60, gt=0, description="how often a relay deletes the keys that have expired"
+        60, gt=0, description="how often a relay deletes the keys and tokens that have expired"
     )
 
     password_hash_threads: int = Field(2, ge=1, le=64, description="threads that hash passwords")

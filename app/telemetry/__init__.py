@@ -24,7 +24,7 @@ or of text on a terminal:
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
-| `expiry_failed`    | database, error, sqlstate, where          | expired keys, deleted next time |
+| `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |
 | `export_revoked`   | user_id, subject_id, reason               | and the answer is broken off    |
 | `databases_differ` | count, kinds                              | reconcile found differences     |
 | `reconcile_failed` | error, sqlstate, where                    | and is tried again, later       |

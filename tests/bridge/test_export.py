@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from app.http.security import Role
 from tests.support.factories import Someone, World, a_message, a_session
 from tests.support.logins import try_login
 from tests.support.servers import Servers, run
@@ -72,6 +73,22 @@ async def test_an_administrator_exports_their_own_tenants_users_only(world: Worl
         assert (await _export(someone, url))[0]["id"] == str(alice.id)
     assert (await stranger.http.get(url)).status_code == 404
     assert (await alice.http.get(url)).status_code == 403
+
+
+async def test_nobody_exports_what_somebody_above_them_said(world: World) -> None:
+    """A tenant_admin of `platform` administers those in it who are no administrators of all."""
+    root = await world.admin()
+    boss = await world.someone("\\platform\\boss", Role.TENANT_ADMIN)
+    member = await world.someone("\\platform\\member")
+    answer = await boss.http.get(f"/v1/users/{root.id}/export")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        403,
+        "Only a platform administrator has power over another one.",
+    )
+    change = await boss.http.patch(f"/v1/users/{root.id}", json={"is_active": True})
+    assert change.status_code == 403
+    for someone, subject in ((boss, member), (boss, boss), (root, boss), (root, root)):
+        assert await _export(someone, f"/v1/users/{subject.id}/export")
 
 
 async def test_pages_of_an_export_meet_without_gap_or_overlap(

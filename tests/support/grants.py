@@ -43,7 +43,7 @@ functions: platform_erasures, erasure_backlog, mend_ledger
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
-functions: erasure_backlog, expire_keys, expire_audit_events
+functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
 """,
         "backup": """

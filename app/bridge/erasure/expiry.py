@@ -1,6 +1,6 @@
-"""Deletes the idempotency keys that have expired, in both databases, wherever a relay runs.
+"""Deletes what has expired wherever a relay runs: idempotency keys in both databases, and tokens.
 
-An expired key already counts as absent; deleting it keeps no answer for longer than needed.
+What has expired already counts as absent; deleting it keeps nothing for longer than needed.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from app.bridge.rows import fetch_value
 from app.config.settings import Settings
@@ -18,22 +18,24 @@ from app.telemetry import log
 
 # A batch is small because one stored answer may be ten megabytes.
 ROWS = 100
-EXPIRE = text("SELECT expire_keys(:rows)")
+KEYS = text("SELECT expire_keys(:rows)")
+TOKENS = text("SELECT expire_tokens(:rows)")
 
 
 async def expire_for_ever(databases: Databases, settings: Settings) -> None:
-    """Sweep until cancelled. A database that is away does not keep the other one waiting."""
+    """Sweep until cancelled. A sweep that fails does not keep the others waiting."""
+    sweeps = ((databases.user, KEYS), (databases.user, TOKENS), (databases.general, KEYS))
     while True:
-        for database in (databases.user, databases.general):
+        for database, statement in sweeps:
             try:
-                await expire(database)
+                await expire(database, statement)
             except Exception as error:  # noqa: BLE001  it is done again
                 log.warning("expiry_failed", database=database.name, **describe(error))
         await asyncio.sleep(settings.idempotency_sweep_seconds)
 
 
-async def expire(database: Database[Any]) -> None:
-    """Delete in short transactions, until only keys are left that another relay is deleting."""
+async def expire(database: Database[Any], statement: TextClause = KEYS) -> None:
+    """Delete in short transactions, until only rows are left that another relay is deleting."""
     deleted = ROWS
     while deleted >= ROWS:
-        deleted = await fetch_value(database, EXPIRE, {"rows": ROWS})
+        deleted = await fetch_value(database, statement, {"rows": ROWS})

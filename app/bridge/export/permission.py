@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
+from app.accounts.authority import check_rank
 from app.accounts.models import User
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
@@ -67,7 +68,8 @@ class Permission:
 
     async def _look_up(self) -> None:
         """Raises Unauthenticated for a token that ended or a blocked actor, Forbidden for one who
-        was demoted, NotFound for a subject who was deleted or blocked meanwhile.
+        was demoted or whose subject is above them now, NotFound for a subject who was deleted or
+        blocked meanwhile.
         """
         actor = await self._tokens.again(self._actor)
         if actor.user_id != self._subject_id:
@@ -75,6 +77,7 @@ class Permission:
                 raise Forbidden
             async with self._user.session(actor.tenant_id) as session:
                 subject = await UserService(session).one(actor, self._subject_id)
+            check_rank(actor, subject)
             if subject.is_blocked and not self._was_blocked:
                 raise NotFound
         self._known_at = time.monotonic()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.accounts.authority import check_rank
 from app.accounts.digests import shown
 from app.accounts.models import User
 from app.accounts.repositories import LoginAddressRepository
@@ -43,8 +44,10 @@ class ExportService:
         return await self._begun(actor, await self._users.own(actor))
 
     async def of(self, actor: Principal, user_id: UUID) -> Export:
-        """Raises NotFound for a user whom the actor does not administer."""
-        return await self._begun(actor, await self._users.one(actor, user_id))
+        """Raises NotFound or Forbidden for a user whom the actor does not administer."""
+        subject = await self._users.one(actor, user_id)
+        check_rank(actor, subject)
+        return await self._begun(actor, subject)
 
     async def _begun(self, actor: Principal, subject: User) -> Export:
         """Read the first page now, so that a database that is away is a 503 and no broken 200."""

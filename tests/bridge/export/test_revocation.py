@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from app.bridge.export.repository import PAGE_BYTES
+from app.http.security import Role
 from app.telemetry.requests import requests_in_flight
 from tests.support.erasure_scene import Subject, a_session
 from tests.support.factories import PASSWORD, Someone, World
@@ -152,3 +153,19 @@ async def test_no_page_begins_after_a_block_however_fast_it_is_read(
                     received += part
         assert not received.endswith(b"0\r\n\r\n")
         assert len(received) < 4 * PAGE_BYTES
+
+
+@bounded
+async def test_an_export_of_somebody_who_is_promoted_above_its_reader_ends(
+    servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with service(servers, database) as running:
+        boss = await running.world.someone("\\platform\\boss", Role.TENANT_ADMIN)
+        eve, root = await running.world.someone("\\platform\\eve"), await running.world.admin()
+        await fill(servers, database, eve)
+        async with exporting(running, boss, f"/v1/users/{eve.id}/export") as reading:
+            promotion = await root.http.patch(f"/v1/users/{eve.id}", json={"roles": ["admin"]})
+            assert promotion.status_code == 200
+            assert is_broken_off(await rest(reading))
+    [line] = events(capsys.readouterr().err, "export_revoked")
+    assert (line["subject_id"], line["reason"]) == (str(eve.id), "Forbidden")
