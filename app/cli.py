@@ -69,7 +69,12 @@ users = Deferred("users", "app.commands.accounts:users", "Manage users.")
 version = Deferred(
     "version", "app.commands.version:version", "Show the versions of Bicameral and of Litestar."
 )
-COMMANDS = (database, dev, receipts, reconcile, relay, tenants, users, version)
+whose = Deferred(
+    "whose",
+    "app.commands.whose:whose",
+    "Tell whose account, or which address, a DIGEST in the log stands for.",
+)
+COMMANDS = (database, dev, receipts, reconcile, relay, tenants, users, version, whose)
 db = Deferred("db", database.place, database.help or "", hidden=True)
 
 
