@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.databases.causes import is_of_the_server, may_ask_again, misleads
+from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
 from app.telemetry.statements import count_rows, observed
 
 T = TypeVar("T")
@@ -57,7 +57,8 @@ class TenantConnection(asyncpg.Connection):
     is_spoiled: bool = False
     is_misled: bool = False  # and every connection that is as old is no better
     is_lost: bool = False  # closed under way: what was not heard of since is likely to be, too
-    _clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
+    clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
+    _last_deadline: float = 0.0
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -132,7 +133,7 @@ class TenantConnection(asyncpg.Connection):
         try:
             result = await observed(self, query, answer)
         except asyncpg.PostgresError as error:  # the server's own answer
-            self.is_misled |= misleads(error)
+            self.is_misled |= misleads(error) or self._has_wrong_clock(error)
             self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
             self.is_lost |= self.is_closed()
             raise
@@ -146,6 +147,11 @@ class TenantConnection(asyncpg.Connection):
         finally:
             self.waiting.pop(self, None)
 
+    def _has_wrong_clock(self, error: asyncpg.PostgresError) -> bool:
+        """Tell that the server's clock was set forward: it calls late what is not late by ours."""
+        is_late = error.sqlstate == LOOK_UP_TOO_OLD
+        return is_late and time.monotonic() < self._last_deadline
+
     async def read_state(self) -> None:
         """Read the server's clock, for server_time, whether it takes writes, and who serves us.
 
@@ -154,7 +160,7 @@ class TenantConnection(asyncpg.Connection):
         async with self._one_server():
             row: Any = await super().fetchrow(SERVER_STATE)
         self.heard_at = time.monotonic()
-        self._clock = row["now"], self.heard_at
+        self.clock = row["now"], self.heard_at
         self.is_spoiled = row["is_read_only"]
         # A pooler makes up the process that it names when a connection is opened.
         if not self.behind_pgbouncer and row["pid"] == self.get_server_pid():
@@ -165,9 +171,10 @@ class TenantConnection(asyncpg.Connection):
 
         Less by the time its answer took to arrive: a deadline made from it never ends too late.
         """
-        if self._clock is None:
+        if self.clock is None:
             raise RuntimeError("the server's clock was not read when this connection was opened")
-        now, received = self._clock
+        now, received = self.clock
+        self._last_deadline = monotonic_seconds
         return now + timedelta(seconds=monotonic_seconds - received)
 
     def _one_server(self) -> AbstractAsyncContextManager[object]:

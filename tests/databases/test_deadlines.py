@@ -15,10 +15,12 @@ from app.databases.database import Database, Databases, GeneralSession
 from app.databases.sessions import not_after_for
 from app.databases.statement import Statement
 from tests.support import pgbouncer
+from tests.support.factories import World, a_message, a_session
 from tests.support.proxy import proxied
 from tests.support.servers import Servers, settings_for
 from tests.support.wire import bounded
 
+MANY = 5  # connections, all that the pool keeps
 SLOW = 0.2  # seconds, each way; a question beside it takes far less
 GIVEN = Statement(text("SELECT CAST(:not_after AS timestamptz) AS given, CAST(:a AS text)"))
 General = Database[GeneralSession]
@@ -67,3 +69,24 @@ async def test_a_deadline_is_the_servers_time_or_a_little_earlier(
 async def test_without_a_deadline_the_parameter_is_null(general: General) -> None:
     [row] = await general.fetch(GIVEN, {"a": ""})
     assert row["given"] is None
+
+
+@bounded
+async def test_a_servers_clock_that_was_set_forward_refuses_nobody(world: World) -> None:
+    """What each connection has read of it is an hour old by now, and they were opened before."""
+    alice = await world.member()
+    session = await a_session(alice)
+    path = f"/v1/chat-sessions/{session['id']}"
+    pool = world.databases.general.pool
+    held = [await pool.take() for _ in range(MANY)]
+    for connection in held:
+        assert connection.clock
+        now, received = connection.clock
+        connection.clock = now - timedelta(hours=1), received
+        pool.give_back(connection)
+    assert (await a_message(alice, session["id"]))["position"] == 1
+    assert (await alice.http.patch(path, json={"title": "Later"})).status_code == 200
+    again = [await pool.take() for _ in range(MANY)]
+    assert not set(held) & set(again)
+    for connection in again:
+        pool.give_back(connection)
