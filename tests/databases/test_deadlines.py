@@ -73,7 +73,7 @@ async def test_without_a_deadline_the_parameter_is_null(general: General) -> Non
 
 @bounded
 async def test_a_servers_clock_that_was_set_forward_refuses_nobody(world: World) -> None:
-    """What each connection has read of it is an hour old by now, and they were opened before."""
+    """Each connection was opened before, and what it has read of the clock is an hour old."""
     alice = await world.member()
     session = await a_session(alice)
     path = f"/v1/chat-sessions/{session['id']}"

@@ -31,22 +31,28 @@ pytestmark = pgbouncer.only_directly("PgBouncer has a login of its own, and cach
 @asynccontextmanager
 async def another_password(server: Server, _: str) -> AsyncGenerator[None]:
     await run(server, f"ALTER ROLE {LOGIN} PASSWORD 'second'")
-    yield
-    await run(server, f"ALTER ROLE {LOGIN} PASSWORD 'first'")
+    try:
+        yield
+    finally:
+        await run(server, f"ALTER ROLE {LOGIN} PASSWORD 'first'")
 
 
 @asynccontextmanager
 async def no_login(server: Server, _: str) -> AsyncGenerator[None]:
     await run(server, f"ALTER ROLE {LOGIN} NOLOGIN")
-    yield
-    await run(server, f"ALTER ROLE {LOGIN} LOGIN")
+    try:
+        yield
+    finally:
+        await run(server, f"ALTER ROLE {LOGIN} LOGIN")
 
 
 @asynccontextmanager
 async def no_connection_left(server: Server, _: str) -> AsyncGenerator[None]:
     await run(server, f"ALTER ROLE {LOGIN} CONNECTION LIMIT 0")
-    yield
-    await run(server, f"ALTER ROLE {LOGIN} CONNECTION LIMIT -1")
+    try:
+        yield
+    finally:
+        await run(server, f"ALTER ROLE {LOGIN} CONNECTION LIMIT -1")
 
 
 @asynccontextmanager
@@ -54,9 +60,11 @@ async def another_name(server: Server, database: str) -> AsyncGenerator[None]:
     await run(server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
     await run(server, CUT.format(database))
     await run(server, f"ALTER DATABASE {database} RENAME TO {database}_away")
-    yield
-    await run(server, f"ALTER DATABASE {database}_away RENAME TO {database}")
-    await run(server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    try:
+        yield
+    finally:
+        await run(server, f"ALTER DATABASE {database}_away RENAME TO {database}")
+        await run(server, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
 
 
 REFUSALS: list[Refusal] = [another_password, no_login, no_connection_left, another_name]
@@ -79,13 +87,15 @@ async def urls(servers: Servers, database: str) -> AsyncIterator[dict[str, str]]
         await run(server, f"ALTER ROLE {LOGIN} PASSWORD 'first'")
         await run(server, "SELECT pg_reload_conf()")
     place = f"postgresql://{LOGIN}:first@127.0.0.1"
-    yield {
-        "database_url_user": f"{place}:{servers.user.port}/{database}",
-        "database_url_general": f"{place}:{servers.general.port}/{database}",
-    }
-    for server, rule in zip(servers, rules, strict=True):
-        rule.write_text(before)
-        await run(server, "SELECT pg_reload_conf()")
+    try:
+        yield {
+            "database_url_user": f"{place}:{servers.user.port}/{database}",
+            "database_url_general": f"{place}:{servers.general.port}/{database}",
+        }
+    finally:
+        for server, rule in zip(servers, rules, strict=True):
+            rule.write_text(before)
+            await run(server, "SELECT pg_reload_conf()")
 
 
 @pytest.fixture
