@@ -60,16 +60,15 @@ class Operators:
                 roles=roles,
             )
 
-    async def ensure_administrator(self, username: str, email: str, password: str) -> None:
-        """There, with this password, whatever it was before."""
+    async def ensure_administrator(self, username: str, email: str, password: str) -> bool:
+        """Create them where they are not there. False for one who has another password by now."""
         try:
             async with self._database.session() as session:
                 stored = (await _named(session, username)).password_hash
         except NotFound:
             await self.create_user(username, email, password, [Role.ADMIN])
-            return
-        if not await self._passwords.verify(stored, password):
-            await self.set_password(username, password)
+            return True
+        return await self._passwords.verify(stored, password)
 
     async def users(self, tenant_name: str | None) -> Sequence[Any]:
         async with self._database.session() as session:

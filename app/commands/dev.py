@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
 import shutil
 import socket
 import sys
@@ -14,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from threading import Thread
+from typing import NamedTuple
 
 import asyncpg
 import click
@@ -21,7 +20,7 @@ from uvicorn import Config
 
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
-from app.commands import demo
+from app.commands import administrator, demo
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import EmbeddedError
 from app.commands.embedded.pair import servers
@@ -41,7 +40,13 @@ ROLES = ROOT / "migrations" / "roles.sql"
 LOOPBACK = "127.0.0.1"
 HERE = {"127.0.0.1", "::1", "localhost"}
 EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104  which address of it to show
-ADMINISTRATOR = "\\platform\\admin"
+
+
+class Users(NamedTuple):
+    """The demo user is there, and the administrator: by this password, if it is still theirs."""
+
+    is_demo_fresh: bool
+    password: str | None
 
 
 @click.command()
@@ -112,19 +117,19 @@ def _run(
 ) -> None:
     urls = _urls(*pair)
     settings = _settings(urls)
-    is_fresh = _prepare(settings, pair, data_dir)
+    users = _prepare(settings, pair, data_dir)
     with found_by_commands(data_dir, urls):
         host = address.removeprefix("http://").rpartition(":")[0].strip("[]")
-        welcome = [*_welcome(address, data_dir), *_look_inside(pair), *_warnings(host)]
-        Thread(target=_announce, args=(address, welcome, is_fresh), daemon=True).start()
+        welcome = [*_welcome(address, users.password), *_look_inside(pair), *_warnings(host)]
+        Thread(target=_announce, args=(address, welcome, users.is_demo_fresh), daemon=True).start()
         _serve(settings, listener, urls if reloads else None)
 
 
-def _prepare(settings: Settings, pair: tuple[Server, Server], data_dir: Path) -> bool:
+def _prepare(settings: Settings, pair: tuple[Server, Server], data_dir: Path) -> Users:
     asyncio.run(_create_databases(*pair))
     _migrate(settings)
     _say("Both databases are migrated.")
-    return asyncio.run(_create_users(settings, _password(data_dir)))
+    return asyncio.run(_create_users(settings, data_dir))
 
 
 def _migrate(settings: Settings) -> None:
@@ -172,24 +177,16 @@ def _settings(urls: Mapping[str, str]) -> Settings:
     return settings.model_copy(update={"request_drain_seconds": 0})
 
 
-def _password(data_dir: Path) -> str:
-    """Keep the password beside the data, readable by this user only; each start prints it."""
-    path = data_dir / "administrator-password"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(18))
-    return path.read_text().strip()
-
-
-async def _create_users(settings: Settings, password: str) -> bool:
-    """Create the administrator and the demo user; False if that one is there already."""
+async def _create_users(settings: Settings, data_dir: Path) -> Users:
     databases, passwords = Databases.create(settings), Passwords(settings)
     operators = Operators(databases, passwords)
-    is_fresh = await demo.ensure_user(operators)
-    await operators.ensure_administrator(ADMINISTRATOR, "admin@platform.example", password)
+    users = Users(
+        is_demo_fresh=await demo.ensure_user(operators),
+        password=await administrator.ensure(operators, data_dir),
+    )
     await databases.user.dispose()
     passwords.close()
-    return is_fresh
+    return users
 
 
 def _serve(
@@ -215,14 +212,11 @@ def _announce(address: str, welcome: list[str], is_fresh: bool) -> None:
     sys.stdout.flush()
 
 
-def _welcome(address: str, data_dir: Path) -> list[str]:
-    body = json.dumps({"username": ADMINISTRATOR, "password": _password(data_dir)})
-    login = f"curl -sS {address}/v1/auth/login -H 'Content-Type: application/json' -d '{body}'"
+def _welcome(address: str, password: str | None) -> list[str]:
     return [
         f"Service:  {address}",
         f"Explorer: {address}/schema (log in as {demo.USERNAME}, {demo.PASSWORD!r})",
-        "Log in:",
-        login,
+        *administrator.login(address, password),
     ]
 
 

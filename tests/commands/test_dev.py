@@ -77,6 +77,24 @@ def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) ->
         assert [tenant["name"] for tenant in tenants["items"]] == ["demo", "platform"]
 
 
+def test_a_password_that_the_administrator_changed_stays_over_a_restart(tmp_path: Path) -> None:
+    login = {"username": "\\platform\\admin", "password": "seven herons over the estuary"}
+    kept = tmp_path / "administrator-password"
+    with running(tmp_path) as dev:
+        body = {"current_password": kept.read_text(), "new_password": login["password"]}
+        headers = {"Authorization": f"Bearer {dev.log_in()}"}
+        changed = httpx.put(f"{dev.address}/v1/me/password", json=body, headers=headers)
+        assert changed.status_code == 204
+        dev.stop(SIGTERM)
+    for _ in range(2):
+        with running(tmp_path) as dev:
+            assert dev.curl.startswith("Log in as \\platform\\admin with the password you gave it")
+            answer = httpx.post(f"{dev.address}/v1/auth/login", json=login)
+            assert (answer.status_code, answer.json()["must_change_password"]) == (200, False)
+            assert not kept.exists()
+            dev.stop(SIGTERM)
+
+
 def test_the_documents_example_logs_in_and_finds_a_conversation(tmp_path: Path) -> None:
     for _ in range(2):  # a restart writes no second one
         with running(tmp_path) as dev, httpx.Client(base_url=dev.address) as http:

@@ -19,7 +19,7 @@ STOP_SECONDS = 30
 class Dev:
     process: subprocess.Popen[str]
     address: str
-    curl: str
+    curl: str  # or whose own password logs in
     psql: list[str]
 
     def log_in(self) -> str:
@@ -41,7 +41,7 @@ def running(data_dir: Path, *more: str, folder: Path = ROOT) -> Generator[Dev]:
         try:
             lines = iter(process.stdout or ())
             address = next(line for line in lines if line.startswith("Service:")).split()[1]
-            curl = next(line for line in lines if line.startswith("curl "))
+            curl = next(line for line in lines if line.startswith(("curl ", "Log in as ")))
             psql = [next(line for line in lines if "/psql " in line) for _ in range(2)]
             yield Dev(process, address, curl, [line.strip() for line in psql])
         finally:
