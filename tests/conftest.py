@@ -21,7 +21,11 @@ from app.config.settings import Settings
 from app.server import create_app
 from tests.support import leaks, pgbouncer, statements
 from tests.support.factories import World
+from tests.support.patience import limited
 from tests.support.servers import LOUD, TEMPLATE, Servers, alive, copied, settings_for
+
+TEST_SECONDS = 150
+SOAK_SECONDS = 3600
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +98,14 @@ def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     return leaks.overheard(capsys)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that hangs fails; `faulthandler_timeout` ends the run of one that even so goes on."""
+    seconds = SOAK_SECONDS if item.get_closest_marker("soak") else TEST_SECONDS
+    with limited(seconds):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,12 +8,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from app.databases.connection import DATABASES, DatabaseName
-from tests.support.migrations import Query, Rows
 from tests.support.servers import ROOT, Servers, numbers, run
 
 FOLDER = ROOT / "app" / "databases" / "sql"
@@ -58,22 +54,6 @@ async def test_the_files_say_what_the_migrations_made(
     assert migrated
     assert replaced == migrated
     assert {function for function, _ in migrated} == {path.stem for path in files(name)}
-
-
-def test_a_downgrade_puts_every_function_back(config: Config, query: Query) -> None:
-    revisions = list(ScriptDirectory.from_config(config).walk_revisions())
-    stages: list[set[str]] = []
-    for _ in revisions:
-        stages.append(words(query(FUNCTIONS)))
-        command.upgrade(config, "+1")
-    for stage in reversed(stages):
-        command.downgrade(config, "-1")
-        assert words(query(FUNCTIONS)) == stage
-
-
-def words(functions: Rows) -> set[str]:
-    """Leave out what is white: a text put back may have another empty line."""
-    return {" ".join(text.split()) for _, text in functions}
 
 
 async def functions(url: str, run_first: list[Path] | None = None) -> list[tuple[str, str]]:

@@ -72,10 +72,10 @@ class BrokenChainError(ValueError):
     """The message names the line and what is wrong with it."""
 
 
-async def export(database: Database[GeneralSession]) -> AsyncGenerator[bytes]:
+async def export(database: Database[GeneralSession], page: int = PAGE) -> AsyncGenerator[bytes]:
     """Yield the chain line by line, read in pages."""
     after = 0
-    while rows := await fetch_as(StoredReceipt, database, EXPORTED, {"after": after, "page": PAGE}):
+    while rows := await fetch_as(StoredReceipt, database, EXPORTED, {"after": after, "page": page}):
         for row in rows:
             yield msgspec.json.encode(_line(row)) + b"\n"
         after = rows[-1].seq

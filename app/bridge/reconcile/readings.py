@@ -79,7 +79,10 @@ Digest = dict[int, Bucket]
 class Readings:
     """Reads both databases and changes nothing; `watch` is told how far it is."""
 
-    def __init__(self, databases: Databases, watch: Watch = nobody_watches) -> None:
+    def __init__(
+        self, databases: Databases, watch: Watch = nobody_watches, page: int = PAGE
+    ) -> None:
+        self._page = page
         self._user = databases.user
         self._general = databases.general
         self._watch = watch
@@ -111,7 +114,7 @@ class Readings:
         created and talks between them looks like a stranger, until the second reading.
         """
         found: dict[Key, Kind] = {}
-        for page in _in_pages(keys):
+        for page in self._in_pages(keys):
             users = await _facts(UserFacts, self._user, LEDGER_FACTS, page)
             await self._watch("between", 0, 0)
             owners = await _facts(OwnerFacts, self._general, OWNER_FACTS, page)
@@ -124,7 +127,7 @@ class Readings:
     async def pending(self, keys: Sequence[Key]) -> int:
         """Count those of these users who wait for a relay."""
         count = 0
-        for page in _in_pages(keys):
+        for page in self._in_pages(keys):
             users = await _facts(UserFacts, self._user, LEDGER_FACTS, page)
             count += sum(one.state == "deleted" and one.is_pending for one in users.values())
         return count
@@ -147,11 +150,15 @@ class Readings:
         self, database: Database[Any], statement: TextClause, masks: dict[str, Any], total: int
     ) -> AsyncGenerator[Sequence[Key]]:
         last, seen = FIRST, 0
-        values = masks | {"page": PAGE}
+        values = masks | {"page": self._page}
         while page := await fetch_as(Key, database, statement, values | last._asdict()):
             last, seen = page[-1], seen + len(page)
             await self._watch("users", seen, total)
             yield page
+
+    def _in_pages(self, keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+        for start in range(0, len(keys), self._page):
+            yield keys[start : start + self._page]
 
 
 def differing(ledger: Digest, owners: Digest) -> tuple[set[int], set[int]]:
@@ -182,11 +189,6 @@ def _mask(buckets: Iterable[int]) -> bytes:
     for bucket in buckets:
         mask[bucket // 8] |= 1 << bucket % 8
     return bytes(mask)
-
-
-def _in_pages(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), PAGE):
-        yield keys[start : start + PAGE]
 
 
 async def _digest(database: Database[Any], statement: TextClause) -> Digest:

@@ -44,6 +44,13 @@ async def test_an_export_of_receipts_verifies(lines: Lines) -> None:
     assert verify([]).receipts == 0
 
 
+@pytest.mark.parametrize("page", [1, 2, 5])
+async def test_an_export_of_several_pages_is_the_same(
+    scene: Scene, lines: Lines, page: int
+) -> None:
+    assert [line async for line in export(scene.databases.general, page)] == lines
+
+
 async def test_a_receipts_hash_is_what_the_documentation_says(lines: Lines) -> None:
     """The test computes it by hand, from the line's own text."""
     one = json.loads(lines[1])

@@ -1,0 +1,53 @@
+"""Reconcile reads more users than a page holds: each of them once, in each of its readings."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from app.bridge.reconcile.differences import Key, Kind
+from app.bridge.reconcile.readings import PAGE, Readings
+from tests.support.differences import erased, erasure_undone, owner_gone
+from tests.support.erasure_scene import Scene
+
+SMALL = 2
+
+
+class Read(NamedTuple):
+    suspects: list[Key]
+    kinds: dict[Key, Kind]
+    pending: int
+
+
+async def read(scene: Scene, page: int) -> Read:
+    """Take all readings of whoever differs, in one order."""
+    readings = Readings(scene.databases, page=page)
+    suspects = [key async for keys in readings.suspects() for key in keys]
+    return Read(
+        sorted(suspects),
+        await readings.differences(suspects),
+        await readings.pending(suspects),
+    )
+
+
+@pytest.mark.parametrize("page", [1, SMALL, 3])
+async def test_small_pages_find_what_one_page_finds(scene: Scene, page: int) -> None:
+    """Five of each kind, so that every reading takes three pages or more."""
+    undone = [await erasure_undone(scene) for _ in range(5)]
+    gone = [await owner_gone(scene) for _ in range(5)]
+    for _ in range(5):
+        await erased(scene)
+        await scene.a_user(sessions=1)
+    expected = await read(scene, PAGE)
+    keys = {Key(one.tenant_id, one.user_id) for one in (*undone, *gone)}
+    assert keys <= expected.kinds.keys()
+    assert await read(scene, page) == expected
+
+
+async def test_those_who_wait_are_counted_on_every_page(scene: Scene) -> None:
+    subjects = [await scene.a_user(sessions=1) for _ in range(5)]
+    for subject in subjects:
+        await scene.delete(subject)
+    keys = [Key(one.tenant_id, one.user_id) for one in subjects]
+    assert await Readings(scene.databases, page=SMALL).pending(keys) == 5
