@@ -1,0 +1,1 @@
+"""Faults put into the code by chance, each of which the nearest tests should notice."""
