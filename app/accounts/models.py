@@ -71,7 +71,6 @@ class User(Timestamps, UserBase):
         CheckConstraint(
             "external_id ~ '^[!-~]+$' AND external_id NOT IN ('.', '..')", name="external_id"
         ),
-        CheckConstraint("(email IS NULL) = (email_key IS NULL)", name="email_key"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -79,7 +78,7 @@ class User(Timestamps, UserBase):
     username: Mapped[str] = mapped_column(String(255))
     email: Mapped[str | None] = mapped_column(String(255))
     # A trigger fills these. Names and addresses compare by them, and keep the spelling they have.
-    username_key: Mapped[str] = mapped_column(Text, deferred=True)
+    username_key: Mapped[str | None] = mapped_column(Text, deferred=True)
     email_key: Mapped[str | None] = mapped_column(Text, deferred=True)
     password_hash: Mapped[str | None] = mapped_column(String(255))
     roles: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[\"member\"]'::jsonb"))

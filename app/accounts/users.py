@@ -75,7 +75,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             username=username,
             email=email,
             password_hash=password_hash,
-            must_change_password=True,
+            must_change_password=bool(password_hash),
             roles=sorted(set(roles)),
         )
         user = await self.create(user)

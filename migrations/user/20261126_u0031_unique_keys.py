@@ -20,7 +20,7 @@ INDEXES = {
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        for statement in (SEE_ALL, FILL, REFUSE_CONFLICTS, SEE_NO_MORE, *NOT_NULL):
+        for statement in (SEE_ALL, FILL, REFUSE_CONFLICTS, SEE_NO_MORE):
             op.execute(statement)
         for index, (columns, _) in INDEXES.items():
             # What an upgrade that failed has left, not valid.
@@ -38,8 +38,6 @@ def downgrade() -> None:
     for index, (_, columns) in INDEXES.items():
         _drop(index)
         op.execute(f"CREATE UNIQUE INDEX {index} ON users ({columns})")
-    op.alter_column("users", "username_key", nullable=True)
-    op.drop_constraint("ck_users_email_key", "users")
 
 
 def _drop(index: str) -> None:
@@ -105,29 +103,6 @@ BEGIN
     END IF;
 END $$
 """
-
-# By way of CHECKs, whose validation lets others read and write; SET NOT NULL then reads no rows.
-FILLED = {
-    "username_key_filled": "username_key IS NOT NULL",
-    "ck_users_email_key": "(email IS NULL) = (email_key IS NULL)",
-}
-
-
-def _forget(check: str) -> str:
-    drop = f"ALTER TABLE users DROP CONSTRAINT IF EXISTS {check}"
-    return f"-- squawk-ignore ban-drop-constraint\n{drop}"
-
-
-NOT_NULL = (
-    *map(_forget, FILLED),
-    *(
-        f"ALTER TABLE users ADD CONSTRAINT {check} CHECK ({rule}) NOT VALID"
-        for check, rule in FILLED.items()
-    ),
-    *(f"ALTER TABLE users VALIDATE CONSTRAINT {check}" for check in FILLED),
-    "-- squawk-ignore adding-not-nullable-field\nALTER TABLE users ALTER username_key SET NOT NULL",
-    _forget("username_key_filled"),
-)
 
 LOGIN_ATTEMPT = """
 CREATE OR REPLACE FUNCTION login_attempt(

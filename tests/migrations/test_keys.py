@@ -111,15 +111,6 @@ async def test_users_who_would_be_one_stop_the_upgrade_and_are_named_by_id(
         await insert(sql, "\\acme\\c", "É@x.org")
 
 
-async def test_a_key_that_is_missing_is_refused_even_with_the_trigger_off(
-    sql: Sql, empty: Settings
-) -> None:
-    await to(empty, "head")
-    await sql.execute("SET session_replication_role = replica")
-    with pytest.raises(asyncpg.NotNullViolationError):
-        await insert(sql, "\\acme\\alice", "alice@example.org")
-
-
 async def test_people_without_an_address_share_no_key(sql: Sql, empty: Settings) -> None:
     await to(empty, "head")
     for name in ("\\acme\\one", "\\acme\\two"):

@@ -51,6 +51,7 @@ class UserController(Controller):
 
         In your own tenant, or, for a platform administrator, in any: by `tenant_id`, or by a
         username in full, such as `\\acme\\alice`. Without `roles` it is a `member`.
+        Taken is a username in any other case, too, and in this tenant an address in any other form.
         """
         names = users.names_of_new(request.user, data.username, data.email)
         # Before the first statement: hashing must not hold a connection.

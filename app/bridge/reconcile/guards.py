@@ -35,6 +35,8 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
             " EXECUTE FUNCTION refuse_ledger_change()",
             "refuse_users_truncate": "BEFORE TRUNCATE ON users"
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change()",
+            "fill_user_keys": "BEFORE INSERT OR UPDATE OF username, email, username_key, email_key"
+            " ON users FOR EACH ROW EXECUTE FUNCTION fill_user_keys()",
             "fk_users_tenant_id_tenants": "FOREIGN KEY (tenant_id) REFERENCES tenants (id)"
             " ON DELETE CASCADE",
         },
