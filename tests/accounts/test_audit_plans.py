@@ -5,7 +5,7 @@ What is asked for is older than everything else: whoever walks all events meets 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -125,7 +125,7 @@ async def _plans(servers: Servers, database: str, ask: Ask) -> list[str]:
 
 
 @asynccontextmanager
-async def _session(servers: Servers, database: str) -> AsyncIterator[UserSession]:
+async def _session(servers: Servers, database: str) -> AsyncGenerator[UserSession]:
     url = servers.user.url(database).replace("postgresql://", "postgresql+asyncpg://")
     connect_args = {"connection_class": TenantConnection}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)

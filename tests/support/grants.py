@@ -34,7 +34,8 @@ audit_events: SELECT, INSERT
 subject_ledger: SELECT
 login_addresses: SELECT
 functions: authenticate, authenticate_token, authenticate_key, lock_key, tenant_of_api_key
-functions: platform_audit_events, platform_erasures_by_time, audit_id
+functions: platform_audit_events, person_audit_events, exported_audit_events, audit_id
+functions: platform_erasures_by_time
 functions: username_key, email_key, fold_case, ascii_domain, punycode
 functions: begin_login, confirm_login, digest_key
 functions: login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
