@@ -27,6 +27,7 @@ from tests.support.migrations import Query, configured, environment, fetch
 
 VERSION = "SELECT version_num FROM alembic_version"
 PATIENCE_SECONDS = 120
+PATIENT = {"migration_lock_timeout_seconds": 60, "migration_statement_timeout_seconds": 60}
 Line = tuple[str, ...]
 LITESTAR: Line = ("litestar", "database", "upgrade")
 FORKS = get_context("forkserver")
@@ -62,6 +63,28 @@ def test_control_without_the_lock_all_upgrades_but_one_fail(empty: Settings) -> 
         replicas = [_start(_unlocked_replica, ALEMBIC, empty) for _ in range(3)]
         _until_waiting(replicas, empty, "wait_event_type = 'Lock'")
     assert Counter(_outcomes(replicas)) == {0: 1, 255: 2}
+
+
+@pytest.mark.parametrize(
+    ("setting", "error"),
+    [
+        ("migration_lock_timeout_seconds", "LockNotAvailable"),
+        ("migration_statement_timeout_seconds", "QueryCanceled"),
+    ],
+)
+def test_a_migration_waits_for_a_lock_or_a_statement_only_so_long(
+    config: Config, name: DatabaseName, empty: Settings, setting: str, error: str
+) -> None:
+    command.ensure_version(config)
+    patient = dict.fromkeys(
+        ("migration_lock_timeout_seconds", "migration_statement_timeout_seconds"), 60
+    )
+    config.attributes["settings"] = empty.model_copy(update=patient | {setting: 0.3})
+    with (
+        _while_someone(empty, name, "BEGIN; LOCK alembic_version"),
+        pytest.raises(CommandError, match=error),
+    ):
+        command.upgrade(config, "head")
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.mutations.mutants import Mutant
-from tests.mutations.nearest import nearest
 
 SECONDS = 900
 LAST = re.compile(r"(?m)^(?:FAILED|ERROR) (\S+)")
@@ -45,7 +44,7 @@ def copied(root: Path, folder: Path) -> None:
     (folder / ".venv").symlink_to(Path(sys.prefix))
 
 
-def tried(root: Path, tree: Path, mutant: Mutant) -> Outcome:
+def tried(tree: Path, mutant: Mutant, tests: list[str]) -> Outcome:
     """Run the tests with the fault in the tree, and take it out again."""
     if mutant.path.endswith(".sql"):
         database = mutant.path.split("/")[3]
@@ -56,7 +55,7 @@ def tried(root: Path, tree: Path, mutant: Mutant) -> Outcome:
     before = path.read_text()
     path.write_text(source)
     try:
-        return Outcome(mutant, _noticed(tree, nearest(root, mutant.path)))
+        return Outcome(mutant, _noticed(tree, tests))
     finally:
         path.write_text(before)
 

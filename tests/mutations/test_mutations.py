@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from app.config.settings import Settings
+from tests.mutations.heeded import BY_EVERY_TEST, NOTICED_BY, ignored, noticing
 from tests.mutations.mutants import chosen, mutants
 from tests.mutations.nearest import NEAREST, nearest
-from tests.mutations.run import copied, tried
+from tests.mutations.run import Outcome, copied, tried
 from tests.support.servers import ROOT
 
 KEPT = "version before"  # a function that only the process before this one calls
@@ -50,19 +54,45 @@ def test_every_file_has_tests_near_it(prefix: str) -> None:
     assert nearest(ROOT, prefix)
 
 
-@pytest.mark.soak
-def test_faults_are_noticed() -> None:
-    """MUTATIONS says how many, MUTATIONS_SEED which, MUTATIONS_REPORT where each is written."""
-    unnoticed: list[str] = []
-    with (
-        TemporaryDirectory(prefix="bicameral-mutations-") as name,
-        Path(REPORT).open("a") as report,
-    ):
+def test_every_setting_has_tests_that_fail_when_it_is_ignored() -> None:
+    """They name it; that they fail is what `test_no_setting_may_be_ignored` shows."""
+    assert NOTICED_BY.keys() | set(BY_EVERY_TEST) == Settings.model_fields.keys()
+    for setting in NOTICED_BY:
+        texts = [(ROOT / path).read_text() for path in noticing(setting)]
+        assert any(re.search(rf"\b{setting}\b", text, re.IGNORECASE) for text in texts), setting
+
+
+@pytest.fixture
+def tree() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="mutations-") as name:
         copied(ROOT, Path(name))
-        for mutant in chosen(ROOT, FILES, COUNT, SEED):
-            outcome = tried(ROOT, Path(name), mutant)
+        yield Path(name)
+
+
+def unnoticed(outcomes: Iterable[Outcome]) -> list[str]:
+    """List them, and write each outcome down as soon as it is known."""
+    found: list[str] = []
+    with Path(REPORT).open("a") as report:
+        for outcome in outcomes:
             report.write(f"{outcome}\n")
             report.flush()
-            if outcome.noticed_by is None:
-                unnoticed.append(str(mutant))
-    assert len(unnoticed) <= COUNT * MOST_UNNOTICED, "\n".join(unnoticed)
+            found += [str(outcome.mutant)] * (outcome.noticed_by is None)
+    return found
+
+
+@pytest.mark.soak
+def test_no_setting_may_be_ignored(tree: Path) -> None:
+    outcomes = (
+        tried(tree, mutant, noticing(setting))
+        for setting in NOTICED_BY
+        for mutant in ignored(ROOT, setting)
+    )
+    assert unnoticed(outcomes) == []
+
+
+@pytest.mark.soak
+def test_faults_are_noticed(tree: Path) -> None:
+    """MUTATIONS says how many, MUTATIONS_SEED which, MUTATIONS_REPORT where each is written."""
+    faults = chosen(ROOT, FILES, COUNT, SEED)
+    found = unnoticed(tried(tree, one, nearest(ROOT, one.path)) for one in faults)
+    assert len(found) <= COUNT * MOST_UNNOTICED, "\n".join(found)

@@ -13,9 +13,11 @@ from decimal import Decimal
 
 import pytest
 
+from app.server import create_app
 from app.telemetry import log
 from app.telemetry.logs import use_format
 from tests.support.commands import ROOT
+from tests.support.servers import Servers, settings_for
 
 SAID = """
 from app.telemetry import log; from app.telemetry.logs import use_format
@@ -52,6 +54,16 @@ def test_json_is_for_machines(capfd: pytest.CaptureFixture[str]) -> None:
     use_format("json")
     log.info("request", status=200, it=Secret())
     assert json.loads(capfd.readouterr().err)["it"] == "Secret"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_format_is_a_setting(
+    servers: Servers, capfd: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    create_app(settings_for(servers, "none", log_format=log_format))
+    capfd.readouterr()
+    log.info("listening")
+    assert capfd.readouterr().err.startswith("{") == (log_format == "json")
 
 
 def test_a_terminal_gets_text_and_a_file_json() -> None:

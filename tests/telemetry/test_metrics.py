@@ -101,6 +101,16 @@ async def test_metrics_can_have_a_port_of_their_own(servers: Servers, database: 
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_metrics_can_have_an_address_of_their_own(servers: Servers, database: str) -> None:
+    port, host = free_port(), "127.0.0.2"
+    own = {"metrics_port": port, "metrics_host": host}
+    async with _service(servers, database, **own), httpx.AsyncClient() as other:
+        async with asyncio.timeout(30):
+            assert await scrape(other, f"http://{host}:{port}/metrics")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
 def test_a_metrics_port_that_is_taken_stops_the_start(servers: Servers) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = settings_for(servers, "x", metrics_port=taken.getsockname()[1])
