@@ -129,6 +129,9 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     },
 }
 
+# A new function is nobody's but the owner's from the moment a revision makes it.
+NOT_BY_DEFAULT = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC"
+
 ROLE_EXISTS = sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
 QUOTED = sa.text("SELECT quote_ident(:role)")
 
@@ -193,6 +196,7 @@ async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Log
     }
     everyone = ", ".join(("PUBLIC", *quoted.values()))
     statements = [f"REVOKE ALL ON {one.kind} {one.quoted} FROM {everyone}" for one in things]
+    statements.append(NOT_BY_DEFAULT)
     for login in LOGINS:
         # Without a login of its own, the relay runs with the service's.
         role = quoted.get(login) or quoted.get("service")

@@ -7,7 +7,11 @@
 --   bicameral_relay  the erasure relay: the same, plus the functions that look across tenants
 --   bicameral_backup reads everything, of all tenants, and changes nothing: for pg_dump alone
 --
--- What each may do with which table is granted by every `litestar database upgrade`.
+-- What each may do with which table is granted by every `litestar database upgrade`. What PostgreSQL
+-- gives to everybody, and none of them needs, is taken away here: the last blocks, which say in a
+-- warning what this administrator may not take. One thing nobody can take away: a login may change its
+-- own password, and its own sessions' defaults (ALTER ROLE … SET). Whom that worries lets the logins
+-- authenticate by certificate, LDAP or GSSAPI (pg_hba.conf), where no password of theirs counts.
 
 DO $$
 DECLARE
@@ -40,3 +44,40 @@ END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT CREATE ON SCHEMA public TO bicameral_owner;
+
+-- The databases that are on every server let everybody in. Whoever needs them, a monitor perhaps, is
+-- granted CONNECT by name. Other people's databases are left as they are, and named.
+DO $$
+DECLARE
+    other name;
+BEGIN
+    FOR other IN SELECT datname FROM pg_database
+        WHERE datallowconn AND datname <> current_database()
+        AND has_database_privilege('public', oid, 'CONNECT')
+    LOOP
+        BEGIN
+            IF other IN ('postgres', 'template1') THEN
+                EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', other);
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
+        IF has_database_privilege('public', other, 'CONNECT') THEN
+            RAISE WARNING 'the logins of Bicameral may connect to the database %, as everybody may: '
+                'REVOKE CONNECT ON DATABASE % FROM PUBLIC', quote_ident(other), quote_ident(other);
+        END IF;
+    END LOOP;
+END $$;
+
+-- Large objects have no tenant and no owner of ours: nobody makes one.
+DO $$
+BEGIN
+    REVOKE EXECUTE ON FUNCTION
+        pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)
+        FROM PUBLIC;
+    IF has_function_privilege('public', 'pg_catalog.lo_create(oid)', 'EXECUTE') THEN
+        RAISE insufficient_privilege;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'everybody may make large objects: let a superuser run this';
+END $$;
