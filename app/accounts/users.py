@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from app.accounts.audit import Action, Audit
 from app.accounts.authority import Authority, check_rank
+from app.accounts.domains import undisguised
 from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.passwords import own_names
 from app.accounts.repositories import (
@@ -73,7 +74,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             id=uuid7(),
             tenant_id=tenant.id,
             username=username,
-            email=email,
+            email=undisguised(email),
             password_hash=password_hash,
             must_change_password=bool(password_hash),
             roles=sorted(set(roles)),
@@ -150,7 +151,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
             await self._authority.keep_an_administrator(actor, user)
             await self._tokens.end_all(user_id)
         user.is_active = user.is_active if is_active is None else is_active
-        user.email = user.email if email is None else email
+        user.email = user.email if email is None else undisguised(email)
         changes = [action for action, fact in _facts(user).items() if fact != before[action]]
         await self._audit.note(actor, user_id, *changes)
         return await self.repository.save(user)

@@ -15,6 +15,7 @@ import idna
 import pytest
 
 from app.accounts.digests import folded
+from app.accounts.domains import undisguised
 from app.accounts.schemas import SPACE_OR_INVISIBLE
 from tests.support.factories import PASSWORD, Someone, World
 from tests.support.logins import superuser, try_login, world_on
@@ -125,6 +126,35 @@ async def test_an_address_with_invisible_characters_is_refused(
             " cannot be seen.",
         }
     ]
+
+
+DISGUISED = {
+    "an invisible character": "exam\u200bple",
+    "a capital": "BÜCHER",
+    "another composition": "bu\u0308cher",
+    "another width": "ｂücher",
+    "no letter but ASCII's": "example",
+}
+
+
+@pytest.mark.parametrize("label", DISGUISED.values(), ids=DISGUISED)
+async def test_a_domain_whose_punycode_hides_something_is_refused(world: World, label: str) -> None:
+    boss = await world.tenant_admin()
+    for prefix in ("xn--", "XN--", "ｘｎ--"):
+        email = f"alice@{prefix}{label.encode('punycode').decode()}.org"
+        for answer in (
+            await _create(boss, "alice", email),
+            await boss.http.patch(f"/v1/users/{boss.id}", json={"email": email}),
+        ):
+            assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "email")
+
+
+def test_any_domain_that_idna_takes_is_taken() -> None:
+    for sign in SIGNS[:0x3000]:
+        with suppress(idna.IDNAError, UnicodeError):
+            email = "a@" + idna.encode(f"a{sign}b", uts46=True).decode() + ".org"
+            if unicodedata.category(sign) != "Cn":
+                assert undisguised(email) == email
 
 
 async def test_addresses_of_people_who_differ_stay_apart(world: World) -> None:

@@ -33,9 +33,9 @@ class AuthController(Controller):
     ) -> schemas.LoginToken:
         """Log in.
 
-        Trade a username, in full, and a password for an access token. Send it with every other
-        request, in the header `Authorization: Bearer …`. Where `must_change_password` is true, an
-        administrator chose the password: ask for another one (`PUT /v1/me/password`).
+        Trade a username, in full and in any case, and a password for an access token. Send it with
+        every other request, in the header `Authorization: Bearer …`. Where `must_change_password`
+        is true, an administrator chose the password: ask for another (`PUT /v1/me/password`).
         """
         grant = await login.log_in(data.username, data.password, address_of(request))
         return schemas.LoginToken(
