@@ -1,7 +1,8 @@
 """uvicorn's HTTP/1.1 protocol, with limits to what it waits for and holds.
 
-uvicorn alone waits for ever for the rest of a request's head, keeps a head of any size, goes on
-working for a client that has gone, and keeps what a stalled reader does not read.
+uvicorn alone waits for ever for the rest of a request's head, keeps a head of any size, takes
+trailers for headers, loses a body that comes with an offer to upgrade, goes on working for a client
+that has gone, and keeps what a stalled reader does not read.
 """
 
 from __future__ import annotations
@@ -11,27 +12,22 @@ import sys
 from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.config.settings import Settings
-from app.edge.parser import RequestParser
-from app.http.answers import ALWAYS, completed
+from app.http.answers import written
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
-from app.http.problems import encoded
 
 MAX_HEADERS = 100
 NOT_HTTP = "This is not a valid HTTP/1.1 request."
+FRAMING = (b"content-length", b"transfer-encoding")
 
 
 def options(settings: Settings) -> dict[str, Any]:
     """Arguments for uvicorn."""
-    limits = {
-        "receive_seconds": settings.request_receive_seconds,
-        "stalled_seconds": settings.request_timeout_seconds,
-        "max_head_bytes": settings.request_max_head_bytes,
-    }
     return {
-        "http": partial(BoundedProtocol, **limits),
+        "http": partial(BoundedProtocol, settings=settings),
         "ws": "none",
         "server_header": False,
         "proxy_headers": False,  # uvicorn would believe all of this machine; see forwarded.py
@@ -39,20 +35,13 @@ def options(settings: Settings) -> dict[str, Any]:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    def __init__(
-        self,
-        *args: Any,
-        receive_seconds: float,
-        stalled_seconds: float,
-        max_head_bytes: int,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # uvicorn asks the loggers, which a worker's application has set up anew since.
         self.access_log = False  # telemetry.requests writes a line for each request
-        self._receive_seconds = receive_seconds
-        self._stalled_seconds = stalled_seconds
-        self._max_head_bytes = max_head_bytes
+        self._receive_seconds = settings.request_receive_seconds
+        self._stalled_seconds = settings.request_timeout_seconds
+        self._max_head_bytes = settings.request_max_head_bytes
         self._stray_bytes = 0  # received since anything came of them
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -60,7 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: Problem = BadRequest(NOT_HTTP)
         self._work: asyncio.Task[None] | None = None
         self._service, self.app = self.app, self._serve
-        self.parser = RequestParser(self)  # type: ignore[assignment]  # has what uvicorn uses
+        self._is_in_head = self._is_resuming = False
 
     # Receiving: a head must end in time, and within its size; trailers likewise.
 
@@ -69,18 +58,64 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         self._stray_bytes += len(data)
-        super().data_received(data)
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self._refuse(self._refusal)
         if self._stray_bytes > self._max_head_bytes and not self.transport.is_closing():
             self._refuse(HeadersTooLarge())
         if self._is_in_head or not self._is_busy:
             self._await_head()
 
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                data = data[offer.args[0] :]
+                self._pass_over()
+            else:
+                return
+
+    def _pass_over(self) -> None:
+        """Go on after an offer to upgrade (`h2c`, `TLS/1.2`, `websocket` …).
+
+        httptools stops there, and takes the body for the first bytes of the other protocol. We
+        speak HTTP/1.1 only and pass the offer over (RFC 9110, 7.8): a new parser reads the body,
+        told by a short head of ours how long it is.
+        """
+        self.parser = HttpRequestParser(self)
+        # As uvicorn has it: what follows a client's last request must not break its answer.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if framing := _framing(self.headers):
+            self._is_resuming = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            self._is_resuming = False
+
+    def on_message_begin(self) -> None:
+        if not self._is_resuming:
+            self._is_in_head = True
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._is_in_head:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers, which come after all checks of the head, are dropped."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._stray_bytes = 0
-        self._forget_head_timer()
-        self._check_head()
-        super().on_headers_complete()
+        if self._is_in_head:
+            self._is_in_head, self._stray_bytes = False, 0
+            self._forget_head_timer()
+            self._check_head()
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._stray_bytes = 0
@@ -88,16 +123,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stray_bytes = 0
-        super().on_message_complete()
+        if not (self.parser.should_upgrade() and _framing(self.headers)):
+            super().on_message_complete()
 
     def _check_head(self) -> None:
-        """Raising makes the parser stop; see send_400_response."""
+        """Raising makes the parser stop."""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self._max_head_bytes or len(self.headers) > MAX_HEADERS:
             self._refusal = HeadersTooLarge()
             raise self._refusal
-        version = self.parser.get_http_version() if self.parser else ""
-        if not _is_plain(version, self.headers):
+        if not _is_plain(self.parser.get_http_version(), self.headers):
             raise self._refusal
 
     def _await_head(self) -> None:
@@ -108,10 +143,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    @property
-    def _is_in_head(self) -> bool:
-        return bool(self.parser) and self.parser.is_in_head
 
     @property
     def _is_busy(self) -> bool:
@@ -126,9 +157,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # Refusing: what is no request is answered, and its connection is at an end.
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(self._refusal)
-
     def _refuse(self, problem: Problem) -> None:
         """Requests before it on this connection are answered first, or nobody is."""
         if self._is_busy and not self.cycle.more_body:
@@ -138,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             problem.headers["Connection"] = "close"
-            self.transport.write(_written(problem))
+            self.transport.write(written(problem))
             self.transport.close()
 
     # Working: for as long as the client is there.
@@ -153,15 +181,10 @@ class BoundedProtocol(HttpToolsProtocol):
         except Exception:
             if not self._is_busy or not self.cycle.response_started:
                 raise
-            self._break_off()
-
-    def _break_off(self) -> None:
-        """End an answer in its middle, at once: what waits to be sent is not sent any more.
-
-        The gate has logged why; uvicorn would log it once more.
-        """
-        self.cycle.disconnected = True
-        self.transport.abort()
+            # The gate has logged why, and uvicorn would log it once more. The answer ends in its
+            # middle, at once: what waits to be sent is not sent any more.
+            self.cycle.disconnected = True
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -209,8 +232,9 @@ def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
     return version == "1.0" and len(hosts) <= 1 and not codings
 
 
-def _written(problem: Problem) -> bytes:
-    own, body = encoded(problem)
-    fields = completed(own, ALWAYS)
-    lines = [name + b": " + value + b"\r\n" for name, value in fields]
-    return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])
+def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the header that says how long the body is, or nothing where there is none."""
+    found = next(((name, value) for name, value in headers if name in FRAMING), None)
+    if found is None or found[1].strip(b"0") == b"":
+        return b""
+    return found[0] + b": " + found[1] + b"\r\n"

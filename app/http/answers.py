@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from litestar import Response
 
 from app.config.settings import Settings
+from app.http.errors import Problem
+from app.http.problems import encoded
 
 if TYPE_CHECKING:
     from litestar.types import HTTPResponseStartEvent, Scope
@@ -50,6 +53,14 @@ def completed(own: Headers, added: Headers) -> Headers:
     """Complete an answer's own headers; where it brings one of these itself, its own stands."""
     theirs = {name for name, _ in own}
     return [*own, *(header for header in added if header[0] not in theirs)]
+
+
+def written(problem: Problem) -> bytes:
+    """Write a problem where there is no application yet that could answer."""
+    own, body = encoded(problem)
+    status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n".encode()
+    lines = [name + b": " + value + b"\r\n" for name, value in completed(own, ALWAYS)]
+    return b"".join([status, *lines, b"\r\n", body])
 
 
 def response(answer: T | bytes) -> Response[T]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import httptools
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from app.config.settings import Settings
-from app.edge.parser import RequestParser
+from app.edge.protocol import options
 from tests.support.factories import World, a_session
 from tests.support.servers import LOUD, Servers
 from tests.support.wire import PATIENCE_SECONDS, Wire, bounded, service, serving, wired
@@ -62,45 +64,54 @@ async def answered(wire: Wire) -> list[Any]:
         return json.loads(await wire.reader.readexactly(length))
 
 
-class Reader:
-    """Notes what the parser calls it with."""
+class Memory(asyncio.Transport):
+    """A client's connection, which nobody reads."""
 
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.requests: list[bytes] = []
-        self.begun = 0
+    def write(self, data: Any) -> None: ...
 
-    def on_message_begin(self) -> None:
-        self.headers.clear()
-        self.begun += 1
-        self.body = b""
+    def get_write_buffer_size(self) -> int:
+        return 0
 
-    def on_url(self, url: bytes) -> None: ...
+    def is_closing(self) -> bool:
+        return False
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+    def close(self) -> None: ...
 
-    def on_headers_complete(self) -> None: ...
+    def pause_reading(self) -> None: ...
 
-    def on_body(self, body: bytes) -> None:
-        self.body += body
+    def resume_reading(self) -> None: ...
 
-    def on_message_complete(self) -> None:
-        self.requests.append(self.body)
+
+async def bodies_in(*parts: bytes) -> list[bytes]:
+    """Return the body of each request that the protocol reads from the parts."""
+    bodies: list[bytes] = []
+
+    async def keep(_: Any, receive: Any, send: Any) -> None:
+        bodies.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(keep, lifespan="off", **options(Settings.model_validate({})))
+    config.load()
+    server = ServerState()
+    protocol: Any = config.http_protocol_class
+    protocol = protocol(config=config, server_state=server, app_state={})
+    protocol.connection_made(Memory())
+    for part in parts:
+        protocol.data_received(part)
+    await asyncio.gather(*server.tasks)
+    protocol.connection_lost(None)
+    return bodies
 
 
 @pytest.mark.parametrize("framed", [LENGTH, CHUNKS], ids=["length", "chunks"])
 @pytest.mark.parametrize("name", OFFERS)
-def test_a_body_behind_an_upgrade_offer_is_read_wherever_it_is_cut(
+async def test_a_body_behind_an_upgrade_offer_is_read_wherever_it_is_cut(
     name: str, framed: bytes
 ) -> None:
     request = b"POST /it HTTP/1.1\r\nHost: x\r\n" + OFFERS[name] + framed
     for cut in range(len(request)):
-        reader: Any = Reader()
-        parser = RequestParser(reader)
-        parser.feed_data(request[:cut])
-        parser.feed_data(request[cut:])
-        assert (reader.begun, reader.requests) == (1, [BODY]), request[:cut]
+        assert await bodies_in(request[:cut], request[cut:]) == [BODY], request[:cut]
 
 
 @bounded
@@ -156,7 +167,7 @@ async def test_an_upgrade_offer_with_connection_close_gets_one_answer(port: int)
 
 
 def test_control_httptools_alone_loses_the_body_behind_an_upgrade_offer() -> None:
-    """The negative control: should it ever go on by itself, parser.py can go."""
+    """The negative control: should it ever go on by itself, `_pass_over` can go."""
     bodies: list[bytes] = []
 
     class Reader:
