@@ -13,10 +13,12 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins import PluginProtocol
 
+from app.accounts.api.api_keys import ApiKeyController
 from app.accounts.api.audit import AuditController
 from app.accounts.api.auth import AuthController
 from app.accounts.api.me import MeController
 from app.accounts.api.tenants import TenantController
+from app.accounts.api.tokens import TokenController
 from app.accounts.api.users import UserController
 from app.accounts.digests import Digester
 from app.accounts.passwords import Passwords
@@ -125,6 +127,8 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             MeController,
             TenantController,
             UserController,
+            TokenController,
+            ApiKeyController,
             ChatSessionController,
             ErasureController,
             ExportController,

@@ -49,6 +49,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "platform_audit_events": "EXECUTE",
             "person_audit_events": "EXECUTE",
             "exported_audit_events": "EXECUTE",
+            "platform_api_keys": "EXECUTE",
             "login_attempt": "EXECUTE",
             "login_succeeded": "EXECUTE",
             "lock_actor": "EXECUTE",

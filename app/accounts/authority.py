@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.accounts.models import Tenant, User
-from app.accounts.repositories import TokenRepository, UserRepository
+from app.accounts.repositories import UserRepository
+from app.accounts.token_repository import TokenRepository
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, Forbidden, Unauthenticated
 from app.http.security import ADMINISTRATORS, PLATFORM_TENANT, Principal, Role

@@ -34,6 +34,7 @@ class ApiKey(UserBase):
         PrimaryKeyConstraint("tenant_id", "id"),
         Index("idx_api_keys_digest", "digest", unique=True),
         Index("idx_api_keys_id", "id", unique=True),
+        Index("idx_api_keys_created_at", "created_at", "id"),
         Index("idx_api_keys_tenant_id", "tenant_id", "created_at", "id"),
         CheckConstraint(
             "jsonb_typeof(scopes) = 'array' AND scopes <> '[]' AND scopes <@ "
@@ -90,7 +91,8 @@ class AccessToken(UserBase):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
-    id: Mapped[UUID | None] = mapped_column(server_default=func.gen_random_uuid())
+    # Nullable only for the version before, which reads rows without it while this one migrates.
+    id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid(), nullable=True)
     scopes: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
     api_key_id: Mapped[UUID | None]
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from app.accounts.audit import Action, Actor, ActorType, Audit
 from app.accounts.digests import Digester, LoginDigests
 from app.accounts.passwords import Passwords
-from app.accounts.repositories import TokenRepository, UserRepository
+from app.accounts.repositories import UserRepository
 from app.accounts.throttle import Credentials, Throttle, note_refusal
+from app.accounts.token_repository import TokenRepository
 from app.accounts.tokens import new_token, token_digest
 from app.config.settings import Settings
 from app.databases.database import Databases

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.databases.bases import UserBase
-from app.http.idempotency import StoredAnswer
+from app.http.stored_answers import StoredAnswer
 
 
 class Timestamps:

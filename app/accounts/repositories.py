@@ -8,16 +8,15 @@ goes through a SECURITY DEFINER function (app/databases/sql/user).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, literal, select, text, true, tuple_, update
+from sqlalchemy import Row, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
-from app.accounts.caller_models import AccessToken
 from app.accounts.models import LoginAddress, SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession, act_in_tenant
@@ -27,8 +26,6 @@ from app.http.security import Role
 TENANT_NAMED = text("SELECT tenant_named(:name)")
 TENANTS_PAGE = text("SELECT * FROM platform_tenants_by_time(:at, :id, :made_at, :rows)")
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
-LOCK_ACTOR = text("SELECT lock_actor(:actor, :token)")
-LOCK_KEY = text("SELECT lock_key(:digest, :subject) IS NOT NULL")
 USERS_PAGE = text("SELECT * FROM platform_users_by_time(:at, :id, :made_at, :rows)")
 
 # A row that the session has read before is else given as it was before the wait for its lock.
@@ -151,64 +148,6 @@ class BlockRepository(Repository[UserBlock]):
 
     async def lift(self, user_id: UUID) -> None:
         await self.session.execute(delete(UserBlock).where(UserBlock.user_id == user_id))
-
-
-class Issued(NamedTuple):
-    """A stored token's absolute end, and what to ask its user for."""
-
-    expires_at: datetime
-    must_change_password: bool
-
-
-class TokenRepository(Repository[AccessToken]):
-    model_type = AccessToken
-
-    async def issue(
-        self, digest: bytes, user_id: UUID, password_hash: str, lifetime: timedelta
-    ) -> Issued | None:
-        """Store a token of a user who may log in with this hash, or answer None.
-
-        The row's lock waits for whoever is blocking, deleting or changing them.
-        """
-        user = (
-            select(User.tenant_id, User.id, User.must_change_password)
-            .where(User.id == user_id, User.password_hash == password_hash)
-            .where(User.is_active, ~User.is_blocked)
-            .with_for_update(key_share=True)
-            .cte("locked")
-        )
-        # By the clock that will judge it: this process's may be wrong, or the other replica's.
-        new = select(literal(digest), user.c.tenant_id, user.c.id, func.now() + lifetime)
-        columns = ["digest", "tenant_id", "user_id", "expires_at"]
-        token = insert(AccessToken).from_select(columns, new).returning(AccessToken.expires_at)
-        stored = token.cte("stored")
-        query = select(stored.c.expires_at, user.c.must_change_password)
-        query = query.select_from(stored.join(user, true()))
-        row = (await self.session.execute(query)).one_or_none()
-        return None if row is None else Issued(*row)
-
-    async def lock_actor(self, user_id: UUID, digest: bytes) -> list[Role] | None:
-        """Hold user and token to the end of the transaction, and read the user's roles.
-
-        None where the token has ended or the user may not log in.
-        """
-        return await self.session.scalar(LOCK_ACTOR, {"actor": user_id, "token": digest})
-
-    async def lock_key(self, digest: bytes, subject: UUID | None) -> bool:
-        """Hold an API key, and whom it acts for, likewise. False where either may not act."""
-        return bool(await self.session.scalar(LOCK_KEY, {"digest": digest, "subject": subject}))
-
-    async def end(self, digest: bytes) -> bool:
-        """False for a token that has ended before."""
-        query = delete(AccessToken).where(AccessToken.digest == digest)
-        return await self.session.scalar(query.returning(AccessToken.digest)) is not None
-
-    async def end_all(self, user_id: UUID, *, keep: bytes | None = None) -> None:
-        """End the user's tokens but the one with the digest `keep`."""
-        query = delete(AccessToken).where(AccessToken.user_id == user_id)
-        if keep is not None:
-            query = query.where(AccessToken.digest != keep)
-        await self.session.execute(query)
 
 
 class LoginAddressRepository(Repository[LoginAddress]):

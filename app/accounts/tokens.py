@@ -1,4 +1,4 @@
-"""Access tokens: how one is made, whose it is on each request, how it ends."""
+"""Access tokens and API keys: how a token is made, and whose a credential is on each request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import asyncpg
 import msgspec
 from sqlalchemy import text
 
-from app.accounts.audit import Action, Audit
 from app.accounts.keys import PREFIX as KEY_PREFIX
 from app.accounts.keys import has_form_of_key, is_mistyped
-from app.accounts.repositories import TokenRepository
 from app.config.settings import Settings
 from app.databases.database import Database
 from app.databases.sessions import UserSession
@@ -137,17 +135,3 @@ def _roles(stored: str) -> frozenset[Role]:
 def _scopes(stored: str | None) -> frozenset[Scope] | None:
     """Decodes likewise; None for a token of a login, which has no limits."""
     return None if stored is None else frozenset(msgspec.json.decode(stored, type=list[Scope]))
-
-
-class TokenService:
-    """Ends tokens."""
-
-    def __init__(self, session: UserSession) -> None:
-        self._tokens = TokenRepository(session)
-        self._audit = Audit(session)
-
-    async def log_out(self, actor: Principal) -> None:
-        """End the token that the request was made with; Unauthenticated if it has ended since."""
-        if not await self._tokens.end(actor.token_digest):
-            raise Unauthenticated
-        await self._audit.note(actor, actor.user_id, Action.TOKEN_ENDED)

@@ -25,9 +25,9 @@ from app.accounts.repositories import (
     LedgerRepository,
     TenantLock,
     TenantRepository,
-    TokenRepository,
     UserRepository,
 )
+from app.accounts.token_repository import TokenRepository
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, NotFound, Unauthenticated, found
 from app.http.paging import Place

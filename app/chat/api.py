@@ -99,7 +99,7 @@ class ChatSessionController(Controller):
         """
         await _sessions(request).delete(request.user, session_id)
 
-    @post("/{session_id:uuid}/messages", guards=[writes_chat], responses=problems(404, 409))
+    @post("/{session_id:uuid}/messages", guards=[writes_chat], responses=problems(403, 404, 409))
     async def create_message(
         self,
         request: Call,
@@ -113,9 +113,12 @@ class ChatSessionController(Controller):
         `Idempotency-Key` the same request can be sent again without appending twice.
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
+        request.user.check_role_of([data.role])
         return response(await _messages(request).append(request.user, session_id, data, sent))
 
-    @post("/{session_id:uuid}/messages/batch", guards=[writes_chat], responses=problems(404, 409))
+    @post(
+        "/{session_id:uuid}/messages/batch", guards=[writes_chat], responses=problems(403, 404, 409)
+    )
     async def create_messages(
         self,
         request: Call,
@@ -128,6 +131,7 @@ class ChatSessionController(Controller):
         All of them or none, in the order sent, at positions that follow one another.
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
+        request.user.check_role_of(message.role for message in data.messages)
         service = _messages(request)
         return response(await service.append_all(request.user, session_id, data.messages, sent))
 

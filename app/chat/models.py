@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.databases.bases import GeneralBase
-from app.http.idempotency import StoredAnswer
+from app.http.stored_answers import StoredAnswer
 
 DEFAULT_TITLE = "New Conversation"
 

@@ -17,17 +17,16 @@ import msgspec
 from litestar import Request
 from litestar.params import HeaderParameter
 from litestar.serialization import encode_json
-from sqlalchemy import Row, String, TextClause, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Row
 
-from app.databases.sessions import GeneralSession, UserSession, act_in_tenant
+from app.databases.sessions import GeneralSession, UserSession
 from app.http.errors import Conflict, Invalid
 from app.http.security import Principal
+from app.http.stored_answers import LENGTH, AnswerRepository
 from app.http.words import pattern
 
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
-LENGTH = 255
 
 Key = Annotated[
     str | None,
@@ -65,90 +64,6 @@ async def keyed(request: Request[Any, Any, Any], key: str) -> KeyedRequest:
     sent = request.scope["path"] + msgspec.json.encode(body, order="sorted").decode()
     # White space around a value is none of it, says HTTP; not every server or proxy strips it.
     return KeyedRequest(key.strip(), sent)
-
-
-class StoredAnswer:
-    """The columns of both databases' tables of keys.
-
-    `about_id` is what the answer tells of, where the answer must not outlive it.
-    """
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(LENGTH), primary_key=True)
-    fingerprint: Mapped[str | None]
-    answer: Mapped[bytes | None]
-    about_id: Mapped[UUID | None]
-    expires_at: Mapped[datetime]
-
-
-class Statements(NamedTuple):
-    find: TextClause
-    drop: TextClause
-    keep: TextClause
-
-
-def _statements(table: str) -> Statements:
-    return Statements(
-        # Always one row. Who gets no lock is not the first, unless the key is there already.
-        find=text(f"""
-SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 1)) AS is_ours,
-       k.expires_at <= now() AS is_expired, k.fingerprint, k.answer
-FROM (VALUES (1)) AS always (here) LEFT JOIN {table} k
-ON k.tenant_id = :tenant_id AND k.user_id = :user_id AND k.key = :key
-"""),  # noqa: S608  # one of two names of ours, here and below
-        drop=text(f"""
-DELETE FROM {table}
-WHERE tenant_id = :tenant_id AND user_id = :user_id AND key = :key AND expires_at <= now()
-"""),  # noqa: S608
-        keep=text(f"""
-INSERT INTO {table} (tenant_id, user_id, key, fingerprint, answer, about_id, expires_at)
-VALUES (:tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, now() + :kept)
-ON CONFLICT DO NOTHING RETURNING key
-"""),  # noqa: S608
-    )
-
-
-STATEMENTS = {
-    UserSession: _statements("user_idempotency_keys"),
-    # There the last statement of a write checks that it is still allowed; see keep_answer.sql.
-    GeneralSession: _statements("general_idempotency_keys")._replace(
-        keep=text("""
-SELECT 1 AS kept WHERE keep_answer(
-    :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :kept, :not_after)
-""")
-    ),
-}
-
-
-class AnswerRepository:
-    """One user's key, in the session's transaction."""
-
-    def __init__(self, session: UserSession | GeneralSession, actor: Principal, key: str) -> None:
-        self._session = session
-        self._statements = STATEMENTS[type(session)]
-        self._tenant_id = actor.tenant_id
-        self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
-        self._whose = {"tenant_id": actor.tenant_id, "user_id": actor.user_id, "key": key}
-
-    async def find(self) -> Row[Any]:
-        """Tries the key's lock, and reads what is stored under it."""
-        values = self._whose | {"name": self._name}
-        return (await self._session.execute(self._statements.find, values)).one()
-
-    async def drop_expired(self) -> None:
-        await self._session.execute(self._statements.drop, self._whose)
-
-    async def keep(self, **values: Any) -> bool:
-        """Store the columns' values. False: another transaction has stored the key since."""
-        if self._session.info.get("tenant_id") != self._tenant_id:
-            await act_in_tenant(self._session, self._tenant_id)
-        result = await self._session.execute(self._statements.keep, self._whose | values)
-        return result.first() is not None
-
-    async def release(self) -> None:
-        """Gives the connection back, after reading only."""
-        await self._session.rollback()
 
 
 class Hashing(Protocol):

@@ -51,6 +51,8 @@ TAGS = {
     "chat": "Your conversations and their messages; nobody else can read them.",
     "export": "All there is about a person, from both databases, line by line.",
     "users": "A tenant's users, for its administrators.",
+    "tokens": "Tokens of a person's devices: list and end your own, mint them for your users.",
+    "api keys": "Keys for a product's backend, for a tenant's administrators.",
     "erasures": "What became of the conversations of users who were deleted, with receipts.",
     "audit": "Who did what to whom, in ids alone, for administrators.",
     "tenants": "Who shares the service, for platform administrators.",

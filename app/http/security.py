@@ -105,6 +105,13 @@ class Principal:
         """An API key without a person, as it comes to the routes that administer."""
         return self.key_id == self.user_id
 
+    def check_role_of(self, roles: Iterable[str]) -> None:
+        """Raise Forbidden for messages of roles that this caller's token does not write."""
+        if self.key_id is not None or self.scopes is None or Scope.CHAT_WRITE_ANY in self.scopes:
+            return
+        if any(role != "user" for role in roles):
+            raise Forbidden("This token writes messages of the role `user` only.")
+
     def check_subject(self) -> None:
         """Raise for a person whom a key cannot act for: NotFound, Gone or Forbidden."""
         if self.key_id is None or self.on_behalf_of is None:
@@ -181,22 +188,30 @@ def requires(*roles: Role, scopes: Sequence[Scope] = ()) -> Guard:
     return _guard(frozenset(roles), frozenset(scopes), is_of_person=False)
 
 
-def person(*scopes: Scope) -> Guard:
+def person(*scopes: Scope, any_token: bool = False) -> Guard:
     """Let everybody pass to what is their own, and API keys that act for a person, by their scopes.
 
-    Raises as `requires` does, and NotFound and Gone for a person whom a key cannot act for.
+    A minted token likewise, or `any_token` of a person. Raises as `requires` does, and NotFound and
+    Gone for a person whom a key cannot act for.
     """
-    return _guard(frozenset(Role), frozenset(scopes), is_of_person=True)
+    return _guard(frozenset(Role), frozenset(scopes), is_of_person=True, any_token=any_token)
 
 
-def _guard(roles: frozenset[Role], scopes: frozenset[Scope], *, is_of_person: bool) -> Guard:
+def _guard(
+    roles: frozenset[Role],
+    scopes: frozenset[Scope],
+    *,
+    is_of_person: bool,
+    any_token: bool = False,
+) -> Guard:
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal: Principal = connection.scope["user"]  # whom the gate has looked up
         if principal.key_id is not None:
             _check_header(principal.on_behalf_of, is_of_person)
         elif principal.on_behalf_of is not None:
             raise Forbidden(f"Only an API key acts for somebody else; leave {ON_BEHALF_OF} out.")
-        if principal.scopes is not None and principal.scopes.isdisjoint(scopes):
+        limited = principal.scopes if principal.key_id or not any_token else None
+        if limited is not None and limited.isdisjoint(scopes):
             raise Forbidden(_missing(scopes))
         principal.check_subject()
         if principal.key_id is None and principal.roles.isdisjoint(roles):

@@ -72,6 +72,10 @@ def a_user(victim: Victim) -> Any:
     return {**who, "tenant_id": str(victim.owner.tenant_id)}
 
 
+def a_key(victim: Victim) -> Any:
+    return {"name": "x", "scopes": ["export"], "tenant_id": str(victim.owner.tenant_id)}
+
+
 def credentials(victim: Victim) -> Any:
     return {"username": victim.owner.username, "password": PASSWORD}
 
@@ -99,6 +103,14 @@ EXPECTED: dict[str, Rule] = {
     "delete_user": Rule(administrators(202)),
     "block_user": Rule(administrators(200), always({"reason": "spam"})),
     "unblock_user": Rule(administrators(200)),
+    "create_api_key": Rule(administrators(201), a_key),
+    "list_api_keys": Rule(administrators(200, elsewhere=200)),
+    "get_api_key": Rule(administrators(404)),
+    "delete_api_key": Rule(administrators(404)),
+    "mint_token": Rule(administrators(201), always({"expires_in": 60})),
+    "end_tokens": Rule(administrators(204)),
+    "list_my_tokens": Rule(inside(200)),
+    "end_my_token": Rule(inside(404)),
     "export_user": Rule(administrators(200), shows_conversations=True),
     "list_audit_events": Rule(administrators(200, elsewhere=200)),
     "list_erasures": Rule(administrators(200, elsewhere=200)),
@@ -165,7 +177,11 @@ async def _call(
 ) -> httpx.Response:
     user_id = victim.doomed_id if operation.id == "get_erasure" else victim.owner.id
     path = operation.path.format(
-        user_id=user_id, session_id=victim.session_id, tenant_id=victim.owner.tenant_id
+        user_id=user_id,
+        session_id=victim.session_id,
+        tenant_id=victim.owner.tenant_id,
+        key_id=uuid4(),
+        token_id=uuid4(),
     )
     body = rule.body(victim) if rule.body else None
     return await caller.request(operation.method, path, json=body)

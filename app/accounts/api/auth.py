@@ -10,10 +10,10 @@ from app.accounts import schemas
 from app.accounts.api import services
 from app.accounts.api.requests import Anyone, Call, address_of
 from app.accounts.login import Login
-from app.accounts.tokens import TokenService
+from app.accounts.token_service import TokenService
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
-from app.http.security import PUBLIC, signed_in
+from app.http.security import PUBLIC, person
 
 
 class AuthController(Controller):
@@ -42,7 +42,7 @@ class AuthController(Controller):
             grant.token, "bearer", grant.expires_at, grant.must_change_password
         )
 
-    @post("/logout", status_code=204, guards=[signed_in])
+    @post("/logout", status_code=204, guards=[person(any_token=True)], responses=problems(403))
     async def log_out(self, request: Call, tokens: NamedDependency[TokenService]) -> None:
         """Log out.
 

@@ -8,17 +8,22 @@ from __future__ import annotations
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
+from app.accounts.api_keys import ApiKeyService
 from app.accounts.audit import AuditService
 from app.accounts.login import Login
 from app.accounts.own_account import OwnAccount
 from app.accounts.tenants import TenantService
-from app.accounts.tokens import TokenService
+from app.accounts.token_service import TokenService
 from app.accounts.users import UserService
 from app.databases.sessions import UserSession
 
 
 def _audit(user_session: NamedDependency[UserSession]) -> AuditService:
     return AuditService(user_session)
+
+
+def _api_keys(user_session: NamedDependency[UserSession]) -> ApiKeyService:
+    return ApiKeyService(user_session)
 
 
 def _login(state: State) -> Login:
@@ -42,6 +47,7 @@ def _users(user_session: NamedDependency[UserSession]) -> UserService:
 
 
 audit = Provide(_audit, sync_to_thread=False)
+api_keys = Provide(_api_keys, sync_to_thread=False)
 login = Provide(_login, sync_to_thread=False)
 own_account = Provide(_own_account, sync_to_thread=False)
 tenants = Provide(_tenants, sync_to_thread=False)

@@ -1,0 +1,117 @@
+"""Answers that are stored under an `Idempotency-Key`, in either database."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, String, TextClause, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.databases.sessions import GeneralSession, UserSession, act_in_tenant
+from app.http.security import Principal
+
+LENGTH = 255
+
+
+class StoredAnswer:
+    """The columns of both databases' tables of keys.
+
+    `about_id` is what the answer tells of, where the answer must not outlive it.
+    """
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(LENGTH), primary_key=True)
+    fingerprint: Mapped[str | None]
+    answer: Mapped[bytes | None]
+    about_id: Mapped[UUID | None]
+    expires_at: Mapped[datetime]
+
+
+class Statements(NamedTuple):
+    find: TextClause
+    drop: TextClause
+    keep: TextClause
+
+
+def _statements(table: str, owner: str) -> Statements:
+    return Statements(
+        # Always one row. Who gets no lock is not the first, unless the key is there already.
+        find=text(f"""
+SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 1)) AS is_ours,
+       k.expires_at <= now() AS is_expired, k.fingerprint, k.answer
+FROM (VALUES (1)) AS always (here) LEFT JOIN {table} k
+ON k.tenant_id = :tenant_id AND k.{owner} = :user_id AND k.key = :key
+"""),  # noqa: S608  # one of two names of ours, here and below
+        drop=text(f"""
+DELETE FROM {table}
+WHERE tenant_id = :tenant_id AND {owner} = :user_id AND key = :key AND expires_at <= now()
+"""),  # noqa: S608
+        keep=text(f"""
+INSERT INTO {table} (tenant_id, {owner}, key, fingerprint, answer, about_id, expires_at)
+VALUES (:tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, now() + :kept)
+ON CONFLICT DO NOTHING RETURNING key
+"""),  # noqa: S608
+    )
+
+
+STATEMENTS = {
+    UserSession: _statements("user_idempotency_keys", "user_id"),
+    # There the last statement of a write checks that it is still allowed; see keep_answer.sql.
+    GeneralSession: _statements("general_idempotency_keys", "user_id")._replace(
+        keep=text("""
+SELECT 1 AS kept WHERE keep_answer(
+    :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :kept, :not_after)
+""")
+    ),
+}
+
+
+# Calls of an API key that acts for nobody, which are about users.
+OF_API_KEYS = _statements("api_key_answers", "api_key_id")
+
+
+class AnswerRepository:
+    """One caller's key, in the session's transaction.
+
+    What an API key sends for a person is stored under that person, with the API key's id: neither
+    another API key's nor the person's own is ever taken for it.
+    """
+
+    def __init__(self, session: UserSession | GeneralSession, actor: Principal, key: str) -> None:
+        self._session = session
+        self._statements = OF_API_KEYS if actor.acts_for_nobody else STATEMENTS[type(session)]
+        key = _stored_key(actor, key)
+        self._tenant_id = actor.tenant_id
+        self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
+        self._whose = {"tenant_id": actor.tenant_id, "user_id": actor.user_id, "key": key}
+
+    async def find(self) -> Row[Any]:
+        """Tries the key's lock, and reads what is stored under it."""
+        values = self._whose | {"name": self._name}
+        return (await self._session.execute(self._statements.find, values)).one()
+
+    async def drop_expired(self) -> None:
+        await self._session.execute(self._statements.drop, self._whose)
+
+    async def keep(self, **values: Any) -> bool:
+        """Store the columns' values. False: another transaction has stored the key since."""
+        if self._session.info.get("tenant_id") != self._tenant_id:
+            await act_in_tenant(self._session, self._tenant_id)
+        result = await self._session.execute(self._statements.keep, self._whose | values)
+        return result.first() is not None
+
+    async def release(self) -> None:
+        """Gives the connection back, after reading only."""
+        await self._session.rollback()
+
+
+def _stored_key(actor: Principal, key: str) -> str:
+    """A person's own key is stored as it is sent, unless it looks like one of an API key's."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    if actor.key_id is not None:
+        return f"k:{actor.key_id}:{digest}"
+    return f"u:{digest}" if key.startswith(("k:", "u:")) else key
