@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dev import needs_curl
+
 ROOT = Path(__file__).parents[1]
 WALK = (ROOT / "README.md").read_text().split("## From nothing to a first message")[1]
 PAGE = re.compile(r"items['\"]: ?\[{.*Where is it warm\?")
+SECOND = re.compile(r"items['\"]: ?\[{((?!Canary).)*Where is it warm\?((?!Canary).)*(null|None)}")
+WRONG_ROLE = re.compile(r"['\"]path['\"]: ?['\"]role['\"]|['\"]role['\"], ?['\"]message['\"]")
 STOP_SECONDS = 30
 
 
@@ -38,12 +42,24 @@ def pasted(language: str, address: str) -> str:
     return block.replace("http://127.0.0.1:8000", url).replace(".bicameral", folder)
 
 
-def test_the_first_conversation_works_with_curl(address: str) -> None:
-    assert PAGE.search(done(("bash", "-euc", pasted("bash", address))))
+@needs_curl
+@pytest.mark.parametrize("again", ["", " again"])
+def test_the_first_conversation_works_with_curl(address: str, again: str) -> None:
+    shown(done(("bash", "-euc", pasted("bash", address))))
 
 
-def test_the_first_conversation_works_with_httpx(address: str) -> None:
-    assert PAGE.search(done((sys.executable, "-c", pasted("python", address))))
+@pytest.mark.parametrize("again", ["", " again"])
+def test_the_first_conversation_works_with_httpx(address: str, again: str) -> None:
+    shown(done((sys.executable, "-c", pasted("python", address))))
+
+
+def shown(output: str) -> None:
+    """It shows a page, the page after one of a single message, an error, and an export."""
+    assert PAGE.search(output)
+    assert SECOND.search(output)
+    assert WRONG_ROLE.search(output)
+    assert re.search(r'"type": ?"user"', output)
+    assert re.search(r'"type": ?"message"', output)
 
 
 def done(command: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.dev import ROOT, running
+from tests.support.dev import ROOT, needs_curl, running
 from tests.support.embedded_launcher import living, postgres_under
 from tests.support.service import until
 
@@ -59,6 +59,7 @@ def test_interrupted_again_and_again_it_leaves_nothing_running(
     assert living(postgres_under(tmp_path)) == []
 
 
+@needs_curl
 def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) -> None:
     with running(tmp_path) as dev:
         headers = {"Authorization": f"Bearer {dev.log_in()}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -11,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
+import pytest
+
+# The README's own lines are pasted; without curl in the system that cannot be tried.
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="THE PRINTED curl LINES ARE NOT TRIED: there is no curl"
+)
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
 
