@@ -45,6 +45,7 @@ class Deferred(click.Command):
 
 # In pyproject.toml each is an entry point of Litestar's, by its name here. The text is the first
 # line of the command's --help, which the tests compare.
+api_keys = Deferred("api-keys", "app.commands.credentials:api_keys", "Manage API keys.")
 database = Deferred("database", "app.commands.migrate:database_group", "Migrate the two databases.")
 dev = Deferred(
     "dev",
@@ -65,6 +66,7 @@ relay = Deferred(
     "Erase what deleted users said, until stopped; `litestar run` does so beside serving.",
 )
 tenants = Deferred("tenants", "app.commands.accounts:tenants", "Manage tenants.")
+tokens = Deferred("tokens", "app.commands.credentials:tokens", "Manage people's access tokens.")
 users = Deferred("users", "app.commands.accounts:users", "Manage users.")
 version = Deferred(
     "version", "app.commands.version:version", "Show the versions of Bicameral and of Litestar."
@@ -74,7 +76,10 @@ whose = Deferred(
     "app.commands.whose:whose",
     "Tell whose account, or which address, a DIGEST in the log stands for.",
 )
-COMMANDS = (database, dev, receipts, reconcile, relay, tenants, users, version, whose)
+COMMANDS = (
+    *(api_keys, database, dev, receipts, reconcile, relay, tenants, tokens, users),
+    *(version, whose),
+)
 db = Deferred("db", database.place, database.help or "", hidden=True)
 
 

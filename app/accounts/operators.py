@@ -64,7 +64,7 @@ class Operators:
         """Create them where they are not there. False for one who has another password by now."""
         try:
             async with self._database.session() as session:
-                stored = (await _named(session, username)).password_hash
+                stored = (await named_user(session, username)).password_hash
         except NotFound:
             await self.create_user(username, email, password, [Role.ADMIN])
             return True
@@ -84,7 +84,7 @@ class Operators:
             password, own_names(username), field="password"
         )
         async with self._database.session() as session:
-            user = await _named(session, username)
+            user = await named_user(session, username)
             actor = operator(user.tenant_id)
             await UserService(session).set_password(actor, user.id, password_hash)
 
@@ -98,7 +98,7 @@ class Operators:
         self, username: str, *, email: str | None = None, roles: Sequence[Role] | None = None
     ) -> None:
         async with self._database.session() as session:
-            user = await _named(session, username)
+            user = await named_user(session, username)
             actor = operator(user.tenant_id)
             await UserService(session).change(
                 actor, user.id, email=email, roles=roles, is_active=None
@@ -107,7 +107,7 @@ class Operators:
     async def delete_user(self, username: str) -> UUID:
         """Everything they said is erased afterwards, by a relay."""
         async with self._database.session() as session:
-            user = await _named(session, username)
+            user = await named_user(session, username)
             await UserService(session).remove(operator(user.tenant_id), user.id)
             return user.id
 
@@ -120,16 +120,16 @@ class Operators:
 
     async def block(self, username: str, reason: str | None) -> None:
         async with self._database.session() as session:
-            user = await _named(session, username)
+            user = await named_user(session, username)
             await UserService(session).block(operator(user.tenant_id), user.id, reason)
 
     async def unblock(self, username: str) -> None:
         async with self._database.session() as session:
-            user = await _named(session, username)
+            user = await named_user(session, username)
             await UserService(session).unblock(operator(user.tenant_id), user.id)
 
 
-async def _named(session: UserSession, username: str) -> User:
+async def named_user(session: UserSession, username: str) -> User:
     """Enter the user's tenant and read them; raises NotFound with the name that is not there."""
     tenant = await TenantService(session).enter_named(tenant_of(username))
     user = await UserService(session).named(tenant, username)

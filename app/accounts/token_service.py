@@ -70,6 +70,10 @@ class TokenService:
         """Live ones, newest first, one more than `limit` if there are more."""
         return await self._tokens.page(person.user_id, rows=limit + 1, after=after)
 
+    async def of(self, user_id: UUID, *, limit: int) -> Sequence[AccessToken]:
+        """List the live tokens of a user of the tenant that the session acts in, newest first."""
+        return await self._tokens.page(user_id, rows=limit, after=None)
+
     async def end_own(self, person: Principal, token_id: UUID) -> None:
         await self._authority.recheck_own(person)
         if not await self._tokens.end_one(person.user_id, token_id):
