@@ -38,7 +38,7 @@ CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port={server_port}
 [pgbouncer]
-pool_mode = transaction
+pool_mode = {mode}
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
@@ -96,7 +96,9 @@ def before_each(servers: Iterable[Server]) -> Generator[None]:
 
 
 @contextmanager
-def pgbouncer(server: Server, *, pool_size: int, ignored: str = "") -> Generator[int]:
+def pgbouncer(
+    server: Server, *, pool_size: int, ignored: str = "", mode: str = "transaction"
+) -> Generator[int]:
     """The port of one that keeps so many connections for each login and database."""
     assert PROGRAM, "PgBouncer is not installed"
     with TemporaryDirectory(prefix="bicameral-pgbouncer-") as name:
@@ -105,7 +107,7 @@ def pgbouncer(server: Server, *, pool_size: int, ignored: str = "") -> Generator
         (folder / "users").write_text("".join(f'"{login}" ""\n' for login in LOGINS))
         configuration = folder / "pgbouncer.ini"
         places = {"server_port": server.port, "port": port, "folder": folder}
-        rules = {"pool_size": pool_size, "ignored": ignored}
+        rules = {"pool_size": pool_size, "ignored": ignored, "mode": mode}
         configuration.write_text(CONFIGURATION.format(**places, **rules))
         with _running(configuration, server.programs.account) as process:
             try:
