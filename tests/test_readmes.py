@@ -13,7 +13,7 @@ from app.config.settings import Settings
 from tests.support.servers import ROOT, Servers
 
 FRONT = ROOT / "README.md"
-FOLDERS = ("app", "migrations", "tests", ".monitoring")
+FOLDERS = ("app", "migrations", "tests", ".deployment", ".monitoring")
 PAGES = [
     FRONT,
     *sorted(
