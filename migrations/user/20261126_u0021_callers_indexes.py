@@ -26,7 +26,13 @@ VALID = {
     "users": ["ck_users_external_id"],
     "access_tokens": ["ck_access_tokens_scopes", "fk_access_tokens_tenant_id_api_keys"],
 }
-TOKENS = "UPDATE access_tokens SET id = gen_random_uuid() WHERE id IS NULL"
+# FORCE holds the owner, too, who must see all rows here. A policy of its own lets nobody else in.
+TOKENS = (
+    "DROP POLICY IF EXISTS filling ON access_tokens",
+    "CREATE POLICY filling ON access_tokens TO CURRENT_USER USING (true) WITH CHECK (true)",
+    "UPDATE access_tokens SET id = gen_random_uuid() WHERE id IS NULL",
+    "DROP POLICY filling ON access_tokens",
+)
 
 
 def upgrade() -> None:
@@ -35,7 +41,8 @@ def upgrade() -> None:
             # What an upgrade that failed has left, not valid.
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
             op.execute(f"CREATE {unique} INDEX CONCURRENTLY {index} ON {columns}")
-        op.execute(TOKENS)
+        for statement in TOKENS:
+            op.execute(statement)
         for table, constraints in VALID.items():
             for name in constraints:
                 op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")

@@ -19,6 +19,7 @@ from tests.support.migrations import configured
 from tests.support.servers import Servers
 
 UNIQUE_KEYS = import_module("migrations.user.20261126_u0031_unique_keys")
+BEFORE = "u0014"
 ACME, GLOBEX = uuid4(), uuid4()
 Sql = asyncpg.Connection
 USER = (
@@ -30,7 +31,7 @@ KEYS = "SELECT username_key, email_key FROM users ORDER BY username"
 @pytest.fixture
 async def sql(empty: Settings, servers: Servers) -> AsyncGenerator[Sql]:
     """The database as it was before, with two tenants in it."""
-    await to(empty, "u0025")
+    await to(empty, BEFORE)
     async with superuser(servers.user.url(empty.url("user").database)) as connection:
         tenants = [(ACME, "acme"), (GLOBEX, "globex")]
         await connection.executemany("INSERT INTO tenants (id, name) VALUES ($1, $2)", tenants)
@@ -109,6 +110,18 @@ async def test_users_who_would_be_one_stop_the_upgrade_and_are_named_by_id(
     await to(empty, "head")
     with pytest.raises(asyncpg.UniqueViolationError, match="idx_users_email"):
         await insert(sql, "\\acme\\c", "É@x.org")
+
+
+async def test_tokens_of_before_get_the_ids_by_which_they_are_listed(
+    sql: Sql, empty: Settings
+) -> None:
+    """Row level security hides every one of them from the owner, who migrates."""
+    alice = await insert(sql, "\\acme\\alice", "alice@example.org")
+    token = "INSERT INTO access_tokens (digest, tenant_id, user_id, expires_at)"
+    await sql.execute(f"{token} VALUES ('x', $1, $2, now() + interval '1 day')", ACME, alice)
+    await to(empty, "u0021")
+    assert await sql.fetchval("SELECT count(*) FROM access_tokens WHERE id IS NOT NULL") == 1
+    assert await sql.fetchval("SELECT count(*) FROM pg_policy WHERE polname = 'filling'") == 0
 
 
 async def test_people_without_an_address_share_no_key(sql: Sql, empty: Settings) -> None:
