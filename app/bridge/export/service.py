@@ -65,6 +65,7 @@ class ExportService:
     async def _pages(self, subject: User, permission: Permission) -> AsyncGenerator[bytes]:
         """Read the pages; each but the first waits until it is known that it may be read."""
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
+        addresses = await self._login_addresses(subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
         account = to_struct(UserLine, subject)
         yield _lines([account]) + _lines(sessions)
@@ -78,7 +79,7 @@ class ExportService:
             parts, place = await rows.messages(place)
             for part in parts:
                 yield part
-        yield _lines(await self._login_addresses(subject))
+        yield _lines(addresses)
 
     async def _login_addresses(self, subject: User) -> list[LoginAddressLine]:
         async with self._databases.user.session(subject.tenant_id) as session:
