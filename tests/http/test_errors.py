@@ -44,6 +44,23 @@ async def test_what_the_framework_refuses_is_a_problem_too(client: httpx.AsyncCl
     _is_problem(await client.post(LOGIN, content=b"x" * BIG, headers=json), 413)
 
 
+@pytest.mark.parametrize(
+    "bad", [b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"]
+)
+async def test_a_text_that_is_not_utf8_is_refused_wherever_it_stands(
+    world: World, bad: bytes
+) -> None:
+    """Cut off, overlong, a surrogate, past the last character: in a string or in a name."""
+    alice = await world.member()
+    json = {"Content-Type": "application/json"}
+    sessions = "/v1/chat-sessions"
+    for body in (b'{"title": "a%sb"}' % bad, b'{"ti%stle": "a"}' % bad):
+        _is_problem(await alice.http.post(sessions, content=body, headers=json), 400)
+    login = b'{"username": "\\\\a\\\\b%s", "password": "x"}' % bad
+    _is_problem(await world.nobody.post(LOGIN, content=login, headers=json), 400)
+    assert (await alice.http.get(sessions)).json()["items"] == []
+
+
 async def test_a_body_too_large_is_refused_without_a_length_too(client: httpx.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(11):

@@ -69,6 +69,7 @@ async def test_statements_and_refusals_are_counted(world: World) -> None:
         assert value(after, name, database=database) > value(before, name, database=database)
     refused, why = "bicameral_login_refusals_total", {"reason": "credentials"}
     assert value(after, refused, **why) - value(before, refused, **why) == 1
+    assert value(after, refused) - value(before, refused) == 1
 
 
 @bounded

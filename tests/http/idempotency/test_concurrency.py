@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from tests.support.factories import World
+from app.http.idempotency import HEADER
+from tests.support.factories import PASSWORD, World
 from tests.support.idempotency import ROUTES, Rows, Sent, a_request
+from tests.support.locks import until_waiting
 from tests.support.servers import Servers
 
 PARALLEL = 50
@@ -19,6 +21,8 @@ WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE wait_event_type = 'Lock' AND datname = current_database()
 """
+KEY = {HEADER: "k"}
+NEW = {"username": "new", "password": PASSWORD}
 BY_HAND = """
 INSERT INTO general_idempotency_keys (tenant_id, user_id, key, fingerprint, answer, expires_at)
 VALUES ($1, $2, 'k', 'x', 'x', now() + interval '1 day')
@@ -66,6 +70,43 @@ async def test_a_second_request_with_a_running_key_is_409_at_once(
         answers = [await first, await other]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert (await request.send("k")).content == answers[0].content
+
+
+async def test_somebody_elses_equal_key_is_another_key_at_the_same_moment(
+    world: World, rows: Rows, servers: Servers, database: str
+) -> None:
+    """Somebody else is in the same tenant, or in another one, and waits for nobody."""
+    request = await a_request(world, "message")
+    theirs = [
+        await a_request(world, "session", await world.member()),
+        await a_request(world, "message", await world.someone("\\globex\\x")),
+    ]
+    async with held(servers, database, request) as holder:
+        first = asyncio.create_task(request.send("k"))
+        await waiting(rows, 1)
+        async with asyncio.timeout(3):  # less than the lock's timeout
+            answers = [await one.send("k") for one in theirs]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        await holder.execute("COMMIT")
+        assert (await first).status_code == 201
+
+
+async def test_a_strangers_equal_key_in_the_user_database_is_another_key_at_the_same_moment(
+    world: World, rows: Rows
+) -> None:
+    first, other = await world.tenant_admin(), await world.tenant_admin("globex")
+    bodies = [NEW | {"email": f"{n}@example.org"} for n in range(2)]
+    async with rows.user.transaction():
+        await rows.user.execute(
+            "SELECT FROM tenants WHERE id = $1 FOR UPDATE", first.tenant_id
+        )  # their creation waits for it
+        waits = asyncio.create_task(first.http.post("/v1/users", json=bodies[0], headers=KEY))
+        await until_waiting(rows.user)
+        async with asyncio.timeout(4):
+            answer = await other.http.post("/v1/users", json=bodies[1], headers=KEY)
+        assert answer.status_code == 201, answer.text
+        assert not waits.done()
+    assert (await waits).status_code == 201
 
 
 async def test_when_the_first_request_fails_the_next_creates(
