@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ FAR = {
     "db_pool_timeout": 600,
     "db_silence_seconds": 600,
 }
+SOON_SECONDS = 4  # less than any of the defaults
 LOCK = text("SELECT pg_advisory_xact_lock(1)")
 
 
@@ -33,8 +37,16 @@ def databases(servers: Servers, database: str, **near: object) -> Databases:
     return Databases.create(settings_for(servers, database, **FAR | near))
 
 
+@contextmanager
+def soon() -> Generator[None]:
+    """What takes longer has not listened to the setting."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SOON_SECONDS
+
+
 async def is_unavailable(databases: Databases, statement: str) -> BaseException:
-    with pytest.raises(Exception) as caught:  # noqa: PT011  whatever it is, this is its answer
+    with soon(), pytest.raises(Exception) as caught:  # noqa: PT011  whatever it is, this is its answer
         async with databases.general.session() as session:
             await session.execute(text(statement))
     assert to_problem(caught.value).status == 503
@@ -55,7 +67,7 @@ async def test_a_lock_that_is_waited_for_too_long_is_503(servers: Servers, datab
     both = databases(servers, database, db_lock_timeout_seconds=0.2)
     async with both.general.session() as holder:
         await holder.execute(LOCK)
-        with pytest.raises(Exception) as caught:  # noqa: PT011  as above
+        with soon(), pytest.raises(Exception) as caught:  # noqa: PT011  as above
             async with both.general.session() as session:
                 await session.execute(LOCK)
     assert to_problem(caught.value).status == 503
@@ -75,7 +87,8 @@ async def test_a_transaction_left_idle_is_ended(servers: Servers, database: str)
             ended.set()
 
         (await raw.taken()).add_termination_listener(end)
-        await ended.wait()
+        with soon():
+            await ended.wait()
         with pytest.raises(DBAPIError) as caught:
             await one.execute(text("SELECT 1"))
     assert to_problem(caught.value).status == 503
@@ -88,7 +101,7 @@ async def test_a_pool_without_a_free_connection_is_503(servers: Servers, databas
     both = databases(servers, database, **near)
     async with both.general.session() as holder:
         await holder.execute(text("SELECT 1"))
-        with pytest.raises(Exception) as caught:  # noqa: PT011  as above
+        with soon(), pytest.raises(Exception) as caught:  # noqa: PT011  as above
             async with both.general.session() as session:
                 await session.execute(text("SELECT 1"))
     assert to_problem(caught.value).status == 503
@@ -108,7 +121,7 @@ async def test_a_connection_that_does_not_open_is_503(
         if by_url:
             near = {"database_url_general": f"{url}?connect_timeout=1"}
         both = databases(servers, database, **near)
-        with pytest.raises(TimeoutError) as caught:
+        with soon(), pytest.raises(TimeoutError) as caught:
             async with both.general.session() as session:
                 await session.execute(text("SELECT 1"))
         assert to_problem(caught.value).status == 503

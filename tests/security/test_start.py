@@ -65,9 +65,10 @@ async def test_an_unsafe_login_is_refused(
     variable = f"database_url_{name}"
     url = getattr(servers, name).url(database, role)
     databases = Databases.create(settings_for(servers, database, **{variable: url}))
-    for _ in range(2):  # the second connection is looked at as well
-        with pytest.raises(SettingsError) as refused:
-            await databases.check()
+    with pytest.raises(SettingsError):
+        await databases.check()
+    with pytest.raises(SettingsError) as refused:  # the second connection is looked at as well
+        await databases.check()
     known = {"bicameral_owner": ROLES["unsafe_owner"], "postgres": ROLES["unsafe_super"]}
     known["bicameral_backup"] = ROLES["unsafe_bypass"]
     _, reason = (ROLES | known)[role]
