@@ -1,4 +1,4 @@
-"""What the user database decides by its clock, with rows on both sides of each bound."""
+"""The user database decides by its clock: rows stand on both sides of each bound."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def databases(servers: Servers, database: str, **near: object) -> Databases:
 
 @contextmanager
 def soon() -> Generator[None]:
-    """What takes longer has not listened to the setting."""
+    """Fail whoever takes longer, which has not listened to the setting."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < SOON_SECONDS

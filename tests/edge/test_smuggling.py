@@ -159,3 +159,14 @@ async def test_a_head_must_arrive_in_time(settings: Settings) -> None:
         assert await answers(port, GOOD + GOOD[:-2]) == [200, 408]
         assert await answers(port, POST + b"Content-Length: 9\r\n\r\n{") == [408]
         assert await answers(port, CHUNKED + b"1\r\n{\r\n") == [408]
+
+
+@pytest.mark.parametrize(("size", "status"), [(900, 200), (1100, 431)])
+async def test_a_head_may_be_as_large_as_the_setting_says(
+    settings: Settings, size: int, status: int
+) -> None:
+    short = settings.model_copy(update={"request_max_head_bytes": 1024})
+    closing = GOOD[:-2] + b"Connection: close\r\n"
+    head = closing + b"A: " + b"b" * (size - len(closing) - 7) + b"\r\n\r\n"
+    async with serving(create_app(short), short) as port:
+        assert await answers(port, head) == [status]

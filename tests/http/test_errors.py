@@ -13,8 +13,10 @@ from litestar import Litestar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.config.settings import Settings
 from app.http.problems import problem_response, to_problem
 from tests.support.factories import World, a_session
+from tests.support.logins import world_on
 
 BIG = 11 * 1024 * 1024
 LOGIN = "/v1/auth/login"
@@ -154,3 +156,20 @@ async def test_a_fault_of_ours_is_500_and_says_nothing(
     response = problem_response(None, RuntimeError(secret))  # type: ignore[arg-type]  # unused
     assert response.status_code == 500
     assert "secret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 401), (1100, 413)])
+async def test_a_body_may_be_as_large_as_the_setting_says(
+    settings: Settings, size: int, status: int
+) -> None:
+    """With a length, and without one."""
+    body = b'{"username": "\\\\a\\\\b", "password": "x"}'.ljust(size)
+    json = {"Content-Type": "application/json"}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    async with world_on(settings.model_copy(update={"request_max_body_bytes": 1024})) as world:
+        for content in (body, chunks()):
+            answer = await world.nobody.post(LOGIN, content=content, headers=json)
+            _is_problem(answer, status)
