@@ -35,6 +35,7 @@ PATIENT = {
     "db_pool_timeout": 600,
     "request_timeout_seconds": 600,
 }
+LONG_SECONDS = 4
 MANY = 30  # more than the pool has connections
 
 
@@ -95,6 +96,22 @@ async def test_a_silent_database_is_refused_until_it_answers(
     assert await faults(it.world.databases.general) == []
     logged = capsys.readouterr().err
     assert [logged.count(f'"database_{event}"') for event in ("silent", "answers")] == [1, 1]
+
+
+@bounded
+async def test_a_silence_lasts_for_as_long_as_the_setting_says(
+    servers: Servers, database: str, proxy: Proxy
+) -> None:
+    """Longer than the default here: no sooner is the database given up."""
+    url = pgbouncer.url_at(proxy.port, database)
+    more = {**PATIENT, "db_silence_seconds": LONG_SECONDS, "database_url_general": url}
+    async with service(servers, database, **more) as it:
+        alice = await it.world.member()
+        assert await statuses(alice, "/v1/chat-sessions") == {200}
+        async with silenced("black hole", servers, proxy):
+            began = time.monotonic()
+            assert (await alice.http.get("/v1/chat-sessions")).status_code == 503
+            assert time.monotonic() - began > 0.8 * LONG_SECONDS
 
 
 @bounded

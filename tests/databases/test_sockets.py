@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 async def options_of(servers: Servers, database: str, parameters: str) -> list[int]:
     url = f"postgresql://bicameral_app@127.0.0.1:{servers.user.port}/{database}?{parameters}"
-    settings = settings_for(servers, database, database_url_user=url, db_silence_seconds=2)
+    settings = settings_for(servers, database, database_url_user=url, db_silence_seconds=3)
     connection = await open_connection(settings, "user")
     try:
         return shown(connection.line)

@@ -29,7 +29,7 @@ NOTICED_BY = {
     "request_timeout_seconds": "edge/test_gate.py edge/test_overload.py edge/test_readers.py",
     "request_receive_seconds": "edge/test_smuggling.py edge/test_bodies.py",
     "request_max_head_bytes": "edge/test_smuggling.py edge/test_upgrades.py",
-    "request_max_body_bytes": "http/test_headers.py edge/test_bodies.py",
+    "request_max_body_bytes": "http/test_errors.py",
     "request_bodies_max_bytes": "edge/test_bodies.py",
     "request_concurrency": "edge/test_overload.py",
     "request_queue": "edge/test_overload.py",
