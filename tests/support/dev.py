@@ -14,9 +14,11 @@ from signal import SIGTERM
 
 import pytest
 
+from tests.support.servers import LOUD
+
 # The README's own lines are pasted; without curl in the system that cannot be tried.
 needs_curl = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="THE PRINTED curl LINES ARE NOT TRIED: there is no curl"
+    shutil.which("curl") is None, reason=f"{LOUD}: curl is not installed (apt-get install curl)"
 )
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
