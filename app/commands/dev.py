@@ -28,7 +28,7 @@ from app.commands.listening import bind
 from app.commands.migrate import upgrade
 from app.commands.run import Options, serve_alone, serve_reloading
 from app.commands.running_dev import DATA_DIR, found_by_commands
-from app.commands.signals import end_once
+from app.commands.signals import end_if_told, end_once
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.connection import DATABASES
@@ -127,9 +127,13 @@ def _run(
 
 def _prepare(settings: Settings, pair: tuple[Server, Server], data_dir: Path) -> Users:
     asyncio.run(_create_databases(*pair))
+    end_if_told()
     _migrate(settings)
+    end_if_told()
     _say("Both databases are migrated.")
-    return asyncio.run(_create_users(settings, data_dir))
+    users = asyncio.run(_create_users(settings, data_dir))
+    end_if_told()
+    return users
 
 
 def _migrate(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_has_come = False
 
 
 def end_once() -> None:
@@ -22,9 +23,23 @@ def end_once() -> None:
 
 
 def _end(_: int, __: FrameType | None) -> None:
+    """Raise once. In a flood the next signal comes before this has ignored it, and ends here."""
+    global _has_come  # a process has one set of handlers, and one end
+    if _has_come:
+        return
+    _has_come = True
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def end_if_told() -> None:
+    """Raise KeyboardInterrupt once more, which some finalizer may have swallowed.
+
+    Python drops whatever is raised in one, and a signal comes where it likes.
+    """
+    if _has_come:
+        raise KeyboardInterrupt
 
 
 def end_in_order() -> None:

@@ -159,7 +159,7 @@ class TenantConnection(asyncpg.Connection):
         """
         async with self._one_server():
             row: Any = await super().fetchrow(SERVER_STATE)
-        self.heard_at = time.monotonic()
+            self.heard_at = time.monotonic()
         self.clock = row["now"], self.heard_at
         self.is_spoiled = row["is_read_only"]
         # A pooler makes up the process that it names when a connection is opened.
