@@ -226,9 +226,9 @@ def _what(error: Exception) -> str:
 
 
 def _where(error: Exception) -> str:
-    folders = {Path(folder) for folder in context.script.version_locations or ()}
+    revisions = {Path(one.path).resolve() for one in context.script.walk_revisions()}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).parent in folders:
+        if Path(frame.filename).resolve() in revisions:
             return f" in {Path(frame.filename).name}, line {frame.lineno}"
     return ""
 

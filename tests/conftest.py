@@ -22,7 +22,15 @@ from app.server import create_app
 from tests.support import leaks, pgbouncer, statements
 from tests.support.factories import World
 from tests.support.patience import limited
-from tests.support.servers import LOUD, TEMPLATE, Servers, alive, copied, settings_for
+from tests.support.servers import (
+    LOUD,
+    TEMPLATE,
+    Servers,
+    alive,
+    chosen_programs,
+    copied,
+    settings_for,
+)
 
 TEST_SECONDS = 150
 SOAK_SECONDS = 3600
@@ -33,7 +41,9 @@ def servers() -> Iterator[Servers]:
     # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
     with (
         TemporaryDirectory(prefix="bicameral-tests-") as folder,
-        embedded_servers(Path(folder), durable=False, tcp=True, report=_silent) as pair,
+        embedded_servers(
+            Path(folder), durable=False, tcp=True, report=_silent, choose=chosen_programs
+        ) as pair,
         pgbouncer.before_each(pair),
     ):
         asyncio.run(statements.record(pair[1]))

@@ -69,7 +69,7 @@ def test_each_database_has_a_server_a_volume_and_a_check(services: Services) -> 
     assert [volume.split(":")[1] for volume in volumes] == ["/var/lib/postgresql"] * 2
     assert len({volume.split(":")[0] for volume in volumes}) == 2
     for name in ("user-db", "general-db"):
-        assert services[name]["image"] == "postgres:18"
+        assert re.fullmatch(r"postgres:18\.\d+", services[name]["image"])
         assert services[name]["healthcheck"]["test"][1] == "pg_isready"
 
 

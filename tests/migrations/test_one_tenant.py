@@ -40,7 +40,8 @@ KINDS = ("token", "block", "key")
 OPEN = "SELECT FROM pg_policies WHERE policyname = 'validation'"
 FOREIGN_KEYS = """
 SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-WHERE contype = 'f' AND conname LIKE 'fk%user_id_users'
+WHERE contype = 'f' AND conname ~ '_user_id_users$'
+AND conrelid::regclass::text IN ('access_tokens', 'user_blocks', 'user_idempotency_keys')
 """
 ON_BOTH = "FOREIGN KEY (tenant_id, user_id) REFERENCES users(tenant_id, id) ON DELETE CASCADE"
 ON_ONE = "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,7 @@ import asyncpg
 from litestar import Litestar
 
 from app.commands.embedded.cluster import Server
+from app.commands.embedded.host import Programs, programs_for
 from app.config.settings import Settings
 from tests.support import pgbouncer
 
@@ -22,9 +25,22 @@ LOUD = "UNTESTED"
 numbers = count(1)
 
 
+# Another PostgreSQL than the wheel's for the run's two servers. PostgreSQL 15 and 16 have no locale
+# provider "builtin".
+PROGRAMS = os.environ.get("BICAMERAL_TESTS_POSTGRES_BIN")
+PLAIN_LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8")
+
+
 class Servers(NamedTuple):
     user: Server
     general: Server
+
+
+def chosen_programs(data_dir: Path, report: Callable[[str], None]) -> Programs:
+    programs = programs_for(data_dir, report)
+    if PROGRAMS is None:
+        return programs
+    return replace(programs, folder=Path(PROGRAMS), locale=PLAIN_LOCALE)
 
 
 def settings_for(servers: Servers, database: str, **more: object) -> Settings:

@@ -33,7 +33,6 @@ INITDB_TIMEOUT_SECONDS = 120.0
 START_TIMEOUT_SECONDS = 60.0  # recovery after a crash is part of a start
 STOP_TIMEOUT_SECONDS = 10.0
 LOG_TAIL_LINES = 3
-LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 MODEST = ("--max_connections=200", "--shared_buffers=64MB", "--timezone=UTC", "--log_timezone=UTC")
 NOT_DURABLE = ("--fsync=off", "--synchronous_commit=off", "--full_page_writes=off")
 
@@ -99,7 +98,7 @@ class Server:
         """Make the cluster elsewhere, and move it once whole: so an interruption leaves none."""
         half = self._new_half()
         self.programs.give(half)
-        options = ("--username=postgres", "--auth=trust", *LOCALE, f"--pgdata={half}")
+        options = ("--username=postgres", "--auth=trust", *self.programs.locale, f"--pgdata={half}")
         initdb = self._run(half, "initdb", *options, *(() if self.durable else ("--no-sync",)))
         self._await(INITDB_TIMEOUT_SECONDS, lambda: initdb.poll() is not None)
         if initdb.poll() != 0:

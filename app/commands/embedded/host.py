@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it comes with the extra `dev`, and this file must import wi
 KILL_TIMEOUT_SECONDS = 10.0
 POLL_INTERVAL_SECONDS = 0.01
 ACCOUNTS = ("postgres", "_postgres", "nobody")  # PostgreSQL refuses to run as root
+LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}  # ours may hold secrets, PG* and LD_*
 
 
@@ -110,6 +111,7 @@ class Programs:
 
     folder: Path
     account: pwd.struct_passwd | None
+    locale: tuple[str, ...] = LOCALE
 
     def run(self, program: str, *options: str, at: Path, log: BinaryIO) -> Popen[bytes]:
         """Start it in a session of its own, so that the terminal's Ctrl-C does not reach it."""

@@ -38,11 +38,12 @@ def servers(
     durable: bool = True,
     tcp: bool = False,
     report: Callable[[str], None] = print,
+    choose: Callable[[Path, Callable[[str], None]], Programs] = programs_for,
 ) -> Generator[tuple[Server, Server]]:
     """Start the user and the general server, and stop both again, whatever happens meanwhile."""
     with ExitStack() as stack:
         data_dir = stack.enter_context(_locked(data_dir))
-        programs = programs_for(data_dir, report)
+        programs = choose(data_dir, report)
 
         def server(name: str) -> Server:
             sockets = stack.enter_context(_socket_dir(data_dir / name, programs))
