@@ -7,7 +7,6 @@ asked adds them up.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import (
@@ -22,8 +21,6 @@ from prometheus_client import (
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 if FOLDER in os.environ:  # else prometheus_client fails below, and does not say why
     Path(os.environ[FOLDER]).mkdir(parents=True, exist_ok=True)
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REQUESTS = Histogram(
     "bicameral_request_duration_seconds",
@@ -65,16 +62,6 @@ MADE_AT = Gauge(
     multiprocess_mode="livemostrecent",
 )
 LOGIN_REFUSALS = Counter("bicameral_login_refusals", "Passwords that were refused", ["reason"])
-
-_observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
-
-
-def observe_request(route: str, method: str, status: int, seconds: float) -> None:
-    key = (route, method if method in METHODS else "other", status)
-    observe = _observers.get(key)
-    if observe is None:  # finding the labels' child costs more than all the rest
-        observe = _observers[key] = REQUESTS.labels(*map(str, key)).observe
-    observe(seconds)
 
 
 def render() -> bytes:
