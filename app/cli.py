@@ -46,6 +46,7 @@ class Deferred(click.Command):
 # In pyproject.toml each is an entry point of Litestar's, by its name here. The text is the first
 # line of the command's --help, which the tests compare.
 api_keys = Deferred("api-keys", "app.commands.credentials:api_keys", "Manage API keys.")
+audit = Deferred("audit", "app.commands.audit:audit", "Export audit events.")
 database = Deferred("database", "app.commands.migrate:database_group", "Migrate the two databases.")
 dev = Deferred(
     "dev",
@@ -77,7 +78,7 @@ whose = Deferred(
     "Tell whose account, or which address, a DIGEST in the log stands for.",
 )
 COMMANDS = (
-    *(api_keys, database, dev, receipts, reconcile, relay, tenants, tokens, users),
+    *(api_keys, audit, database, dev, receipts, reconcile, relay, tenants, tokens, users),
     *(version, whose),
 )
 db = Deferred("db", database.place, database.help or "", hidden=True)

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
-from sqlalchemy import insert, select, text
+from sqlalchemy import TextClause, insert, select, text
 
 from app.accounts.caller_models import AuditEvent
 from app.accounts.repositories import TenantRepository
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession
-from app.databases.statement import Statement
 from app.http.errors import FieldError, Invalid, NotFound
 from app.http.security import Principal
 from app.telemetry.context import current_request
@@ -28,10 +27,8 @@ EVERYWHERE = text("SELECT * FROM platform_audit_events(:before, :actor, :target,
 ALONG_AN_INDEX = text(
     "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 )
-OF_PERSON = Statement(text("SELECT * FROM person_audit_events(:person, :after, :rows)"), reads=True)
-EXPORTED = Statement(
-    text("SELECT * FROM exported_audit_events(:tenant, :after, :rows)"), reads=True
-)
+EXPORTED = text("SELECT * FROM exported_audit_events(:tenant, :after, :rows)")
+OF_PERSON = text("SELECT * FROM person_audit_events(:person, :after, :rows)")
 
 
 class ActorType(StrEnum):
@@ -129,7 +126,20 @@ class AuditRepository(Repository[AuditEvent]):
     ) -> Sequence[AuditEvent]:
         """The whole platform's likewise."""
         values = wanted._asdict() | {"before": before, "rows": rows}
-        query = select(AuditEvent).from_statement(EVERYWHERE)
+        return await self._all(EVERYWHERE, values)
+
+    async def about(self, person: UUID, *, rows: int, after: UUID | None) -> Sequence[AuditEvent]:
+        """Oldest first: what they did, was done to them, or on their behalf, in any tenant."""
+        return await self._all(OF_PERSON, {"person": person, "after": after, "rows": rows})
+
+    async def exported(
+        self, tenant_id: UUID | None, *, rows: int, after: UUID | None
+    ) -> Sequence[AuditEvent]:
+        """Oldest first: one tenant's, or everybody's."""
+        return await self._all(EXPORTED, {"tenant": tenant_id, "after": after, "rows": rows})
+
+    async def _all(self, function: TextClause, values: dict[str, Any]) -> Sequence[AuditEvent]:
+        query = select(AuditEvent).from_statement(function)
         return (await self.session.scalars(query, values)).all()
 
 

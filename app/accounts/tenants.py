@@ -59,8 +59,7 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
 
     async def remove(self, actor: Principal, tenant_id: UUID) -> int:
         """Delete the tenant with all its users; answers how many there were."""
-        # Before the tenant is entered: the event belongs to the actor's, the platform.
-        await self._audit.note(actor, tenant_id, Action.TENANT_DELETED)
+        await self._note_deletion(actor, tenant_id)
         tenant = await self.enter(tenant_id, TenantLock.REMOVE)
         await self._authority.recheck(actor)
         if tenant.name == PLATFORM_TENANT:
@@ -68,3 +67,9 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         users = await self._users.count()
         await self.repository.remove(tenant_id)
         return users
+
+    async def _note_deletion(self, actor: Principal, tenant_id: UUID) -> None:
+        """The event belongs to the platform, if it is there: an operator may have made no users."""
+        platform_id = await self.repository.id_named(PLATFORM_TENANT)
+        await self.repository.enter(platform_id or tenant_id)
+        await self._audit.note(actor, tenant_id, Action.TENANT_DELETED)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.bridge.erasure.relay import relay_settings, running
 from app.bridge.reconcile.reconciler import reconciling
+from app.commands.output import Write, named, writing_to
 from app.commands.progress import Advance, counting
 from app.commands.running import run
 from app.config.settings import load_settings, stop
@@ -53,41 +51,23 @@ def receipts() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 def export_receipts(file: str) -> None:
     """Write the chain of receipts to FILE, or to standard output, a line of JSON each."""
-    where = "standard output" if file == "-" else file
-    try:
-        # Opened first: a chain without receipts is an empty file.
-        with _to_standard_output() if file == "-" else Path(file).open("wb") as output:
-            count = run(_export(output, where))
-    except OSError as error:
-        raise stop(f"{where}: {error.strerror}") from None
-    click.echo(f"{count} receipts written to {where}.", err=True)
+    with writing_to(file) as write:  # opened first: a chain without receipts is an empty file
+        count = run(_export(write))
+    click.echo(f"{count} receipts written to {named(file)}.", err=True)
 
 
-@contextmanager
-def _to_standard_output() -> Generator[BinaryIO]:
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
-
-
-async def _export(output: BinaryIO, where: str) -> int:
+async def _export(write: Write) -> int:
     databases = Databases.create(relay_settings(load_settings()))
     count = 0
     try:
         with counting("Writing receipts") as advance:
             async for line in export(databases.general):
-                _write(output, line, where)
+                write(line)
                 count += 1
                 advance()
     finally:
         await databases.general.dispose()
     return count
-
-
-def _write(output: BinaryIO, line: bytes, where: str) -> None:
-    try:
-        output.write(line)
-    except OSError as error:  # which `run` would take for a database's
-        raise stop(f"{where}: {error.strerror}") from None
 
 
 @receipts.command("verify")

@@ -30,12 +30,12 @@ async def test_an_export_holds_everything_and_nobody_elses(world: World) -> None
 
     lines = await _export(alice, "/v1/me/export")
     assert [line["type"] for line in lines] == (
-        ["user"] + ["chat_session"] * 2 + ["message"] * 6 + ["login_address"]
+        ["user"] + ["audit_event"] * 2 + ["chat_session"] * 2 + ["message"] * 6 + ["login_address"]
     )
     assert lines[0]["username"] == alice.username
     assert "password_hash" not in lines[0]
-    assert [line["title"] for line in lines[1:3]] == ["first", "second"]
-    texts = [line["content"] for line in lines[3:-1]]
+    assert [line["title"] for line in lines[3:5]] == ["first", "second"]
+    texts = [line["content"] for line in lines[5:-1]]
     assert texts == [f"{title} {n}" for title in ("first", "second") for n in range(3)]
 
 
@@ -47,7 +47,7 @@ async def test_an_export_shows_a_message_as_the_api_does(world: World) -> None:
         await a_message(alice, session["id"], content)
     page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages?order=asc")
     written = [{"type": "message", **item} for item in page.json()["items"]]
-    assert (await _export(alice, "/v1/me/export"))[2:-1] == written
+    assert (await _export(alice, "/v1/me/export"))[4:-1] == written
 
 
 async def test_an_export_tells_when_and_from_how_many_addresses_they_logged_in(

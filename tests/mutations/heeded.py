@@ -52,6 +52,7 @@ NOTICED_BY = {
     "metrics_host": "telemetry/test_metrics.py",
     "idempotency_kept_seconds": "http/idempotency/test_keys.py",
     "idempotency_sweep_seconds": "bridge/erasure/test_keys.py",
+    "audit_kept_days": "bridge/erasure/test_audit.py",
     "password_hash_threads": "accounts/test_login.py",
     "password_hash_queue": "accounts/test_login.py",
     "token_idle_seconds": "accounts/test_login.py",

@@ -1,6 +1,8 @@
-"""Deletes what has expired wherever a relay runs: idempotency keys in both databases, and tokens.
+"""Deletes what has expired wherever a relay runs: idempotency keys in both databases, tokens, and
+audit events.
 
-What has expired already counts as absent; deleting it keeps nothing for longer than needed.
+Keys and tokens that have expired already count as absent; deleting them keeps nothing for longer
+than needed.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from app.telemetry import log
 ROWS = 100
 KEYS = text("SELECT expire_keys(:rows)")
 TOKENS = text("SELECT expire_tokens(:rows)")
+EVENTS = text("SELECT expire_audit_events(make_interval(days => :kept_days), :rows)")
 
 
 async def expire_for_ever(databases: Databases, settings: Settings) -> None:
     """Sweep until cancelled. A sweep that fails does not keep the others waiting."""
-    sweeps = ((databases.user, KEYS), (databases.user, TOKENS), (databases.general, KEYS))
+    events = EVENTS.bindparams(kept_days=settings.audit_kept_days)
+    user, general = databases.user, databases.general
+    sweeps = ((user, KEYS), (user, TOKENS), (user, events), (general, KEYS))
     while True:
         for database, statement in sweeps:
             try:

@@ -13,11 +13,13 @@ from litestar.response import Stream
 
 from app.accounts.api import services
 from app.accounts.api.requests import Call
+from app.accounts.audit import Audit
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import ExportLine
 from app.bridge.export.service import Export, ExportService
 from app.bridge.export.stream import WatchedStream
+from app.databases.sessions import UserSession
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
 from app.http.security import Principal, Role, Scope, person, requires
@@ -29,12 +31,14 @@ LINES = {200: ResponseSpec(ExportLine, False, "Lines, each of them an `ExportLin
 
 
 def exports(
-    request: Request[Principal, Any, Any], users: NamedDependency[UserService]
+    request: Request[Principal, Any, Any],
+    users: NamedDependency[UserService],
+    user_session: NamedDependency[UserSession],
 ) -> ExportService:
     """Provide the service with the databases: a session of theirs ends before the answer does."""
     state = request.app.state
     tokens = CredentialLookup(state.databases.user, state.settings)
-    return ExportService(users, tokens, state.databases)
+    return ExportService(users, Audit(user_session), tokens, state.databases)
 
 
 class ExportController(Controller):
@@ -49,9 +53,9 @@ class ExportController(Controller):
     async def export_me(self, request: Call, exports: NamedDependency[ExportService]) -> Stream:
         """Export all there is about you.
 
-        NDJSON: each line is an object by itself, your account first, then your conversations, their
-        messages, and digests of the addresses that you logged in from. Read it as a stream; it may
-        be long.
+        NDJSON: each line is an object by itself, your account first, then audit events about you,
+        your conversations, their messages, and digests of the addresses that you logged in from.
+        Read it as a stream; it may be long.
         """
         return _streamed(await exports.own(request.user))
 
@@ -66,9 +70,9 @@ class ExportController(Controller):
     ) -> Stream:
         """Export all there is about a user.
 
-        NDJSON: each line is an object by itself, the account first, then its conversations, their
-        messages, and digests of the addresses that they logged in from. Read it as a stream; it may
-        be long.
+        NDJSON: each line is an object by itself, the account first, then audit events about them,
+        their conversations, their messages, and digests of the addresses that they logged in from.
+        Read it as a stream; it may be long.
         """
         return _streamed(await exports.of(request.user, user_id))
 

@@ -9,11 +9,16 @@ from litestar.params import Body
 from msgspec import Struct
 
 from app.accounts import schemas as accounts
+from app.accounts.api import audit
 from app.chat import schemas as chat
 
 
 class UserLine(accounts.Account, frozen=True, tag_field="type", tag="user"):
     """The first line is the account."""
+
+
+class AuditEventLine(audit.AuditEvent, frozen=True, tag_field="type", tag="audit_event"):
+    """There is one for each event that they caused, or that is about them, oldest first."""
 
 
 class ChatSessionLine(chat.ChatSession, frozen=True, tag_field="type", tag="chat_session"):
@@ -32,5 +37,6 @@ class LoginAddressLine(Struct, frozen=True, tag_field="type", tag="login_address
 
 
 ExportLine = Annotated[
-    UserLine | ChatSessionLine | MessageLine | LoginAddressLine, Body(title="ExportLine")
+    UserLine | AuditEventLine | ChatSessionLine | MessageLine | LoginAddressLine,
+    Body(title="ExportLine"),
 ]

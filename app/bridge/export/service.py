@@ -11,18 +11,22 @@ from uuid import UUID
 
 import msgspec
 
+from app.accounts.api.audit import shown as shown_events
+from app.accounts.audit import Action, Audit, AuditRepository
 from app.accounts.authority import check_rank
 from app.accounts.digests import shown
 from app.accounts.models import User
 from app.accounts.repositories import LoginAddressRepository
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
-from app.bridge.export.lines import LoginAddressLine, UserLine
+from app.bridge.export.lines import AuditEventLine, LoginAddressLine, UserLine
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.databases.database import Databases
 from app.http.security import Principal
 from app.http.structs import to_struct
+
+EVENTS = 1000
 
 
 class Export(NamedTuple):
@@ -35,8 +39,11 @@ class Export(NamedTuple):
 class ExportService:
     """Exports the caller's own data, or, for administrators, that of a user of theirs."""
 
-    def __init__(self, users: UserService, tokens: CredentialLookup, databases: Databases) -> None:
+    def __init__(
+        self, users: UserService, audit: Audit, tokens: CredentialLookup, databases: Databases
+    ) -> None:
         self._users = users
+        self._audit = audit
         self._tokens = tokens
         self._databases = databases
 
@@ -50,7 +57,12 @@ class ExportService:
         return await self._begun(actor, subject)
 
     async def _begun(self, actor: Principal, subject: User) -> Export:
-        """Read the first page now, so that a database that is away is a 503 and no broken 200."""
+        """Read the first page now, so that a database that is away is a 503 and no broken 200.
+
+        Whoever is not the person leaves an event, which is committed before the first byte is sent.
+        """
+        if actor.actor_id != subject.id:
+            await self._audit.note(actor, subject.id, Action.USER_EXPORTED)
         permission = Permission(self._tokens, self._databases.user, actor, subject)
         pages = self._pages(subject, permission)
         first = await anext(pages)
@@ -67,8 +79,13 @@ class ExportService:
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
         addresses = await self._login_addresses(subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
-        account = to_struct(UserLine, subject)
-        yield _lines([account]) + _lines(sessions)
+        events = await self._events(subject, None)
+        yield _lines([to_struct(UserLine, subject)]) + _lines(events)
+        while len(events) == EVENTS:
+            await permission.confirm()
+            events = await self._events(subject, events[-1])
+            yield _lines(events)
+        yield _lines(sessions)
         while len(sessions) == SESSIONS:
             await permission.confirm()
             sessions = await rows.sessions(sessions[-1])
@@ -80,6 +97,13 @@ class ExportService:
             for part in parts:
                 yield part
         yield _lines(addresses)
+
+    async def _events(self, subject: User, after: AuditEventLine | None) -> list[AuditEventLine]:
+        """Return the next audit events about them, oldest first; fewer than EVENTS at the end."""
+        async with self._databases.user.session(subject.tenant_id) as session:
+            events = AuditRepository(session=session)
+            rows = await events.about(subject.id, rows=EVENTS, after=after and after.id)
+            return shown_events(rows, AuditEventLine)
 
     async def _login_addresses(self, subject: User) -> list[LoginAddressLine]:
         async with self._databases.user.session(subject.tenant_id) as session:
