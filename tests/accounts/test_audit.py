@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +16,7 @@ from tests.support.factories import PASSWORD, Someone, World
 from tests.support.logins import superuser
 from tests.support.servers import Servers, run
 
+PAGE = Path(__file__).parents[2] / "app/accounts/README.md"
 ANOTHER = "another quiet corner of it"
 EVENTS = """
 SELECT actor_type, actor_id, on_behalf_of, action, target_type, target_id, tenant_id, request_id
@@ -141,6 +144,12 @@ async def test_an_operator_is_nobody_in_particular(
     assert {tuple(event)[:3] for event in found} == {("operator", None, None)}
     assert {event["tenant_id"] for event in found} == {alice.tenant_id}
     assert {event["request_id"] for event in found} == {None}
+
+
+def test_every_action_is_on_the_page_and_none_that_is_not() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall("`(.+?)`", row.split("|")[1])}
+    assert told == set(Action)
 
 
 WAYS = ("log in", "log out", "password", "create", "change", "block", "unblock", "delete", "tenant")
