@@ -85,11 +85,13 @@ class Login:
     async def confirm(self, person: Principal, password: str, address: str) -> str:
         """Give the stored hash that the password matches; a stolen token guesses no faster.
 
-        Raises Forbidden, TooManyRequests, and Unavailable.
+        Raises Forbidden, TooManyRequests and Unavailable, and Unauthenticated for who is gone.
         """
         digests = await self._throttle.digests_of(person.username, address)
-        who = await self._check(person.username, password, digests)
-        if who is None:
+        who = await self._throttle.begin(person.username, digests)
+        if who is None:  # deleted since the request's token was looked up
+            raise Unauthenticated
+        if not await self._passwords.verify(who.password_hash, password):
             note_refusal("confirmation", digests)
             raise Forbidden("The current password is wrong.")
         await self._throttle.confirm(digests)

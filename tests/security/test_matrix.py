@@ -24,7 +24,7 @@ from tests.support.factories import PASSWORD
 
 METHODS = ("get", "post", "put", "patch", "delete")
 OPEN_TO_ANYONE = {
-    *("/health", "/health/live", "/health/ready", "/metrics"),
+    *("/", "/health", "/health/live", "/health/ready", "/metrics"),
     *("/schema", "/schema/openapi.json", "/schema/{path:str}", "/schema/static/{name:str}"),
 }
 

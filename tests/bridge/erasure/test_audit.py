@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from app.bridge.erasure import expiry
 from tests.support.erasure_scene import Scene
@@ -28,7 +29,7 @@ async def events(scene: Scene, days: int) -> None:
     await scene.user.execute(EVENT, f"older than {days}", days, 1)
 
 
-async def sweep_until(scene: Scene, wanted: list[str], **settings: int) -> None:
+async def sweep_until(scene: Scene, wanted: list[str], **settings: Any) -> None:
     relay = scene.relay(idempotency_sweep_seconds=0.01, relay_listen=False, **settings)
     running = asyncio.create_task(relay.run())
     try:

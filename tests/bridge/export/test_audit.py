@@ -57,7 +57,7 @@ async def test_an_export_has_the_events_about_them_as_the_list_shows_them(
     assert lines[1 : 1 + len(found)] == found
     actions = [event["action"] for event in found]
     assert actions == ["user.created", "login", "user.changed", "tenant.created"]
-    listed = (await boss.http.get("/v1/audit-events", params={"target": alice.id})).json()
+    listed = (await boss.http.get("/v1/audit-events", params={"target": str(alice.id)})).json()
     shown = [{"type": "audit_event", **item} for item in reversed(listed["items"])]
     assert shown == found[:2]
 
