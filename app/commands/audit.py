@@ -29,9 +29,12 @@ def audit() -> None:
 
 @audit.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
-@click.option("--tenant", type=Utf8(), help="Only this tenant's, by its name.")
+@click.option("--tenant", type=Utf8(), help="Only this tenant's, by its name, as acme.")
 @click.option(
-    "--after", type=click.UUID, metavar="ID", help="Go on after this event of an earlier export."
+    "--after",
+    type=click.UUID,
+    metavar="ID",
+    help="Go on after an event of an earlier export, as its id says.",
 )
 def export_events(file: str, tenant: str | None, after: UUID | None) -> None:
     """Write audit events to FILE, or to standard output, oldest first, a line of JSON each."""

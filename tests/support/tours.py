@@ -35,7 +35,10 @@ class Tour:
             "pages": 3,
             "read": CONTENTS,
             "missing": [404, "Not Found"],
-            "kinds": ["user", "chat_session", *["message"] * len(CONTENTS)],
+            "kinds": [
+                *("user", *["audit_event"] * 3, "chat_session"),
+                *(*["message"] * len(CONTENTS), "login_address"),
+            ],
             "said": CONTENTS,
             "left": 204,
         }

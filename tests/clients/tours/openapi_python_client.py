@@ -16,9 +16,12 @@ from generated.api.chat import (
 from generated.api.export import export_me
 from generated.api.me import get_me
 from generated.models import (
+    AuditEventLine,
     ChatSession,
     ChatSessionLine,
     Login,
+    LoginAddressLine,
+    LoginToken,
     Message,
     MessageLine,
     MessagePage,
@@ -28,7 +31,6 @@ from generated.models import (
     NewMessages,
     Order,
     ProblemDetails,
-    Token,
     User,
     UserLine,
 )
@@ -36,13 +38,19 @@ from generated.types import UNSET, Unset
 
 BASE, NAME, PASSWORD = os.environ["BASE"], os.environ["NAME"], os.environ["PASSWORD"]
 CONTENTS: list[str] = json.loads(os.environ["CONTENTS"])
-LINES = {"user": UserLine, "chat_session": ChatSessionLine, "message": MessageLine}
+LINES = {
+    "user": UserLine,
+    "audit_event": AuditEventLine,
+    "chat_session": ChatSessionLine,
+    "message": MessageLine,
+    "login_address": LoginAddressLine,
+}
 
 nobody = Client(BASE)
 wrong = log_in.sync(client=nobody, body=Login(username=NAME, password="wrong"))
 token = log_in.sync(client=nobody, body=Login(username=NAME, password=PASSWORD))
 assert isinstance(wrong, ProblemDetails)
-assert isinstance(token, Token)
+assert isinstance(token, LoginToken)
 client = AuthenticatedClient(BASE, token.access_token)
 me = get_me.sync(client=client)
 assert isinstance(me, User)
