@@ -34,7 +34,7 @@ def audit() -> None:
     "--after",
     type=click.UUID,
     metavar="ID",
-    help="Go on after an event of an earlier export, as its id says.",
+    help="Go on after this event of an earlier export, named as there.",
 )
 def export_events(file: str, tenant: str | None, after: UUID | None) -> None:
     """Write audit events to FILE, or to standard output, oldest first, a line of JSON each."""

@@ -16,6 +16,7 @@ from generated.api.chat import (
 from generated.api.export import export_me
 from generated.api.me import get_me
 from generated.models import (
+    Account,
     AuditEventLine,
     ChatSession,
     ChatSessionLine,
@@ -31,7 +32,6 @@ from generated.models import (
     NewMessages,
     Order,
     ProblemDetails,
-    User,
     UserLine,
 )
 from generated.types import UNSET, Unset
@@ -53,7 +53,7 @@ assert isinstance(wrong, ProblemDetails)
 assert isinstance(token, LoginToken)
 client = AuthenticatedClient(BASE, token.access_token)
 me = get_me.sync(client=client)
-assert isinstance(me, User)
+assert isinstance(me, Account)
 
 session = create_chat_session.sync(client=client, body=NewChatSession(title=None))
 assert isinstance(session, ChatSession)
