@@ -17,6 +17,9 @@ from tests.support.log_lines import events
 from tests.support.servers import ROOT
 from tests.support.service import environment, running, until
 
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
+
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 BODY = {"username": "\\acme\\nobody", "password": "a wrong password"}
 

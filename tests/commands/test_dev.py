@@ -39,6 +39,7 @@ MOMENTS: dict[str, Callable[[Path, str], bool]] = {
 
 # A flood ended with 1, or hung, once in some thirty runs. signals.py raises once since then, and
 # makes up for what was swallowed; whether that was the cause is not proven.
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [2, pytest.param(1_000_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("signal", [SIGINT, SIGHUP])
 @pytest.mark.parametrize("moment", MOMENTS)

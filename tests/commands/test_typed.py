@@ -11,6 +11,9 @@ from tests.support.commands import litestar, python, urls
 from tests.support.factories import World
 from tests.support.servers import Servers
 
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
+
 ALICE = "\\acme\\alice"
 TYPED = "ein stiller Winkel für Bücher"
 LOCALES = {"C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "own": {}}

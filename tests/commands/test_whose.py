@@ -15,6 +15,7 @@ ALICE, KEY = "\\acme\\Alice", "k" * 32
 FOUR, SIX = "203.0.113.77", "2001:db8:7:8::9"
 
 
+@pytest.mark.slow
 async def test_a_digest_leads_to_the_account_and_the_address(
     servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

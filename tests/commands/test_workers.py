@@ -24,6 +24,9 @@ from tests.support.load import Load
 from tests.support.servers import ROOT
 from tests.support.service import START_SECONDS, STOP_SECONDS, answers, environment, running, until
 
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
+
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """All its children but multiprocessing's own."""
