@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
+
 from tests.support.api_keys import ON_BEHALF_OF
 from tests.support.commands import litestar, urls
 from tests.support.factories import World
 from tests.support.servers import Servers
+
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
 
 
 async def test_an_operator_makes_lists_and_ends_a_key(

@@ -15,6 +15,9 @@ import pytest
 from tests.support.dev import ROOT, running
 from tests.support.service import until
 
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:

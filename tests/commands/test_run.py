@@ -18,6 +18,9 @@ from app.config.settings import Settings
 from tests.support.servers import LOUD, ROOT
 from tests.support.service import STOP_SECONDS, environment, running, until
 
+# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 60
 LISTENING = "0A"  # in /proc/net/tcp
 
