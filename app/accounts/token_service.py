@@ -8,13 +8,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.accounts.audit import Action, Audit
-from app.accounts.authority import Authority, check_rank
+from app.accounts.authority import Authority
 from app.accounts.caller_models import AccessToken
-from app.accounts.repositories import TenantLock, TenantRepository, UserRepository
 from app.accounts.token_repository import TokenRepository
 from app.accounts.tokens import new_token, token_digest
+from app.accounts.users import UserService
 from app.databases.sessions import UserSession
-from app.http.errors import Forbidden, NotFound, Unauthenticated, found
+from app.http.errors import Forbidden, NotFound, Unauthenticated
 from app.http.paging import Place
 from app.http.security import Principal, Scope
 
@@ -33,8 +33,7 @@ class TokenService:
 
     def __init__(self, session: UserSession) -> None:
         self._authority = Authority(session)
-        self._tenants = TenantRepository(session)
-        self._users = UserRepository(session)
+        self._users = UserService(session)
         self._tokens = TokenRepository(session)
         self._audit = Audit(session)
 
@@ -48,7 +47,7 @@ class TokenService:
         self, actor: Principal, user_id: UUID, lifetime: timedelta, scopes: Sequence[Scope]
     ) -> Minted:
         """Make a token with which the user reaches their own conversations, and nothing else."""
-        await self._enter(actor, user_id)
+        await self._users.for_change(actor, user_id)
         token, names = new_token(), sorted({scope.value for scope in scopes})
         expires_at = await self._tokens.mint(
             token_digest(token), user_id, lifetime, names, actor.key_id
@@ -60,7 +59,7 @@ class TokenService:
 
     async def end_all(self, actor: Principal, user_id: UUID) -> None:
         """End every token of the user's, those of logins as well."""
-        await self._enter(actor, user_id)
+        await self._users.for_change(actor, user_id)
         await self._tokens.end_all(user_id)
         await self._audit.note(actor, user_id, Action.TOKEN_ENDED)
 
@@ -79,14 +78,3 @@ class TokenService:
         if not await self._tokens.end_one(person.user_id, token_id):
             raise NotFound
         await self._audit.note(person, person.user_id, Action.TOKEN_ENDED)
-
-    async def _enter(self, actor: Principal, user_id: UUID) -> None:
-        """Act in the user's tenant, holding it, them and the actor, as authority.py says."""
-        tenant_id = actor.tenant_id
-        if actor.is_admin and user_id != actor.user_id:
-            tenant_id = found(await self._users.tenant_of(user_id))
-        await self._tenants.enter(tenant_id)
-        found(await self._tenants.find(tenant_id, TenantLock.KEEP))
-        user = found(await self._users.find(tenant_id, user_id, lock=True))
-        await self._authority.recheck(actor)
-        check_rank(actor, user)

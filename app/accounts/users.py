@@ -141,7 +141,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         is_active: bool | None,
     ) -> User:
         """Change what is not None. Whoever is made inactive is logged out."""
-        tenant, user = await self._for_change(actor, user_id)
+        tenant, user = await self.for_change(actor, user_id)
         before = _facts(user)
         if roles is not None:
             self._authority.check_grant(actor, tenant, roles)
@@ -158,7 +158,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 
     async def block(self, actor: Principal, user_id: UUID, reason: str | None) -> User:
         """No token of theirs is good from the commit on."""
-        _, user = await self._for_change(actor, user_id)
+        _, user = await self.for_change(actor, user_id)
         await self._authority.keep_an_administrator(actor, user)
         user.is_blocked = True
         await self._blocks.put(user, reason, actor.user_id)
@@ -167,7 +167,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self.repository.save(user)
 
     async def unblock(self, actor: Principal, user_id: UUID) -> User:
-        _, user = await self._for_change(actor, user_id)
+        _, user = await self.for_change(actor, user_id)
         user.is_blocked = False
         await self._blocks.lift(user_id)
         await self._audit.note(actor, user_id, Action.USER_UNBLOCKED)
@@ -175,7 +175,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 
     async def set_password(self, actor: Principal, user_id: UUID, password_hash: str) -> None:
         """Every token of theirs ends."""
-        _, user = await self._for_change(actor, user_id)
+        _, user = await self.for_change(actor, user_id)
         await self._replace_hash(actor, user, password_hash)
 
     async def set_own_password(self, person: Principal, password_hash: str, *, was: str) -> None:
@@ -196,7 +196,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 
     async def remove(self, actor: Principal, user_id: UUID) -> SubjectLedger:
         """Delete the user with all personal data and tokens; the ledger's entry is the request."""
-        _, user = await self._for_change(actor, user_id)
+        _, user = await self.for_change(actor, user_id)
         return await self._remove(actor, user)
 
     async def remove_own(self, person: Principal) -> SubjectLedger:
@@ -209,8 +209,8 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         await self._audit.note(actor, user.id, Action.USER_DELETED)
         return found(await self._ledger.entry(user.tenant_id, user.id))
 
-    async def _for_change(self, actor: Principal, user_id: UUID) -> tuple[Tenant, User]:
-        """Lock the user, and their tenant, until the end of the transaction."""
+    async def for_change(self, actor: Principal, user_id: UUID) -> tuple[Tenant, User]:
+        """Lock the user, and their tenant, until the end of the transaction; look at the actor."""
         tenant = await self._entered(await self._tenant_of(actor, user_id), TenantLock.QUEUE)
         user = found(await self.repository.find(tenant.id, user_id, lock=True))
         await self._authority.recheck(actor)

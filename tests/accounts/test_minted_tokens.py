@@ -167,3 +167,17 @@ async def test_a_user_has_a_hundred_tokens_and_the_oldest_goes(
     async with superuser(servers.user.url(database)) as sql:
         count = "SELECT count(*) FROM access_tokens WHERE user_id = $1"
         assert await sql.fetchval(count, alice.id) == 100
+
+
+async def test_administrators_who_mint_for_each_other_never_deadlock(
+    world: World, servers: Servers, database: str
+) -> None:
+    """Each holds the other, and looks at themselves last: they must queue before that."""
+    one, two = await world.tenant_admin(), await world.tenant_admin()
+    for turn in range(20):
+        change = {"email": f"turn-{turn}@example.org"}
+        changing = two.http.patch(f"/v1/users/{one.id}", json=change)
+        await asyncio.gather(minted(one.http, two.id), changing)
+    async with superuser(servers.user.url(database)) as sql:
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await sql.fetchval(deadlocks) == 0
