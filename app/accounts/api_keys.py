@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, text, tuple_
 from uuid_utils.compat import uuid7
 
 from app.accounts.audit import Action, Audit
-from app.accounts.authority import Authority
+from app.accounts.authority import Authority, in_reach
 from app.accounts.caller_models import ApiKey
 from app.accounts.keys import new_key
 from app.accounts.repositories import TenantLock, TenantRepository
@@ -93,7 +93,7 @@ class ApiKeyService(SQLAlchemyAsyncRepositoryService[ApiKey, ApiKeyRepository]):
         expires_at: datetime | None,
     ) -> MadeKey:
         """Make a key whose scopes never change. Raises Invalid for one that would have ended."""
-        tenant_id = await self._entered(actor, tenant_id or actor.tenant_id)
+        tenant_id = await self._entered(actor, in_reach(actor, tenant_id))
         if expires_at is not None and await self.repository.is_past(expires_at):
             raise Invalid.field("expires_at", "Send a moment in the future, or null.")
         sent = new_key()
@@ -119,7 +119,7 @@ class ApiKeyService(SQLAlchemyAsyncRepositoryService[ApiKey, ApiKeyRepository]):
         """
         if actor.is_admin and tenant_id is None:
             return await self.repository.page_of_all(rows=limit + 1, after=after)
-        tenant_id = self._seen(actor, tenant_id or actor.tenant_id)
+        tenant_id = in_reach(actor, tenant_id)
         await self._tenants.enter(tenant_id)
         return await self.repository.page(tenant_id, rows=limit + 1, after=after)
 
@@ -137,7 +137,7 @@ class ApiKeyService(SQLAlchemyAsyncRepositoryService[ApiKey, ApiKeyRepository]):
 
     async def _entered(self, actor: Principal, tenant_id: UUID) -> UUID:
         """Hold the tenant, so that it is not deleted meanwhile, and the actor as they were."""
-        await self._tenants.enter(self._seen(actor, tenant_id))
+        await self._tenants.enter(tenant_id)
         found(await self._tenants.find(tenant_id, TenantLock.KEEP))
         await self._authority.recheck(actor)
         return tenant_id
@@ -146,8 +146,3 @@ class ApiKeyService(SQLAlchemyAsyncRepositoryService[ApiKey, ApiKeyRepository]):
         if not actor.is_admin:
             return actor.tenant_id
         return found(await self.repository.tenant_of(key_id))
-
-    def _seen(self, actor: Principal, tenant_id: UUID) -> UUID:
-        if not actor.is_admin and tenant_id != actor.tenant_id:
-            raise NotFound
-        return tenant_id

@@ -14,11 +14,12 @@ from uuid import UUID
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
 from sqlalchemy import TextClause, insert, select, text
 
+from app.accounts.authority import in_reach
 from app.accounts.caller_models import AuditEvent
 from app.accounts.repositories import TenantRepository
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession
-from app.http.errors import FieldError, Invalid, NotFound
+from app.http.errors import FieldError, Invalid
 from app.http.security import Principal
 from app.telemetry.context import current_request
 
@@ -204,8 +205,6 @@ class AuditService(SQLAlchemyAsyncRepositoryReadService[AuditEvent, AuditReposit
         """Newest first, one more than `limit` if there are more."""
         if actor.is_admin and tenant_id is None:
             return await self.repository.page_of_all(wanted, rows=limit + 1, before=before)
-        tenant_id = tenant_id or actor.tenant_id
-        if tenant_id != actor.tenant_id and not actor.is_admin:
-            raise NotFound
+        tenant_id = in_reach(actor, tenant_id)
         await self._tenants.enter(tenant_id)
         return await self.repository.page(tenant_id, wanted, rows=limit + 1, before=before)

@@ -18,12 +18,13 @@ outside its tenant changes, act in another tenant than their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from app.accounts.models import Tenant, User
 from app.accounts.repositories import UserRepository
 from app.accounts.token_repository import TokenRepository
 from app.databases.sessions import UserSession
-from app.http.errors import Conflict, Forbidden, Unauthenticated
+from app.http.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from app.http.security import ADMINISTRATORS, PLATFORM_TENANT, Principal, Role
 
 
@@ -82,6 +83,18 @@ class Authority:
         needed = [Role.ADMIN] if Role.ADMIN in lost else list(ADMINISTRATORS)
         if not await self._users.has_another(user, needed):
             raise Conflict("This is the tenant's last administrator; appoint another one first.")
+
+
+def in_reach(actor: Principal, tenant_id: UUID | None) -> UUID:
+    """Return the tenant that is asked for, or else the actor's own.
+
+    Raises NotFound for another's, unless the actor administers the platform.
+    """
+    if tenant_id is None or tenant_id == actor.tenant_id:
+        return actor.tenant_id
+    if not actor.is_admin:
+        raise NotFound
+    return tenant_id
 
 
 def check_rank(actor: Principal, user: User) -> None:

@@ -16,7 +16,7 @@ from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from uuid_utils.compat import uuid7
 
 from app.accounts.audit import Action, Audit
-from app.accounts.authority import Authority, check_rank
+from app.accounts.authority import Authority, check_rank, in_reach
 from app.accounts.domains import undisguised
 from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.passwords import own_names
@@ -88,13 +88,11 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     ) -> tuple[Tenant, str]:
         """Find where a new user belongs, and their name in full. Enters that tenant."""
         named, _, own = username.removeprefix("\\").rpartition("\\")
-        if not actor.is_admin and tenant_id not in (None, actor.tenant_id):
-            raise NotFound
         if actor.is_admin and tenant_id is None and named:
             tenant_id = await self._tenants.id_named(named)
             if tenant_id is None:
                 raise NotFound(f"There is no tenant named {named}.")
-        tenant = await self._entered(tenant_id or actor.tenant_id, TenantLock.KEEP)
+        tenant = await self._entered(in_reach(actor, tenant_id), TenantLock.KEEP)
         if named and named != tenant.name:
             raise Conflict("The username names another tenant than the user's.")
         return tenant, f"\\{tenant.name}\\{own}"

@@ -155,7 +155,7 @@ class Pool:
         return connection
 
     def _close(self, connection: TenantConnection) -> asyncio.Task[None]:
-        """Beside the request; the driver first tells the server to stop what was cancelled."""
+        """Close it beside the request: the driver first has the server stop what was cancelled."""
         task = asyncio.create_task(_close(connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -10,11 +10,12 @@ from advanced_alchemy.service import SQLAlchemyAsyncRepositoryReadService
 from litestar.di import NamedDependency
 from sqlalchemy import select, text, tuple_
 
+from app.accounts.authority import in_reach
 from app.accounts.models import SubjectLedger
 from app.accounts.repositories import TenantRepository, UserRepository, place_values
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession
-from app.http.errors import NotFound, found
+from app.http.errors import found
 from app.http.paging import Place, made_at
 from app.http.security import Principal
 
@@ -72,11 +73,8 @@ class ErasureService(SQLAlchemyAsyncRepositoryReadService[SubjectLedger, Erasure
         """Return one more than `limit` entries if there are more."""
         if actor.is_admin and tenant_id is None:
             return await self.repository.page_of_all_tenants(rows=limit + 1, after=after)
-        wanted = tenant_id or actor.tenant_id
-        if wanted != actor.tenant_id:
-            if not actor.is_admin:
-                raise NotFound
-            await self._tenants.enter(wanted)
+        wanted = in_reach(actor, tenant_id)
+        await self._tenants.enter(wanted)
         return await self.repository.page(wanted, rows=limit + 1, after=after)
 
     async def one(self, actor: Principal, user_id: UUID) -> SubjectLedger:
