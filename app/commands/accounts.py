@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import TypeVar
 
 import click
@@ -12,10 +13,9 @@ from msgspec import convert
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
 from app.accounts.schemas import Email, NewUsername, TenantName
-from app.commands.running import run
+from app.commands.running import lent, run
 from app.commands.typed import Utf8, read_password
 from app.config.settings import load_settings, stop
-from app.databases.database import Databases
 from app.http.security import PLATFORM_TENANT, Role
 
 T = TypeVar("T")
@@ -27,12 +27,9 @@ def _run(work: Callable[[Operators], Awaitable[T]]) -> T:
 
 async def _with_operators(work: Callable[[Operators], Awaitable[T]]) -> T:
     settings = load_settings()
-    databases, passwords = Databases.create(settings), Passwords(settings)
-    try:
-        return await work(Operators(databases, passwords))
-    finally:
-        passwords.close()
-        await databases.user.dispose()
+    async with lent(settings) as databases:
+        with closing(Passwords(settings)) as passwords:
+            return await work(Operators(databases, passwords))
 
 
 # Plain strings: of an enum's members click would take the names, in capitals.

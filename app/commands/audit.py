@@ -11,12 +11,11 @@ import msgspec
 from app.accounts.api.audit import AuditEvent, shown
 from app.accounts.audit import AuditRepository
 from app.accounts.tenants import TenantService
-from app.commands.output import Write, named, writing_to
-from app.commands.progress import counting
-from app.commands.running import run
+from app.commands.output import Write, named, write_all, writing_to
+from app.commands.running import lent, run
 from app.commands.typed import Utf8
 from app.config.settings import load_settings
-from app.databases.database import Database, Databases
+from app.databases.database import Database
 from app.databases.sessions import UserSession
 
 ROWS = 1000
@@ -44,22 +43,14 @@ def export_events(file: str, tenant: str | None, after: UUID | None) -> None:
 
 
 async def _export(write: Write, tenant: str | None, after: UUID | None) -> int:
-    databases = Databases.create(load_settings())
-    count = 0
-    try:
-        with counting("Writing audit events") as advance:
-            async for event in _events(databases.user, tenant, after):
-                write(msgspec.json.encode(event) + b"\n")
-                count += 1
-                advance()
-    finally:
-        await databases.user.dispose()
-    return count
+    async with lent(load_settings()) as databases:
+        lines = _lines(databases.user, tenant, after)
+        return await write_all(lines, write, "Writing audit events")
 
 
-async def _events(
+async def _lines(
     database: Database[UserSession], tenant: str | None, after: UUID | None
-) -> AsyncGenerator[AuditEvent]:
+) -> AsyncGenerator[bytes]:
     """Read page by page, each in a transaction of its own. Raises NotFound for no such tenant."""
     tenant_id = None
     if tenant is not None:
@@ -72,5 +63,5 @@ async def _events(
             rows = await events.exported(tenant_id, rows=ROWS, after=after)
             page = shown(rows, AuditEvent)
         for event in page:
-            yield event
+            yield msgspec.json.encode(event) + b"\n"
             after = event.id

@@ -17,10 +17,9 @@ from app.accounts.caller_schemas import KeyName, KeyScope
 from app.accounts.operators import EVERYTHING, named_user, operator
 from app.accounts.tenants import TenantService
 from app.accounts.token_service import TokenService
-from app.commands.running import run
+from app.commands.running import lent, run
 from app.commands.typed import Utf8
 from app.config.settings import load_settings, stop
-from app.databases.database import Databases
 from app.databases.sessions import UserSession
 from app.http.security import Principal, Scope
 
@@ -36,12 +35,8 @@ def _run(work: Callable[[UserSession], Awaitable[T]]) -> T:
 
 
 async def _in_transaction(work: Callable[[UserSession], Awaitable[T]]) -> T:
-    databases = Databases.create(load_settings())
-    try:
-        async with databases.user.session() as session:
-            return await work(session)
-    finally:
-        await databases.user.dispose()
+    async with lent(load_settings()) as databases, databases.user.session() as session:
+        return await work(session)
 
 
 @click.group("api-keys")

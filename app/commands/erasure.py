@@ -12,9 +12,9 @@ import click
 from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.bridge.erasure.relay import relay_settings, running
 from app.bridge.reconcile.reconciler import reconciling
-from app.commands.output import Write, named, writing_to
+from app.commands.output import Write, named, write_all, writing_to
 from app.commands.progress import Advance, counting
-from app.commands.running import run
+from app.commands.running import lent, run
 from app.config.settings import load_settings, stop
 from app.databases.database import Databases
 from app.operations.metrics import on_their_own_port
@@ -57,17 +57,8 @@ def export_receipts(file: str) -> None:
 
 
 async def _export(write: Write) -> int:
-    databases = Databases.create(relay_settings(load_settings()))
-    count = 0
-    try:
-        with counting("Writing receipts") as advance:
-            async for line in export(databases.general):
-                write(line)
-                count += 1
-                advance()
-    finally:
-        await databases.general.dispose()
-    return count
+    async with lent(relay_settings(load_settings())) as databases:
+        return await write_all(export(databases.general), write, "Writing receipts")
 
 
 @receipts.command("verify")

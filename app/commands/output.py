@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from app.commands.progress import counting
 from app.config.settings import stop
 
 Write = Callable[[bytes], None]
@@ -36,6 +37,17 @@ def writing_to(file: str) -> Generator[Write]:
             yield write
     except OSError as error:
         raise stop(f"{named(file)}: {error.strerror}") from None
+
+
+async def write_all(lines: AsyncIterable[bytes], write: Write, doing: str) -> int:
+    """Write the lines, showing people what is being done; tell how many there were."""
+    count = 0
+    with counting(doing) as advance:
+        async for line in lines:
+            write(line)
+            count += 1
+            advance()
+    return count
 
 
 @contextmanager

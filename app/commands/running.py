@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from msgspec import ValidationError
 
-from app.config.settings import SettingsError, stop
+from app.config.settings import Settings, SettingsError, stop
+from app.databases.database import Databases
 from app.http.errors import Invalid, Problem
 from app.http.problems import to_problem
 
@@ -23,6 +25,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise stop(str(error)) from None
     except Exception as error:
         raise stop(_line(to_problem(error))) from error
+
+
+@asynccontextmanager
+async def lent(settings: Settings) -> AsyncGenerator[Databases]:
+    """Lend both databases to a command; what it connected to is closed at the end."""
+    databases = Databases.create(settings)
+    try:
+        yield databases
+    finally:
+        await databases.dispose()
 
 
 def _line(problem: Problem) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from ipaddress import IPv6Network, ip_network
 
 import click
@@ -13,9 +13,8 @@ import click
 from app.accounts.digests import Digester
 from app.accounts.operators import Operators
 from app.accounts.passwords import Passwords
-from app.commands.running import run
+from app.commands.running import lent, run
 from app.config.settings import load_settings, stop
-from app.databases.database import Databases
 
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 MOST_ADDRESSES = 1 << 20
@@ -89,15 +88,12 @@ async def _find(digest: str, addresses: list[str]) -> list[str]:
 
 async def _candidates(addresses: list[str]) -> AsyncGenerator[tuple[str, bytes]]:
     settings = load_settings()
-    databases, passwords = Databases.create(settings), Passwords(settings)
-    digester = Digester(databases.user, settings)
-    try:
-        for user in await Operators(databases, passwords).users(None):
-            yield f"account {user.username}", await digester.of_account(user.username)
+    async with lent(settings) as databases:
+        digester = Digester(databases.user, settings)
+        with closing(Passwords(settings)) as passwords:
+            for user in await Operators(databases, passwords).users(None):
+                yield f"account {user.username}", await digester.of_account(user.username)
         for text in addresses:
             for address in _each(text):
                 plain = address.partition("/")[0]
                 yield f"address {address}", await digester.of_address(plain)
-    finally:
-        passwords.close()
-        await databases.user.dispose()

@@ -10,6 +10,7 @@ from app.accounts.tokens import token_digest
 from tests.support.api_keys import EVERY_SCOPE, a_backend, a_key
 from tests.support.factories import World
 from tests.support.logins import superuser
+from tests.support.pages import items
 from tests.support.servers import Servers
 
 FIELDS = [
@@ -40,13 +41,7 @@ async def test_keys_are_listed_in_pages_and_each_tenants_for_itself(world: World
     stranger = await world.tenant_admin("globex")
     made = [await a_key(boss, "chat:read", name=f"key {n}") for n in range(5)]
     theirs = await a_key(stranger, "export")
-    names, after = list[str](), None
-    while True:
-        params = {"limit": "2"} | ({"after": after} if after else {})
-        page = (await boss.http.get("/v1/api-keys", params=params)).json()
-        names += [one["name"] for one in page["items"]]
-        if (after := page["next"]) is None:
-            break
+    names = [one["name"] async for one in items(boss.http, "/v1/api-keys")]
     assert names == [f"key {n}" for n in range(5)]
     every = (await root.http.get("/v1/api-keys", params={"limit": "4"})).json()
     rest = (await root.http.get("/v1/api-keys", params={"after": every["next"]})).json()

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.support.factories import Someone, World
+from tests.support.pages import items
 
 PATH = "/v1/audit-events"
 SOMEBODY = UUID(int=7)  # in names of tests, which are the same in every process
@@ -21,12 +22,7 @@ async def read(who: Someone, **query: Any) -> dict[str, Any]:
 
 
 async def every(who: Someone, **query: Any) -> list[dict[str, Any]]:
-    page = await read(who, limit=2, **query)
-    items = page["items"]
-    while page["next"]:
-        page = await read(who, limit=2, after=page["next"], **query)
-        items += page["items"]
-    return items
+    return [one async for one in items(who.http, PATH, **query)]
 
 
 async def test_an_event_is_what_the_contract_says(world: World) -> None:

@@ -12,6 +12,7 @@ import httpx
 from tests.support.api_keys import ON_BEHALF_OF, a_backend
 from tests.support.factories import PASSWORD, World, a_session
 from tests.support.logins import superuser
+from tests.support.pages import items
 from tests.support.servers import Servers
 
 SESSIONS, TOKENS = "/v1/chat-sessions", "/v1/me/tokens"
@@ -121,13 +122,7 @@ async def test_ones_tokens_are_listed_in_pages_and_ended_one_by_one(world: World
     boss, alice = await world.tenant_admin(), await world.member()
     device = world.with_token((await minted(boss.http, alice.id))["access_token"])
     phone = world.with_token(await world.log_in(alice.username))
-    listed, after = list[dict[str, Any]](), None
-    while True:
-        params = {"limit": "2"} | ({"after": after} if after else {})
-        page = (await alice.http.get(TOKENS, params=params)).json()
-        listed += page["items"]
-        if (after := page["next"]) is None:
-            break
+    listed = [one async for one in items(alice.http, TOKENS)]
     assert [one["kind"] for one in listed] == ["login", "minted", "login"]  # newest first
     assert [one["is_current"] for one in listed] == [False, False, True]
     fields = ["id", "created_at", "last_used_at", "expires_at", "kind", "is_current"]
