@@ -6,10 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     PrimaryKeyConstraint,
     String,
     func,
@@ -21,6 +23,8 @@ from app.databases.bases import GeneralBase
 from app.http.stored_answers import StoredAnswer
 
 DEFAULT_TITLE = "New Conversation"
+ROLES = ("user", "assistant", "system", "developer", "tool")
+STATUSES = ("completed", "in_progress", "incomplete")
 
 
 class Owner(GeneralBase):
@@ -45,12 +49,28 @@ class Owner(GeneralBase):
 
 
 class ChatSession(GeneralBase):
+    """A conversation. Positions are never given twice: `last_position` is the last one given.
+
+    It is NULL where nothing was ever deleted, and is then `message_count`. `version` is raised by
+    every change. `changed_minute` is the minute of `updated_at`: an index on the time itself would
+    be written with every append. `metadata` is JSON; `metadata_tags` are digests of its pairs.
+    """
+
     __tablename__ = "chat_sessions"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id"),
         ForeignKeyConstraint(["tenant_id", "user_id"], ["owners.tenant_id", "owners.user_id"]),
         Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "created_at", "id"),
         Index("idx_chat_sessions_user_id_id", "tenant_id", "user_id", "id"),
+        Index("idx_chat_sessions_changed_minute", "tenant_id", "user_id", "changed_minute"),
+        Index(
+            "idx_chat_sessions_external_id",
+            "tenant_id",
+            "user_id",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
     )
 
     tenant_id: Mapped[UUID]
@@ -60,9 +80,27 @@ class ChatSession(GeneralBase):
     message_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    last_position: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    metadata_: Mapped[str | None] = mapped_column("metadata")
+    metadata_tags: Mapped[list[bytes] | None] = mapped_column(ARRAY(LargeBinary))
+    external_id: Mapped[str | None] = mapped_column(String(255))
+    expires_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None]
+    forked_from_session: Mapped[UUID | None]
+    forked_from_position: Mapped[int | None] = mapped_column(BigInteger)
+    changed_minute: Mapped[datetime] = mapped_column(
+        server_default=text("date_trunc('minute', now())")
+    )
 
 
 class Message(GeneralBase):
+    """A message. `content` is its text; `parts` is its content as JSON, where the text is not all.
+
+    `item_id` is the id that a client of the conversations API gave it. `client_digest` is of the
+    request that brought `client_id`. `updated_at` is NULL until the message is changed.
+    """
+
     __tablename__ = "messages"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id"),
@@ -72,7 +110,21 @@ class Message(GeneralBase):
             ondelete="CASCADE",
         ),
         Index("idx_messages_session_id", "tenant_id", "session_id", "position", unique=True),
-        CheckConstraint("role IN ('user', 'assistant')", name="role"),
+        *(
+            Index(
+                f"idx_messages_{one}",
+                "tenant_id",
+                "session_id",
+                one,
+                unique=True,
+                postgresql_where=text(f"{one} IS NOT NULL"),
+            )
+            for one in ("client_id", "item_id")
+        ),
+        CheckConstraint(
+            "role IN ('user', 'assistant', 'system', 'developer', 'tool')", name="role"
+        ),
+        CheckConstraint(f"status IN {STATUSES}", name="status"),
     )
 
     tenant_id: Mapped[UUID]
@@ -82,6 +134,14 @@ class Message(GeneralBase):
     role: Mapped[str] = mapped_column(String(20))
     content: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    parts: Mapped[str | None]
+    metadata_: Mapped[str | None] = mapped_column("metadata")
+    client_id: Mapped[str | None] = mapped_column(String(255))
+    client_digest: Mapped[bytes | None]
+    item_id: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(20), server_default=text("'completed'"))
+    created_by: Mapped[UUID | None]
+    updated_at: Mapped[datetime | None]
 
 
 class ErasureReceipt(GeneralBase):
@@ -106,7 +166,10 @@ class ErasureReceipt(GeneralBase):
 
 
 class GeneralIdempotencyKey(StoredAnswer, GeneralBase):
-    """A key that its owner sent; gone with the conversation whose messages its answer repeats."""
+    """A key that its owner sent; gone with the conversation whose messages its answer repeats.
+
+    Those are the ones from `first_position` to `last_position`; any of them, where these are NULL.
+    """
 
     __tablename__ = "general_idempotency_keys"
     __table_args__ = (
@@ -124,3 +187,6 @@ class GeneralIdempotencyKey(StoredAnswer, GeneralBase):
         ),
         Index("idx_general_idempotency_keys_expires_at", "expires_at"),
     )
+
+    first_position: Mapped[int | None] = mapped_column(BigInteger)
+    last_position: Mapped[int | None] = mapped_column(BigInteger)
