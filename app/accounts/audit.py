@@ -174,8 +174,7 @@ class Audit:
 
 def _actor(principal: Principal) -> Actor:
     if principal.key_id is not None:
-        person = None if principal.acts_for_nobody else principal.user_id
-        return Actor(ActorType.API_KEY, principal.key_id, person)
+        return Actor(ActorType.API_KEY, principal.key_id, principal.person_id)
     if not principal.token_digest:  # who came with the database's own credentials
         return Actor(ActorType.OPERATOR)
     return Actor(ActorType.USER, principal.user_id)

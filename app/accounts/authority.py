@@ -48,8 +48,7 @@ class Authority:
         if not actor.token_digest:  # an operator, who came with the database's own credentials
             return
         if actor.key_id is not None:
-            subject = None if actor.acts_for_nobody else actor.user_id
-            if not await self._tokens.lock_key(actor.token_digest, subject):
+            if not await self._tokens.lock_key(actor.token_digest, actor.person_id):
                 raise Unauthenticated
             return
         roles = await self._tokens.lock_actor(actor.user_id, actor.token_digest)

@@ -20,7 +20,8 @@ from app.databases.database import Database
 from app.databases.sessions import UserSession
 from app.databases.statement import Statement
 from app.http.errors import Unauthenticated
-from app.http.security import Credential, OnBehalfOf, Principal, Role, Scope, SubjectState
+from app.http.on_behalf_of import OnBehalfOf
+from app.http.security import Credential, Principal, Role, Scope, SubjectState
 
 PREFIX = "bic_"  # lets secret scanners find a leaked token
 RANDOM_BYTES = 32

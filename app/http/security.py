@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import SecurityRequirement
 
-from app.http.errors import BadRequest, Forbidden, Gone, NotFound, Unauthenticated
+from app.http.errors import Forbidden, Gone, NotFound, Unauthenticated
+from app.http.on_behalf_of import ON_BEHALF_OF, OnBehalfOf, check_header, read_header
 
 PLATFORM_TENANT = "platform"
 MAX_TOKEN_LENGTH = 100
-ON_BEHALF_OF = "On-Behalf-Of"
-EXTERNAL = "external:"
-# 1 to 255 of the printable ASCII characters; not what paths mean something else by.
-EXTERNAL_ID = re.compile(r"(?!\.{1,2}\Z)[!-~]{1,255}\Z")
-USER_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 
 class Role(StrEnum):
@@ -54,14 +49,6 @@ class SubjectState(StrEnum):
     BLOCKED = "blocked"
     INACTIVE = "inactive"
     DELETED = "deleted"
-
-
-class OnBehalfOf(NamedTuple):
-    """The person whom an API key acts for, by one of two ids; `fault` says what is wrong."""
-
-    user_id: UUID | None = None
-    external_id: str | None = None
-    fault: str = ""
 
 
 class Credential(NamedTuple):
@@ -99,6 +86,18 @@ class Principal:
     def actor_id(self) -> UUID:
         """The key that acts, or the person who acts themselves."""
         return self.key_id or self.user_id
+
+    @property
+    def person_id(self) -> UUID | None:
+        """The person who acts, or for whom a key does."""
+        return None if self.acts_for_nobody else self.user_id
+
+    @property
+    def kind(self) -> Literal["login", "minted", "api_key"]:
+        """Name what the caller came with, for metrics."""
+        if self.key_id is not None:
+            return "api_key"
+        return "login" if self.scopes is None else "minted"
 
     @property
     def acts_for_nobody(self) -> bool:
@@ -151,7 +150,7 @@ def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> Credential:
             authorization = value
         elif name == b"on-behalf-of":
             subjects.append(value)
-    return Credential(_bearer(authorization), _on_behalf_of(subjects) if subjects else None)
+    return Credential(_bearer(authorization), read_header(subjects) if subjects else None)
 
 
 def _bearer(authorization: bytes) -> str:
@@ -160,21 +159,6 @@ def _bearer(authorization: bytes) -> str:
     if scheme.lower() != b"bearer" or not token.isascii() or not 0 < len(token) < MAX_TOKEN_LENGTH:
         raise Unauthenticated
     return token.decode()
-
-
-def _on_behalf_of(sent: list[bytes]) -> OnBehalfOf:
-    if len(sent) > 1:
-        return OnBehalfOf(fault=f"{ON_BEHALF_OF} was sent more than once; send it once.")
-    value = sent[0].decode("latin-1").strip(" \t")
-    if USER_ID.match(value):
-        return OnBehalfOf(user_id=UUID(value))
-    external_id = value.removeprefix(EXTERNAL)
-    if value.startswith(EXTERNAL) and EXTERNAL_ID.match(external_id):
-        return OnBehalfOf(external_id=external_id)
-    return OnBehalfOf(
-        fault=f"Send in {ON_BEHALF_OF} a user's id, or `{EXTERNAL}` and the id that your product"
-        " gave them: 1 to 255 printable ASCII characters without spaces."
-    )
 
 
 def requires(*roles: Role, scopes: Sequence[Scope] = ()) -> Guard:
@@ -207,7 +191,7 @@ def _guard(
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal: Principal = connection.scope["user"]  # whom the gate has looked up
         if principal.key_id is not None:
-            _check_header(principal.on_behalf_of, is_of_person)
+            check_header(principal.on_behalf_of, is_of_person)
         elif principal.on_behalf_of is not None:
             raise Forbidden(f"Only an API key acts for somebody else; leave {ON_BEHALF_OF} out.")
         limited = principal.scopes if principal.key_id or not any_token else None
@@ -219,15 +203,6 @@ def _guard(
 
     guard.roles, guard.scopes = roles, scopes  # type: ignore[attr-defined]  # read by tests and the OpenAPI document
     return guard
-
-
-def _check_header(sent: OnBehalfOf | None, is_of_person: bool) -> None:
-    if sent is not None and sent.fault:
-        raise BadRequest(sent.fault)
-    if sent is None and is_of_person:
-        raise BadRequest(f"This is a person's route: say in {ON_BEHALF_OF} whom the key acts for.")
-    if sent is not None and not is_of_person:
-        raise BadRequest(f"This route is about no person; leave {ON_BEHALF_OF} out.")
 
 
 def _missing(scopes: frozenset[Scope]) -> str:

@@ -7,7 +7,8 @@ or of text on a terminal:
 |--------------------|-------------------------------------------|---------------------------------|
 | `request`          | method, route, status, duration_ms, rows, | each request, once answered;    |
 |                    | round_trips, round_trips_user,            | refusals are those of 401, 403  |
-|                    | round_trips_general, user_id, tenant_id   |                                 |
+|                    | round_trips_general, user_id, actor,      |                                 |
+|                    | tenant_id                                 |                                 |
 | `request_failed`   | status, error, sqlstate, where            | an answer of 500 or more        |
 | `answer_broken_off`| error, sqlstate, where                    | it had begun, as an export's    |
 | `statement`        | database, query, duration_ms              | with DB_ECHO; never its values  |

@@ -28,6 +28,12 @@ REQUESTS = Histogram(
     ["route", "method", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+CALLERS = Counter(
+    "bicameral_requests",
+    "Requests by who called: with a login's token, a minted token, an api_key, or as nobody, which "
+    "is without a good one",
+    ["caller", "status"],
+)
 IN_FLIGHT = Gauge(
     "bicameral_requests_in_flight",
     "Requests that have arrived and are not answered yet",

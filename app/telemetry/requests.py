@@ -13,7 +13,7 @@ import uuid_utils
 from app.telemetry import traces
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.logs import log
-from app.telemetry.metrics import REQUESTS
+from app.telemetry.metrics import CALLERS, REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _under_way = 0
 _observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+_counters: dict[tuple[str, int], Callable[[], None]] = {}
 
 
 def requests_in_flight() -> int:
@@ -122,6 +123,7 @@ def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
     method, route = known["method"], known.get("path_template", "")
     who = known.get("user")  # there is nobody before login, and on public routes
     _observe(route, method, request.status, seconds)
+    _count("nobody" if who is None else who.kind, request.status)
     log.info(
         "request",
         method=method,
@@ -132,7 +134,8 @@ def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
         round_trips=request.round_trips_user + request.round_trips_general,
         round_trips_user=request.round_trips_user,
         round_trips_general=request.round_trips_general,
-        user_id=None if who is None else who.user_id,
+        user_id=None if who is None else who.person_id,
+        actor=None if who is None else who.actor_id,
         tenant_id=None if who is None else who.tenant_id,
     )
 
@@ -143,3 +146,10 @@ def _observe(route: str, method: str, status: int, seconds: float) -> None:
     if observe is None:  # finding the labels' child costs more than all the rest
         observe = _observers[key] = REQUESTS.labels(*map(str, key)).observe
     observe(seconds)
+
+
+def _count(caller: str, status: int) -> None:
+    count = _counters.get((caller, status))
+    if count is None:
+        count = _counters[caller, status] = CALLERS.labels(caller, str(status)).inc
+    count()

@@ -33,7 +33,7 @@ from tests.support.traceparent import PARENT, TRACE, TRACEPARENT
 FIELDS = [
     *("timestamp", "level", "event", "request_id", "trace_id", "method", "route", "status"),
     *("duration_ms", "rows", "round_trips", "round_trips_user", "round_trips_general"),
-    *("user_id", "tenant_id"),
+    *("user_id", "actor", "tenant_id"),
 ]
 
 
