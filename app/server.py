@@ -26,7 +26,8 @@ from app.accounts.tokens import CredentialLookup
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
-from app.chat.api import ChatSessionController
+from app.chat.api.messages import MessageController
+from app.chat.api.sessions import ChatSessionController
 from app.chat.writes import Writes
 from app.config.settings import Settings, SettingsError
 from app.databases.config import database_config
@@ -130,6 +131,7 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             TokenController,
             ApiKeyController,
             ChatSessionController,
+            MessageController,
             ErasureController,
             ExportController,
             AuditController,
