@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI, Operation, PathItem
 from litestar.routes import BaseRoute, HTTPRoute
 
 METHODS = ("post", "get", "put", "patch", "delete")
-Place = tuple[int, str, int]
+Place = tuple[int, int, int]
 
 
 def operations(openapi: OpenAPI) -> Iterator[Operation]:
@@ -20,7 +19,7 @@ def operations(openapi: OpenAPI) -> Iterator[Operation]:
 
 
 def put_in_order(openapi: OpenAPI, routes: Sequence[BaseRoute]) -> None:
-    """Groups as the document's tags list them; a group's operations as its source does."""
+    """Groups as the document's tags list them; a group's controllers as the application does."""
     groups = [tag.name for tag in openapi.tags or ()]
     lines = dict(_lines(routes))
 
@@ -57,14 +56,12 @@ def _of_path(item: PathItem) -> Iterator[Operation]:
             yield operation
 
 
-def _lines(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, tuple[str, int]]]:
+def _lines(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, tuple[int, int]]]:
     """Litestar sorts a controller's handlers by name; their source has them in their order."""
+    files: dict[str, int] = {}
     for route in routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             if handler.resolve_include_in_schema():
-                yield handler.handler_name, _source_line(handler)
-
-
-def _source_line(handler: HTTPRouteHandler) -> tuple[str, int]:
-    code = handler.fn.__code__  # a plain function's
-    return code.co_filename, code.co_firstlineno
+                code = handler.fn.__code__  # a plain function's
+                file = files.setdefault(code.co_filename, len(files))
+                yield handler.handler_name, (file, code.co_firstlineno)
