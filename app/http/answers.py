@@ -63,10 +63,10 @@ def written(problem: Problem) -> bytes:
     return b"".join([status, *lines, b"\r\n", body])
 
 
-def response(answer: T | bytes) -> Response[T]:
+def response(answer: T | bytes, headers: dict[str, str] | None = None) -> Response[T]:
     """Answer with the bytes of a stored answer, too: they are the JSON that the route documents."""
     content: Any = answer
-    return Response(content)
+    return Response(content, headers=headers)
 
 
 def _under(root_path: bytes, own: Headers) -> Headers:

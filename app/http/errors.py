@@ -2,11 +2,12 @@
 
     Problem
     ├── BadRequest 400            ├── Conflict 409
-    ├── Unauthenticated 401       ├── PayloadTooLarge 413
-    ├── Forbidden 403             ├── Gone 410
-    ├── NotFound 404              ├── UnsupportedMediaType 415
-    ├── MethodNotAllowed 405      ├── Invalid 422
-    └── RequestTimeout 408        ├── TooManyRequests 429
+    ├── Unauthenticated 401       ├── Gone 410
+    ├── Forbidden 403             ├── PreconditionFailed 412
+    ├── NotFound 404              ├── PayloadTooLarge 413
+    ├── MethodNotAllowed 405      ├── UnsupportedMediaType 415
+    └── RequestTimeout 408        ├── Invalid 422
+                                  ├── TooManyRequests 429
                                   ├── HeadersTooLarge 431
                                   └── Unavailable 503
 
@@ -98,6 +99,16 @@ class Gone(Problem):
     """It was here, and was deleted."""
 
     status = 410
+
+
+class PreconditionFailed(Problem):
+    """It has changed since you read it; read it again, and decide anew."""
+
+    status = 412
+
+    def __init__(self, detail: str | None = None, *, etag: str | None = None) -> None:
+        super().__init__(detail)
+        self.headers = {"ETag": etag} if etag else {}
 
 
 class PayloadTooLarge(Problem):

@@ -98,8 +98,8 @@ def test_one_name_for_two_schemas_stops_the_start() -> None:
 
 
 def test_a_header_that_nobody_explains_stops_the_start() -> None:
-    answer = OpenAPIResponse(description="Done.", headers={"ETag": OpenAPIHeader()})
-    with pytest.raises(ValueError, match="ETag"):
+    answer = OpenAPIResponse(description="Done.", headers={"X-New": OpenAPIHeader()})
+    with pytest.raises(ValueError, match="X-New"):
         complete_answers(Operation(responses={"200": answer}))
 
 

@@ -19,8 +19,9 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
 }
 PAGE = "https://app.example.org"
-READABLE = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
-SENT = ["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"]
+READABLE = "Allow, ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
+SENT = ["authorization", "content-type", "idempotency-key", "if-match", "traceparent"]
+SENT.append("x-request-id")
 SECRET = "correct-horse-battery-staple"
 
 

@@ -48,6 +48,11 @@ HEADERS = {
     "Location": Header(
         "Where to read how far it is.", "/v1/erasures/019a3f5e-7c1b-7d3c-9b1f-2a4d5e6f7a8b"
     ),
+    "ETag": Header(
+        "Names the conversation's present state; send it in `If-Match` to write only if nobody "
+        "was faster.",
+        '"12-1764170000123456"',
+    ),
     "Retry-After": Header("Seconds to wait before the next try.", 1, OpenAPIType.INTEGER),
     "WWW-Authenticate": Header("The scheme to authenticate with.", "Bearer"),
 }
@@ -100,6 +105,8 @@ def _headers_that_follow(status: str) -> Iterator[str]:
             yield "Location"
         case "401":
             yield "WWW-Authenticate"
+        case "412":
+            yield "ETag"
         case "429" | "503":
             yield "Retry-After"
         case _:
