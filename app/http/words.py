@@ -47,7 +47,10 @@ def explain(text: str, annotation: Any = None) -> FieldError:
     if named := re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", message):
         path = f"{path}.{named[2]}".lstrip(".")
         return FieldError(path, MISSING if named[1].startswith("missing") else UNKNOWN)
-    return FieldError(path, FORMS.get(message) or _in_words(message, path, annotation) or message)
+    words = FORMS.get(message) or _in_words(message, path, annotation) or message
+    if rest.startswith("key` in "):
+        words = f"In a key, {words[0].lower()}{words[1:]}"
+    return FieldError(path, words)
 
 
 def _in_words(message: str, path: str, annotation: Any) -> str | None:
