@@ -42,7 +42,7 @@ from app.http.cors import cors_config, explain_refusals
 from app.http.explorer.page import lead_to_explorer
 from app.http.logs_plugin import logs_plugin
 from app.http.methods import MethodsPlugin
-from app.http.openapi import complete, openapi_config
+from app.http.openapi import openapi_config
 from app.http.problems import problem_response
 from app.http.requests import JsonRequest, check_request, note_parameters
 from app.operations.health import HealthController, looking
@@ -96,7 +96,6 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     )
     _check_root_path(settings, app)
     note_parameters(app)
-    complete(app)
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
     handler = observe_requests(handler, finishing(settings, gate.stopping.is_set))

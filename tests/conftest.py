@@ -6,6 +6,8 @@ Nothing is patched: the application under test is `create_app` on the clones' UR
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +33,11 @@ from tests.support.servers import (
     copied,
     settings_for,
 )
+
+# Containers often set it. Each process that a test starts would then compile 2,000 files anew, and
+# start in four seconds instead of one. xdist's workers inherit this as well.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 TEST_SECONDS = 150
 SOAK_SECONDS = 3600

@@ -7,6 +7,8 @@ alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import Litestar
 from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
@@ -80,13 +82,13 @@ def openapi_config(version: str, root_path: str = "") -> OpenAPIConfig:
         tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
         use_handler_docstrings=True,
         operation_id_creator=_handler_name,
-        render_plugins=[Page(root_path), Document()],
+        render_plugins=[Page(root_path), Document(complete)],
         openapi_router=explorer_router(),
     )
 
 
-def complete(app: Litestar) -> None:
-    """Complete, once and in place, the document that Litestar wrote."""
+def complete(app: Litestar) -> dict[str, Any]:
+    """Complete, once and in place, the document that Litestar wrote, and return it as JSON."""
     openapi = app.openapi_schema
     schemas = Schemas(openapi.components.schemas)
     put_in_order(openapi, app.routes)
@@ -101,6 +103,7 @@ def complete(app: Litestar) -> None:
             operation.security = []
     schemas.sort()
     openapi.components.headers = header_components(headers)
+    return openapi.to_schema()
 
 
 def _handler_name(

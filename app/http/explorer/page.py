@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.params import FromPath
@@ -40,12 +41,15 @@ class Page(OpenAPIRenderPlugin):
 
 
 class Document(JsonRenderPlugin):
-    """Writes the document once."""
+    """Writes the document once, when it is first asked for: a start need not wait for it."""
 
-    _written = b""
+    def __init__(self, complete: Callable[[Litestar], dict[str, Any]]) -> None:
+        super().__init__()
+        self._complete = complete
+        self._written = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        self._written = self._written or encode_json(openapi_schema)
+        self._written = self._written or encode_json(self._complete(request.app))
         return self._written
 
 
