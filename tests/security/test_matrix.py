@@ -11,18 +11,14 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPI
 from litestar.routes import HTTPRoute
 
-from app.config.settings import Settings
 from app.http.security import is_public
-from app.server import create_app
 from tests.support.callers import CALLERS, INSIDE, REFUSED, Callers, Victim
 from tests.support.factories import PASSWORD
+from tests.support.operations import OPERATIONS, Operation, unconnected
 
-METHODS = ("get", "post", "put", "patch", "delete")
 OPEN_TO_ANYONE = {
     *("/", "/health", "/health/live", "/health/ready", "/metrics"),
     *("/schema", "/schema/openapi.json", "/schema/{path:str}", "/schema/static/{name:str}"),
@@ -124,28 +120,6 @@ EXPECTED: dict[str, Rule] = {
     "create_messages": Rule(owner(201), always({"messages": [A_MESSAGE] * 2})),
     "list_messages": Rule(owner(200)),
 }
-
-
-class Operation(NamedTuple):
-    id: str
-    method: str
-    path: str
-
-
-def operations(document: OpenAPI) -> Iterator[Operation]:
-    for path, item in (document.paths or {}).items():
-        for method in METHODS:
-            operation = getattr(item, method)
-            if operation is not None:
-                yield Operation(operation.operation_id, method, path)
-
-
-def unconnected() -> Litestar:
-    urls = {f"database_url_{name}": f"postgresql://u@h/{name}" for name in ("user", "general")}
-    return create_app(Settings.model_validate(urls))
-
-
-OPERATIONS = {operation.id: operation for operation in operations(unconnected().openapi_schema)}
 
 
 def test_every_operation_has_an_expectation_and_every_expectation_an_operation() -> None:

@@ -1,0 +1,206 @@
+"""Every operation, by every kind of caller, on behalf of every kind of person, over real HTTP.
+
+An operation that is new has no line in DOORS, and fails until somebody has thought about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.support.api_keys import ON_BEHALF_OF
+from tests.support.callers import Callers
+from tests.support.door_scene import Scene, external_id_of
+from tests.support.doors import (
+    CALLERS,
+    DOORS,
+    FOREIGN,
+    POWERS,
+    PUBLIC,
+    SUBJECTS,
+    Caller,
+    Came,
+    Door,
+    Subject,
+    expected,
+)
+from tests.support.operations import OPERATIONS, Operation
+from tests.support.servers import Servers
+from tests.support.wire import Wire, serving, wired
+
+CONNECTIONS = 8
+
+
+class Cell(NamedTuple):
+    """One request of the matrix."""
+
+    operation: Operation
+    door: Door
+    caller: Caller
+    subject: Subject
+
+    @property
+    def status(self) -> int:
+        return expected(self.door, self.operation.path, self.caller, self.subject)
+
+    def __str__(self) -> str:
+        how = "external " if self.subject.is_external else ""
+        return f"{self.operation.id}: {self.caller.name}, {how}{self.subject.name}"
+
+
+@dataclass
+class House:
+    """The service behind a port, and its scene."""
+
+    scene: Scene
+    port: int
+    http: httpx.AsyncClient
+
+
+@pytest.fixture
+async def house(callers: Callers, servers: Servers, shared: str) -> AsyncGenerator[House]:
+    user = await asyncpg.connect(servers.user.url(shared))
+    general = await asyncpg.connect(servers.general.url(shared))
+    scene = Scene(callers, user, general)
+    await scene.set()
+    async with (
+        serving(callers.app, callers.app.state.settings) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        yield House(scene, port, http)
+    await user.close()
+    await general.close()
+
+
+def cells() -> Iterator[Cell]:
+    for name, door in DOORS.items():
+        for caller in CALLERS:
+            for subject in SUBJECTS:
+                yield Cell(OPERATIONS[name], door, caller, subject)
+
+
+def in_turn(every: Iterator[Cell]) -> Iterator[Cell]:
+    """Thin out what is refused before the person matters: there each operation meets each caller
+    with a person or two, and each caller meets all of them.
+    """
+    for cell in every:
+        matters = cell.caller.came is Came.KEY and cell.door.scopes & (cell.caller.scopes or set())
+        is_plain = cell.subject.is_missing and cell.caller.came is not Came.BAD
+        places = list(DOORS).index(cell.operation.id), CALLERS.index(cell.caller)
+        turn = sum(places) + SUBJECTS.index(cell.subject)
+        if matters or is_plain or turn % len(SUBJECTS) == 0:
+            yield cell
+
+
+def test_every_operation_has_a_door_and_every_door_an_operation() -> None:
+    assert set(DOORS) | PUBLIC == set(OPERATIONS)
+    of_users = {one.id for one in OPERATIONS.values() if "/users/{user_id}" in one.path}
+    assert of_users | {"get_erasure"} == set(POWERS)
+
+
+@pytest.mark.parametrize("chosen", [in_turn, pytest.param(iter, marks=pytest.mark.slow)])
+async def test_each_refusal_comes_in_its_order_and_changes_nothing(
+    house: House, chosen: Callable[[Iterator[Cell]], Iterator[Cell]]
+) -> None:
+    """All are sent to one victim's rows, which any of them would change or show."""
+    victim = house.scene.people["active"]
+    paths = {
+        name: await house.scene.owned(victim, victim.id, OPERATIONS[name].path) for name in DOORS
+    }
+    before = await house.scene.rows()
+    refused = iter([cell for cell in chosen(cells()) if cell.status >= 400])
+    wrong = list[str]()
+
+    async def ask() -> None:
+        async with wired(house.port) as wire:
+            for cell in refused:
+                status = await sent(wire, house.scene, cell, paths[cell.operation.id])
+                if status != cell.status:
+                    wrong.append(f"{cell}: {status}, not {cell.status}")
+
+    await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+    assert wrong == []
+    assert await house.scene.rows() == before
+
+
+async def sent(wire: Wire, scene: Scene, cell: Cell, path: str) -> int:
+    lines = [f"{cell.operation.method.upper()} {path} HTTP/1.1", "Host: x"]
+    if credential := scene.credentials[cell.caller.name]:
+        lines.append(f"Authorization: Bearer {credential}")
+    lines += [f"{ON_BEHALF_OF}: {value}" for value in scene.named(cell.subject)]
+    body = json.dumps(cell.door.body()) if cell.door.body else ""
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    await wire.send("\r\n".join([*lines, "", body]).encode())
+    return await wire.status()
+
+
+async def test_who_may_is_let_in(house: House) -> None:
+    """Each finds a person and rows of their own, so that none meets what another has ended."""
+    wrong = list[str]()
+    for cell in cells():
+        if cell.status < 400:
+            answer = await _let_in(house, cell)
+            if answer.status_code != cell.status:
+                wrong.append(f"{cell}: {answer.status_code}, not {cell.status}: {answer.text}")
+    assert wrong == []
+
+
+async def _let_in(house: House, cell: Cell) -> httpx.Response:
+    scene, caller = house.scene, cell.caller
+    state = "foreign" if caller is FOREIGN else "active"
+    person = await scene.someone(state, caller.home, caller.role)
+    target = person
+    if "{user_id}" in cell.operation.path:
+        target = await scene.someone("erased" if cell.operation.id == "get_erasure" else "active")
+    is_key = caller.came is Came.KEY
+    credential = scene.credentials[caller.name] if is_key else ""
+    headers = {"Authorization": f"Bearer {credential or await scene.token(person, caller.scopes)}"}
+    if not cell.subject.is_missing:
+        external = f"external:{external_id_of(person)}"
+        headers[ON_BEHALF_OF] = external if cell.subject.is_external else str(person.id)
+    path = await scene.owned(person, target.id, cell.operation.path)
+    body = cell.door.body() if cell.door.body else None
+    return await house.http.request(cell.operation.method, path, json=body, headers=headers)
+
+
+async def test_a_key_has_power_over_members_of_its_tenant_alone(house: House) -> None:
+    wrong = list[str]()
+    for name, statuses in POWERS.items():
+        operation, door = OPERATIONS[name], DOORS[name]
+        key = house.scene.credentials[f"key, {min(door.scopes)}"]
+        for state, status in statuses.items():
+            target = await _target(house.scene, state)
+            path = operation.path.format(user_id=target)
+            answer = await house.http.request(
+                operation.method,
+                path,
+                json=door.body() if door.body else None,
+                headers={"Authorization": f"Bearer {key}"},
+            )
+            if answer.status_code != status:
+                wrong.append(f"{name}, {state}: {answer.status_code}, not {status}")
+    assert wrong == []
+
+
+async def _target(scene: Scene, state: str) -> str:
+    match state:
+        case "unknown":
+            return "0198c5a0-0000-7000-8000-000000000000"
+        case "malformed":
+            return "alice"
+        case _:
+            return str((await scene.someone(state)).id)
+
+
+async def test_what_is_open_asks_for_no_credential(house: House) -> None:
+    headers = {"Authorization": "Bearer bic_key_wrong", ON_BEHALF_OF: "alice"}
+    for path in ("/health", "/health/live", "/health/ready"):
+        assert (await house.http.get(path, headers=headers)).status_code == 200
