@@ -44,7 +44,12 @@ from app.http.logs_plugin import logs_plugin
 from app.http.methods import MethodsPlugin
 from app.http.openapi import openapi_config
 from app.http.problems import problem_response
-from app.http.requests import JsonRequest, check_request, note_parameters
+from app.http.requests import (
+    JsonRequest,
+    check_request,
+    note_parameters,
+    with_whole_segments,
+)
 from app.operations.health import HealthController, looking
 from app.operations.metrics import figures, on_the_services_port, on_their_own_port
 from app.telemetry.logs import use_format
@@ -99,7 +104,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
     handler = observe_requests(handler, finishing(settings, gate.stopping.is_set))
-    app.asgi_handler = behind_proxies(handler, settings)
+    app.asgi_handler = with_whole_segments(behind_proxies(handler, settings))
     return app
 
 

@@ -62,6 +62,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "platform_users": "EXECUTE",
             "platform_tenants_by_time": "EXECUTE",
             "platform_users_by_time": "EXECUTE",
+            "platform_user_page": "EXECUTE",
             "platform_erasures": "EXECUTE",
             "platform_erasures_by_time": "EXECUTE",
             "tenant_of_user": "EXECUTE",

@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from app.accounts.models import Tenant, User
+from app.accounts.new_users import NewUser, NewUserService
 from app.accounts.passwords import Passwords, own_names
 from app.accounts.tenants import TenantService
-from app.accounts.users import UserService
+from app.accounts.users import Change, UserService
 from app.databases.database import Databases
 from app.databases.sessions import UserSession
 from app.http.errors import NotFound
@@ -51,14 +52,8 @@ class Operators:
         if tenant_of(username) == PLATFORM_TENANT:
             await self.ensure_tenant(PLATFORM_TENANT)
         async with self._database.session() as session:
-            return await UserService(session).add(
-                operator(),
-                tenant_id=None,
-                username=username,
-                email=email,
-                password_hash=password_hash,
-                roles=roles,
-            )
+            new = NewUser(username=username, email=email, password_hash=password_hash, roles=roles)
+            return await NewUserService(session).add(operator(), new)
 
     async def ensure_administrator(self, username: str, email: str, password: str) -> bool:
         """Create them where they are not there. False for one who has another password by now."""
@@ -89,20 +84,15 @@ class Operators:
             await UserService(session).set_password(actor, user.id, password_hash)
 
     async def set_email(self, username: str, email: str) -> None:
-        await self._change(username, email=email)
+        await self._change(username, Change(email=email))
 
     async def set_roles(self, username: str, roles: Sequence[Role]) -> None:
-        await self._change(username, roles=roles)
+        await self._change(username, Change(roles=roles))
 
-    async def _change(
-        self, username: str, *, email: str | None = None, roles: Sequence[Role] | None = None
-    ) -> None:
+    async def _change(self, username: str, change: Change) -> None:
         async with self._database.session() as session:
             user = await named_user(session, username)
-            actor = operator(user.tenant_id)
-            await UserService(session).change(
-                actor, user.id, email=email, roles=roles, is_active=None
-            )
+            await UserService(session).change(operator(user.tenant_id), user.id, change)
 
     async def delete_user(self, username: str) -> UUID:
         """Everything they said is erased afterwards, by a relay."""

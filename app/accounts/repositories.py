@@ -26,7 +26,8 @@ from app.http.security import Role
 TENANT_NAMED = text("SELECT tenant_named(:name)")
 TENANTS_PAGE = text("SELECT * FROM platform_tenants_by_time(:at, :id, :made_at, :rows)")
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
-USERS_PAGE = text("SELECT * FROM platform_users_by_time(:at, :id, :made_at, :rows)")
+USERS_PAGE = text("SELECT * FROM platform_user_page(:at, :id, :made_at, :rows)")
+LOCK_EXTERNAL_ID = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 3))")
 
 # A row that the session has read before is else given as it was before the wait for its lock.
 AS_LOCKED = {"populate_existing": True}
@@ -86,6 +87,17 @@ class UserRepository(Repository[User]):
         return await self.get_one_or_none(
             User.username_key == func.username_key(username), tenant_id=tenant_id
         )
+
+    async def known_as(self, tenant_id: UUID, external_id: str) -> User | None:
+        return await self.get_one_or_none(tenant_id=tenant_id, external_id=external_id)
+
+    async def lock_external_id(self, tenant_id: UUID, external_id: str) -> None:
+        """Make everybody else who asks for this lock wait to the end of the transaction.
+
+        Of two ids with the same hash, one waits for the other for no reason, and that is all.
+        """
+        whose = {"whose": f"{tenant_id} {external_id}"}
+        await self.session.execute(LOCK_EXTERNAL_ID, whose)
 
     async def tenant_of(self, user_id: UUID) -> UUID | None:
         """Whichever tenant that is; a deleted user has one, too."""

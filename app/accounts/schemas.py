@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from app.http.external_ids import ExternalId
 from app.http.security import Role
 from app.http.words import pattern
 
@@ -134,11 +135,28 @@ class TenantPage(Struct, frozen=True):
 
 
 class NewUser(Strict, frozen=True):
-    username: NewUsername
-    email: Email
-    password: NewPassword
+    """Without `external_id`, the first three must be there."""
+
+    username: NewUsername | None = None
+    email: Email | None = None
+    password: NewPassword | None = None
     roles: Roles | None = None
     tenant_id: UUID | None = None
+    external_id: ExternalId | None = None
+
+    @property
+    def missing(self) -> list[str]:
+        """List the fields that must yet be sent."""
+        needed = () if self.external_id is not None else ("username", "email", "password")
+        return [name for name in needed if getattr(self, name) is None]
+
+
+class ExternalUser(Strict, frozen=True):
+    """The facts to put. What is left out stays; an `email` of null is taken away."""
+
+    username: NewUsername | UnsetType = UNSET
+    email: Email | UnsetType | None = UNSET
+    roles: Roles | UnsetType = UNSET
 
 
 class UserChange(Strict, frozen=True):
@@ -155,7 +173,8 @@ class User(Struct, frozen=True):
     id: UUID
     tenant_id: UUID
     username: Annotated[str, Meta(examples=["\\demo\\alice"])]
-    email: Annotated[str, Meta(examples=["alice@example.org"])]
+    email: Annotated[str | None, Meta(examples=["alice@example.org"])]
+    external_id: Annotated[str | None, Meta(examples=["user-4711"])]
     roles: list[Role]
     is_active: bool
     is_blocked: bool

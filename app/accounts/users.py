@@ -13,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
-from uuid_utils.compat import uuid7
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from app.accounts.audit import Action, Audit
-from app.accounts.authority import Authority, check_rank, in_reach
+from app.accounts.authority import Authority, check_rank
 from app.accounts.domains import undisguised
 from app.accounts.models import SubjectLedger, Tenant, User
-from app.accounts.passwords import own_names
+from app.accounts.new_users import in_full, parts
 from app.accounts.repositories import (
     BlockRepository,
     LedgerRepository,
@@ -29,9 +30,34 @@ from app.accounts.repositories import (
 )
 from app.accounts.token_repository import TokenRepository
 from app.databases.sessions import UserSession
-from app.http.errors import Conflict, NotFound, Unauthenticated, found
+from app.http.errors import Conflict, Unauthenticated, found
 from app.http.paging import Place
 from app.http.security import Principal, Role
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """The facts to change; what is UNSET stays. `username` may be their own part alone."""
+
+    username: str | UnsetType = UNSET
+    email: str | UnsetType | None = UNSET
+    roles: Sequence[Role] | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+    def values_in(self, tenant_name: str) -> dict[str, Any]:
+        """Give the columns to be set. Raises Conflict for the username of another tenant."""
+        given = {name: value for name, value in asdict(self).items() if value is not UNSET}
+        if "username" in given:
+            given["username"] = in_full(tenant_name, given["username"])
+        if given.get("email"):
+            given["email"] = undisguised(given["email"])
+        if "roles" in given:
+            given["roles"] = sorted(set(given["roles"]))
+        return given
+
+    def is_made_of(self, user: User) -> bool:
+        """The user is as this would make them."""
+        wanted = self.values_in(parts(user.username)[0])
+        return all(getattr(user, name) == value for name, value in wanted.items())
 
 
 class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
@@ -47,59 +73,6 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         self._tokens = TokenRepository(session)
         self._blocks = BlockRepository(session)
         self._ledger = LedgerRepository(session)
-
-    def names_of_new(self, actor: Principal, username: str, email: str) -> list[str]:
-        """List what a new user's password may not be made of."""
-        in_full = username if "\\" in username else f"{actor.username}\\{username}"
-        return own_names(in_full, email)
-
-    async def add(
-        self,
-        actor: Principal,
-        *,
-        tenant_id: UUID | None,
-        username: str,
-        email: str,
-        password_hash: str,
-        roles: Sequence[Role],
-    ) -> User:
-        """Create a user. Without `tenant_id`, a platform administrator's full username says where.
-
-        `username` is in full, or the user's own part of it.
-        """
-        tenant, username = await self._home(actor, tenant_id, username)
-        await self._authority.recheck(actor)
-        self._authority.check_grant(actor, tenant, roles)
-        user = User(
-            id=uuid7(),
-            tenant_id=tenant.id,
-            username=username,
-            email=undisguised(email),
-            password_hash=password_hash,
-            must_change_password=bool(password_hash),
-            roles=sorted(set(roles)),
-        )
-        user = await self.create(user)
-        await self._audit.note(actor, user.id, Action.USER_CREATED)
-        return user
-
-    async def _home(
-        self, actor: Principal, tenant_id: UUID | None, username: str
-    ) -> tuple[Tenant, str]:
-        """Find where a new user belongs, and their name in full. Enters that tenant."""
-        named, _, own = username.removeprefix("\\").rpartition("\\")
-        if actor.is_admin and tenant_id is None and named:
-            tenant_id = await self._tenants.id_named(named)
-            if tenant_id is None:
-                raise NotFound(f"There is no tenant named {named}.")
-        tenant = await self._entered(in_reach(actor, tenant_id), TenantLock.KEEP)
-        if named and named != tenant.name:
-            raise Conflict("The username names another tenant than the user's.")
-        return tenant, f"\\{tenant.name}\\{own}"
-
-    async def recheck(self, actor: Principal) -> None:
-        """Look at the actor again, before what they were answered once is answered again."""
-        await self._authority.recheck(actor)
 
     async def page(
         self,
@@ -129,27 +102,18 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
     async def own(self, person: Principal) -> User:
         return self._still_there(await self.repository.find(person.tenant_id, person.user_id))
 
-    async def change(
-        self,
-        actor: Principal,
-        user_id: UUID,
-        *,
-        email: str | None,
-        roles: Sequence[Role] | None,
-        is_active: bool | None,
-    ) -> User:
-        """Change what is not None. Whoever is made inactive is logged out."""
+    async def change(self, actor: Principal, user_id: UUID, change: Change) -> User:
+        """Whoever is made inactive is logged out."""
         tenant, user = await self.for_change(actor, user_id)
         before = _facts(user)
-        if roles is not None:
-            self._authority.check_grant(actor, tenant, roles)
-            await self._authority.keep_an_administrator(actor, user, but=roles)
-            user.roles = sorted(set(roles))
-        if is_active is False:
+        if change.roles is not UNSET:
+            self._authority.check_grant(actor, tenant, change.roles)
+            await self._authority.keep_an_administrator(actor, user, but=change.roles)
+        if change.is_active is False:
             await self._authority.keep_an_administrator(actor, user)
             await self._tokens.end_all(user_id)
-        user.is_active = user.is_active if is_active is None else is_active
-        user.email = user.email if email is None else undisguised(email)
+        for name, value in change.values_in(tenant.name).items():
+            setattr(user, name, value)
         changes = [action for action, fact in _facts(user).items() if fact != before[action]]
         await self._audit.note(actor, user_id, *changes)
         return await self.repository.save(user)
@@ -239,6 +203,6 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
 def _facts(user: User) -> dict[Action, object]:
     """Give what each kind of change is about, to be compared before and after."""
     return {
-        Action.USER_CHANGED: (user.email, user.is_active),
+        Action.USER_CHANGED: (user.username, user.email, user.is_active),
         Action.ROLES_CHANGED: sorted(user.roles),
     }

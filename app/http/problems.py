@@ -80,6 +80,7 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 CONSTRAINTS: dict[str, Problem] = {
     "idx_users_username": Conflict("This username is taken; choose another."),
     "idx_users_email": Conflict("This e-mail address is in use; choose another."),
+    "idx_users_external_id": Conflict("This external id is another user's; choose another."),
     "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
     # Deleted since the token was checked:
     "fk_user_idempotency_keys_user_id_users": Unauthenticated(),

@@ -52,7 +52,9 @@ async def test_a_user_is_created_in_ones_own_tenant(world: World) -> None:
     assert UUID(user["id"]).version == 7
     assert user["created_at"].endswith("Z")
     datetime.fromisoformat(user["created_at"])
-    fields = "id tenant_id username email roles is_active is_blocked created_at updated_at"
+    fields = (
+        "id tenant_id username email external_id roles is_active is_blocked created_at updated_at"
+    )
     assert " ".join(user) == fields
     assert (await boss.http.get(f"/v1/users/{user['id']}")).json() == user
     full = await _create(boss, username="\\acme\\bob", email="bob@example.org")

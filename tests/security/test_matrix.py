@@ -97,6 +97,11 @@ EXPECTED: dict[str, Rule] = {
     "get_user": Rule(administrators(200)),
     "change_user": Rule(administrators(200), always({"is_active": False})),
     "delete_user": Rule(administrators(202)),
+    # An external id is one in the caller's own tenant: whoever is elsewhere makes somebody there.
+    "put_external_user": Rule(
+        administrators(200, elsewhere=201) | {"root": 201}, always({"roles": ["member"]})
+    ),
+    "get_external_user": Rule(administrators(200) | {"root": 404}),
     "block_user": Rule(administrators(200), always({"reason": "spam"})),
     "unblock_user": Rule(administrators(200)),
     "create_api_key": Rule(administrators(201), a_key),
@@ -154,6 +159,7 @@ async def _call(
         user_id=user_id,
         session_id=victim.session_id,
         tenant_id=victim.owner.tenant_id,
+        external_id=victim.owner.external_id,
         key_id=uuid4(),
         token_id=uuid4(),
     )

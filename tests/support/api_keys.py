@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -30,6 +31,10 @@ class Backend:
         client = self.world.with_token(self.key)
         client.headers[ON_BEHALF_OF] = str(person)
         return client
+
+
+def path_of(external_id: str) -> str:
+    return f"/v1/users/by-external-id/{quote(external_id, safe='')}"
 
 
 async def a_key(boss: Someone, *scopes: str, **more: Any) -> dict[str, Any]:

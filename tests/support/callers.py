@@ -34,6 +34,7 @@ class Account:
     tenant_id: UUID
     username: str
     email: str
+    external_id: str
     token: str
 
 
@@ -74,11 +75,11 @@ class Callers:
     async def row(self, tenant: str, role: str) -> Account:
         tenant_id, user_id = await self.tenant(tenant), uuid7()
         token, own = new_token(), f"p-{user_id.hex}"
-        row = Account(user_id, tenant_id, f"\\{tenant}\\{own}", f"{own}@example.org", token)
+        row = Account(user_id, tenant_id, f"\\{tenant}\\{own}", f"{own}@example.org", own, token)
         await self._user.execute(
-            "INSERT INTO users (id, tenant_id, username, email, password_hash, roles)"
-            " VALUES ($1, $2, $3, $4, $5, jsonb_build_array($6::text))",
-            *(user_id, tenant_id, row.username, row.email, HASH, role),
+            "INSERT INTO users (id, tenant_id, username, email, external_id, password_hash, roles)"
+            " VALUES ($1, $2, $3, $4, $5, $6, jsonb_build_array($7::text))",
+            *(user_id, tenant_id, row.username, row.email, own, HASH, role),
         )
         await self.token(row, token)
         return row

@@ -41,7 +41,7 @@ functions: begin_login, confirm_login, digest_key
 functions: login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_user
 functions: platform_tenants, platform_users, platform_tenants_by_time, platform_users_by_time
 functions: platform_erasures, erasure_backlog, mend_ledger
-functions: platform_api_keys
+functions: platform_api_keys, platform_user_page
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure

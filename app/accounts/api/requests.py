@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request
 from litestar.params import QueryParameter
-from msgspec import UNSET, UnsetType
 
 from app.databases.sessions import UserSession
 from app.http.idempotency import Once, keyed
 from app.http.security import Principal
 
-T = TypeVar("T")
 Call = Request[Principal, Any, Any]
 Anyone = Request[None, None, Any]
 OneTenant = Annotated[
@@ -30,8 +28,3 @@ async def once_for(request: Call, session: UserSession, key: str | None) -> Once
     kept_seconds = request.app.state.settings.idempotency_kept_seconds
     sent = await keyed(request, key) if key else None
     return Once(session, request.user, sent, kept_seconds=kept_seconds)
-
-
-def given(value: T | UnsetType) -> T | None:
-    """None for a field that was not sent."""
-    return None if value is UNSET else value

@@ -10,7 +10,9 @@ from litestar.di import NamedDependency, Provide
 
 from app.accounts.api_keys import ApiKeyService
 from app.accounts.audit import AuditService
+from app.accounts.external_users import ExternalUserService
 from app.accounts.login import Login
+from app.accounts.new_users import NewUserService
 from app.accounts.own_account import OwnAccount
 from app.accounts.tenants import TenantService
 from app.accounts.token_service import TokenService
@@ -26,8 +28,16 @@ def _api_keys(user_session: NamedDependency[UserSession]) -> ApiKeyService:
     return ApiKeyService(user_session)
 
 
+def _external_users(user_session: NamedDependency[UserSession]) -> ExternalUserService:
+    return ExternalUserService(user_session)
+
+
 def _login(state: State) -> Login:
     return Login(state.databases, state.passwords, state.digester, state.settings)
+
+
+def _new_users(user_session: NamedDependency[UserSession]) -> NewUserService:
+    return NewUserService(user_session)
 
 
 def _own_account(state: State) -> OwnAccount:
@@ -48,7 +58,9 @@ def _users(user_session: NamedDependency[UserSession]) -> UserService:
 
 audit = Provide(_audit, sync_to_thread=False)
 api_keys = Provide(_api_keys, sync_to_thread=False)
+external_users = Provide(_external_users, sync_to_thread=False)
 login = Provide(_login, sync_to_thread=False)
+new_users = Provide(_new_users, sync_to_thread=False)
 own_account = Provide(_own_account, sync_to_thread=False)
 tenants = Provide(_tenants, sync_to_thread=False)
 tokens = Provide(_tokens, sync_to_thread=False)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
+from msgspec.structs import replace
 
 from app.accounts import schemas
 from app.accounts.api import services
 from app.accounts.api.erasures import accepted
-from app.accounts.api.requests import Call, given, once_for
+from app.accounts.api.requests import Call, OneTenant, once_for
+from app.accounts.external_users import ExternalUserService
+from app.accounts.new_users import NewUser, NewUserService
 from app.accounts.passwords import Passwords
-from app.accounts.users import UserService
+from app.accounts.users import Change, UserService
 from app.databases.sessions import UserSession
 from app.http.answers import response
+from app.http.errors import FieldError, Invalid
+from app.http.external_ids import ExternalIdInPath
 from app.http.idempotency import Key
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
-from app.http.security import Guard, Role, Scope, requires
+from app.http.security import Guard, Principal, Role, Scope, requires
 from app.http.structs import to_struct
 
 
@@ -27,6 +33,9 @@ def _administrators(scope: Scope) -> Guard:
     return requires(Role.TENANT_ADMIN, Role.ADMIN, scopes=[scope])
 
 
+BY_EXTERNAL_ID = "/by-external-id/{external_id:str}"
+NEEDED = "Send this field, or an external_id."
+MADE = ResponseSpec(schemas.User, description="Created.")
 readers = _administrators(Scope.USERS_READ)
 writers = _administrators(Scope.USERS_WRITE)
 erasers = _administrators(Scope.USERS_ERASE)
@@ -35,14 +44,18 @@ erasers = _administrators(Scope.USERS_ERASE)
 class UserController(Controller):
     path = "/users"
     tags = ["users"]
-    dependencies = {"users": services.users}
+    dependencies = {
+        "users": services.users,
+        "new_users": services.new_users,
+        "external_users": services.external_users,
+    }
 
     @post("/", guards=[writers], responses=problems(403, 404, 409))
     async def create_user(
         self,
         request: Call,
         data: JSONBody[schemas.NewUser],
-        users: NamedDependency[UserService],
+        new_users: NamedDependency[NewUserService],
         passwords: NamedDependency[Passwords],
         user_session: NamedDependency[UserSession],
         idempotency_key: Key = None,
@@ -52,22 +65,16 @@ class UserController(Controller):
         In your own tenant, or, for a platform administrator, in any: by `tenant_id`, or by a
         username in full, such as `\\acme\\alice`. Without `roles` it is a `member`.
         Taken is a username in any other case, too, and in this tenant an address in any other form.
+        With an `external_id`, an id of your own for them, all the rest may be left out: without a
+        password they cannot log in, and without a username they are called by their id.
         """
-        names = users.names_of_new(request.user, data.username, data.email)
-        # Before the first statement: hashing must not hold a connection.
-        password_hash = await passwords.hash_new(data.password, names, field="password")
+        new = await _with_hash(request.user, data, new_users, passwords)
         once = await once_for(request, user_session, idempotency_key)
-        if stored := await once.stored(passwords):
-            await users.recheck(request.user)
+        # The password is part of the request that a retry is compared with.
+        if stored := await once.stored(passwords if data.password else None):
+            await new_users.recheck(request.user)
             return response(stored)
-        user = await users.add(
-            request.user,
-            tenant_id=data.tenant_id,
-            username=data.username,
-            email=data.email,
-            password_hash=password_hash,
-            roles=data.roles or [Role.MEMBER],
-        )
+        user = await new_users.add(request.user, new, tenant_id=data.tenant_id)
         return response(await once.keep(to_struct(schemas.User, user), about=user.id))
 
     @get("/", guards=[readers], responses=problems(403))
@@ -111,14 +118,8 @@ class UserController(Controller):
         The e-mail address, the roles, or whether they are active; what is left out stays. A user
         made inactive is logged out.
         """
-        changed = await users.change(
-            request.user,
-            user_id,
-            email=given(data.email),
-            roles=given(data.roles),
-            is_active=given(data.is_active),
-        )
-        return to_struct(schemas.User, changed)
+        change = Change(email=data.email, roles=data.roles, is_active=data.is_active)
+        return to_struct(schemas.User, await users.change(request.user, user_id, change))
 
     @delete("/{user_id:uuid}", guards=[erasers], status_code=202, responses=problems(403, 404, 409))
     async def delete_user(
@@ -161,3 +162,64 @@ class UserController(Controller):
         They may log in again; tokens from before the block stay ended.
         """
         return to_struct(schemas.User, await users.unblock(request.user, user_id))
+
+    @put(
+        BY_EXTERNAL_ID,
+        guards=[writers],
+        responses={201: MADE} | problems(403, 404, 409),
+    )
+    async def put_external_user(
+        self,
+        request: Call,
+        external_id: ExternalIdInPath,
+        external_users: NamedDependency[ExternalUserService],
+        data: JSONBody[schemas.ExternalUser | None] = None,
+        tenant_id: OneTenant = None,
+    ) -> Response[schemas.User]:
+        """Make a user known by an id of yours, or change them.
+
+        In your own tenant, or, for a platform administrator, in that of `tenant_id`. It may be sent
+        again, and by many at a time: there is one user. What is left out stays, or, for a new user,
+        is not there; an `email` of null is taken away. Whoever was deleted comes again as another
+        user, with another `id`.
+        """
+        sent = data or schemas.ExternalUser()
+        change = Change(username=sent.username, email=sent.email, roles=sent.roles)
+        user, is_new = await external_users.put(
+            request.user, external_id, change, tenant_id=tenant_id
+        )
+        return Response(to_struct(schemas.User, user), status_code=201 if is_new else 200)
+
+    @get(BY_EXTERNAL_ID, guards=[readers], responses=problems(403, 404))
+    async def get_external_user(
+        self,
+        request: Call,
+        external_id: ExternalIdInPath,
+        external_users: NamedDependency[ExternalUserService],
+        tenant_id: OneTenant = None,
+    ) -> schemas.User:
+        """Read a user by an id of yours.
+
+        They are in your own tenant, or, for a platform administrator, in that of `tenant_id`.
+        """
+        user = await external_users.one(request.user, external_id, tenant_id=tenant_id)
+        return to_struct(schemas.User, user)
+
+
+async def _with_hash(
+    actor: Principal, data: schemas.NewUser, new_users: NewUserService, passwords: Passwords
+) -> NewUser:
+    """Hash the password before the first statement: that must not hold a connection."""
+    if data.missing:
+        raise Invalid(errors=[FieldError(name, NEEDED) for name in data.missing])
+    new = NewUser(
+        username=data.username,
+        email=data.email,
+        roles=data.roles or [Role.MEMBER],
+        external_id=data.external_id,
+    )
+    if data.password is None:
+        return new
+    names = new_users.names_of(actor, new)
+    password_hash = await passwords.hash_new(data.password, names, field="password")
+    return replace(new, password_hash=password_hash)

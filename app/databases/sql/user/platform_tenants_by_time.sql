@@ -1,5 +1,5 @@
 -- Gives a platform administrator's page of tenants, oldest first by this server's clock. Its
--- arguments are those of platform_users_by_time.
+-- arguments are those of platform_user_page.
 CREATE OR REPLACE FUNCTION platform_tenants_by_time(
     after_at timestamptz, after_id uuid, made_at timestamptz, page integer
 ) RETURNS SETOF tenants
