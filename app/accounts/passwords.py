@@ -8,6 +8,7 @@ import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -24,22 +25,18 @@ MAX_CODE_POINTS = 128
 # What is left of a password without its owner's names must still be this long.
 MIN_BESIDE_NAMES = 8
 PADDING = string.digits + string.punctuation + string.whitespace
+# OWASP's figures (Password Storage Cheat Sheet): the library's defaults cost seven times as much.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
 class Passwords:
-    """argon2id off the event loop, in a bounded pool.
-
-    m=19456 KiB, t=2, p=1 are OWASP's figures (Password Storage Cheat Sheet); the library's own
-    defaults cost seven times as much. A full pool raises Unavailable instead of piling up work.
-    """
+    """argon2id off the event loop, in a bounded pool: a full one raises Unavailable at once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        self._nobody = _nobodys_hash()
         self._threads = ThreadPoolExecutor(settings.password_hash_threads, "argon2")
         self._limit = settings.password_hash_threads + settings.password_hash_queue
         self._running = 0
-        # Verified against when there is no such user, so that both cost the same.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash_new(self, password: str, names: Sequence[str], *, field: str) -> str:
         """Hash a password that its owner of these names may take.
@@ -50,7 +47,7 @@ class Passwords:
         return await self._run(self._hash_new, normalized(password), own, field)
 
     async def hash(self, password: str) -> str:
-        return await self._run(self._hasher.hash, normalized(password))
+        return await self._run(HASHER.hash, normalized(password))
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """False for a wrong password, and for no user at all (`stored` None), at equal cost."""
@@ -59,7 +56,7 @@ class Passwords:
 
     def is_outdated(self, stored: str) -> bool:
         """The hash was made with other parameters: hash again while the password is at hand."""
-        return self._hasher.check_needs_rehash(stored)
+        return HASHER.check_needs_rehash(stored)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -67,11 +64,11 @@ class Passwords:
     def _hash_new(self, password: str, names: list[str], field: str) -> str:
         if rule := broken_rule(password, names):
             raise Invalid.field(field, rule)
-        return self._hasher.hash(password)
+        return HASHER.hash(password)
 
     def _matches(self, stored: str, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, password)
+            return HASHER.verify(stored, password)
         except (VerifyMismatchError, InvalidHashError):
             return False
 
@@ -83,6 +80,12 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
         finally:
             self._running -= 1
+
+
+@cache
+def _nobodys_hash() -> str:
+    """Make what is verified against when there is no such user, so that both cost the same."""
+    return HASHER.hash(secrets.token_urlsafe())
 
 
 def normalized(password: str) -> str:

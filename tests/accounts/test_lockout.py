@@ -175,7 +175,9 @@ FROM generate_series(1, $1::integer) AS n,
 """
 
 
-@pytest.mark.parametrize(("addresses", "guesses"), [(1, 40), (1000, 3000)])
+@pytest.mark.parametrize(
+    ("addresses", "guesses"), [(1, 40), pytest.param(1000, 3000, marks=pytest.mark.slow)]
+)
 async def test_what_remains_in_guesses_at_an_account_in_an_hour(
     sql: asyncpg.Connection, addresses: int, guesses: int
 ) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.cli import COMMANDS, Deferred
-from tests.support.commands import Ended, litestar, python, urls
+from tests.support.commands import Ended, litestar, python, start, urls
 from tests.support.factories import PASSWORD, World
 from tests.support.servers import Servers
 
@@ -126,11 +126,11 @@ async def test_in_any_folder_and_whatever_env_file_lies_above(tmp_path: Path) ->
     (tmp_path / ".env").write_text("DB_POLL_SIZE=5\nLITESTAR_APP=nothing:at_all\n")
     (tmp_path / "below").mkdir()
     for words in (["--help"], ["users", "create", "--help"], ["routes"], ["database", "--help"]):
-        ended = await litestar(*words, env={}, folder=tmp_path / "below")
+        ended = await start(*words, env={}, folder=tmp_path / "below")
         assert (ended.code, ended.err) == (0, ""), ended
-    version = await litestar("version", env={}, folder=tmp_path / "below")
+    version = await start("version", env={}, folder=tmp_path / "below")
     assert version.out.startswith(f"Bicameral {metadata.version('bicameral')} on Litestar 2.")
-    refused = await litestar("version", env={}, folder=tmp_path)
+    refused = await start("version", env={}, folder=tmp_path)
     assert "did you mean DB_POOL_SIZE?" in refused.line
 
 

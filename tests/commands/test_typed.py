@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 
 import pytest
 
-from tests.support.commands import litestar, python, urls
+from tests.support.commands import python, start, urls
 from tests.support.factories import World
 from tests.support.servers import Servers
 
@@ -43,10 +43,8 @@ REFUSED = {
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_a_password_is_the_first_line_as_utf8(locale: str) -> None:
     for end in TAKEN.values():
-        for start in (b"", BOM_UTF8):
-            ended = await python(
-                "-c", READ, env=LOCALES[locale], stdin=start + TYPED.encode() + end
-            )
+        for mark in (b"", BOM_UTF8):
+            ended = await python("-c", READ, env=LOCALES[locale], stdin=mark + TYPED.encode() + end)
             assert ended.out == f"{TYPED!a}\n", ended
 
 
@@ -72,10 +70,10 @@ async def test_every_command_that_reads_a_password_reads_it_so(
     create = ("users", "create", ALICE, "--email", "a@example.org", "--password-stdin")
     change = ("users", "set-password", ALICE, "--password-stdin")
     for command, password in ((create, TYPED), (change, TYPED + "!")):
-        latin = await litestar(*command, env=env, stdin=password.encode("latin-1") + b"\n")
+        latin = await start(*command, env=env, stdin=password.encode("latin-1") + b"\n")
         assert (latin.code, latin.out) == (1, "")
         assert latin.line == "bicameral: the password on standard input is not UTF-8."
-        ended = await litestar(*command, env=env, stdin=f"{password}\r\n")
+        ended = await start(*command, env=env, stdin=f"{password}\r\n")
         assert ended.code == 0, ended
         assert await world.log_in(ALICE, password)
 
@@ -92,7 +90,7 @@ async def test_an_argument_that_is_no_text_is_refused_in_one_line(
         ("users", "create", ALICE, "--email", f"{word}@example.org", "--password-stdin"),
         ("tenants", "create", word),
     ):
-        ended = await litestar(*command, env=env, stdin=TYPED)
+        ended = await start(*command, env=env, stdin=TYPED)
         assert (ended.code, ended.out) == (1, ""), ended
         assert ended.line.endswith("is not UTF-8."), ended
 

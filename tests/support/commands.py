@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.support import leaks, pgbouncer
+from tests.support import forked, leaks, pgbouncer
 from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +40,29 @@ def urls(servers: Servers, database: str) -> dict[str, str]:
 async def litestar(
     *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
 ) -> Ended:
+    """Run it without the time of its imports; `start` is for tests of the start itself."""
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    with TemporaryDirectory() as name:
+        streams = Path(name)
+        (streams / "in").write_bytes(given)
+        code = await asyncio.to_thread(forked.run, words, _environment(env), folder, streams)
+        out, err = ((streams / file).read_text() for file in ("out", "err"))
+    return Ended(code, out, leaks.note(err))
+
+
+async def start(
+    *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
+) -> Ended:
     return await python("-m", "litestar", *words, env=env, stdin=stdin, folder=folder)
 
 
 async def python(
     *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
 ) -> Ended:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *words),
         cwd=folder,
-        env=inherited | env,
+        env=_environment(env),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -63,3 +76,8 @@ async def python(
         if process.returncode is None:
             process.kill()
     return Ended(process.returncode, out.decode(), leaks.note(err.decode()))
+
+
+def _environment(env: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return inherited | env

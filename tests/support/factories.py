@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,20 @@ from app.http.security import Role
 
 PASSWORD = "a quiet corner of the library"
 numbers = count(1)
+
+
+class HashedOnce(Passwords):
+    """The service's, but a password is hashed once for all users that a run makes with it."""
+
+    hashes: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
+
+    async def hash_new(self, password: str, names: Sequence[str], *, field: str) -> str:
+        if password not in self.hashes:
+            self.hashes[password] = await self._passwords.hash_new(password, names, field=field)
+        return self.hashes[password]
 
 
 @dataclass
@@ -34,7 +49,6 @@ class Someone:
 class World:
     app: Litestar
     nobody: httpx.AsyncClient
-    _hash: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def databases(self) -> Databases:
@@ -43,8 +57,7 @@ class World:
 
     @property
     def operators(self) -> Operators:
-        passwords: Passwords = self.app.state.passwords
-        return Operators(self.databases, passwords)
+        return Operators(self.databases, HashedOnce(self.app.state.passwords))
 
     async def tenant(self, name: str | None = None) -> str:
         name = name or f"tenant-{next(numbers)}"
