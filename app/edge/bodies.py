@@ -11,8 +11,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from app.config.settings import Settings
-from app.edge.lanes import SHARES, Caller, Load
-from app.http.errors import BadRequest, PayloadTooLarge, RequestTimeout, Unavailable
+from app.edge.lanes import SHARES, Caller, Load, SaturatedError
+from app.http.errors import BadRequest, PayloadTooLarge, RequestTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,15 +38,15 @@ class BodyMemory:
         return self._load.total
 
     def take(self, caller: Caller, size: int, *, already: int) -> None:
-        """Adds to the bytes that a body has already. Raises Unavailable.
+        """Adds to the bytes that a body has already. Raises SaturatedError.
 
         One body may be larger than its caller's share; two together may not.
         """
         if self._load.total + size > self._max_bytes:
-            raise Unavailable(FULL)
+            raise SaturatedError(FULL)
         for share, held in zip(SHARES, self._load.of(caller), strict=True):
             if held > already and share * (held + size) > self._max_bytes:
-                raise Unavailable(TOO_MANY)
+                raise SaturatedError(TOO_MANY)
         self._load.add(caller, size)
 
     def give_back(self, caller: Caller, size: int) -> None:
@@ -75,7 +75,7 @@ class Body:
             await self._read(SMALL_BYTES)
 
     async def finish(self, caller: Caller) -> None:
-        """Reads what is left. Raises Unavailable, too, when memory is short."""
+        """Reads what is left. Raises SaturatedError, too, when memory is short."""
         self._memory.take(caller, self._size, already=0)
         self._caller = caller
         await self._read(self._max_bytes)

@@ -4,6 +4,9 @@ A caller's share of a lane is a quarter for a person and a half for their tenant
 may have the whole lane. For those within their shares there is as much room again, so that they
 need not wait for that one's requests to end. Whoever waits is let in by shares, not by the time of
 coming; and where the queue is full, whoever has most in it gives way.
+
+Places alone do not share out the processor: four requests at a time, one after the other, keep it
+busy. So a person who has their whole share, while others are there, rests between requests.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from app.config.settings import Settings
 from app.http.errors import Unavailable
 
 COMPANY_SECONDS = 1.0
+REST = 8  # times as long as the request took
+LONGEST_REST_SECONDS = 1.0
 SHARES = (4, 2)  # a quarter for a person, a half for a tenant
 
 
@@ -69,6 +74,10 @@ class Load:
         """Return what the person has, and what counts for their tenant."""
         return self._people.get(caller.person, 0), self._tenants.get(caller.tenant, 0)
 
+    def is_crowd(self, caller: Caller) -> bool:
+        """Return whether the person has their whole share, of more than one."""
+        return self._people.get(caller.person, 0) >= max(2, self._share)
+
     def weight(self, caller: Caller) -> int:
         """Reaches what is available when the caller has a whole share of it."""
         return max(map(mul, SHARES, self.of(caller)))
@@ -107,10 +116,14 @@ class Lane:
     """Lets in `places` requests, and keeps `queue` more waiting.
 
     With `company`, which lanes have in common, a caller may have a whole lane only while alone.
+    In company a whole share's place stays empty for `rest` times as long as it was held.
     """
 
-    def __init__(self, places: int, queue: int, company: Company | None = None) -> None:
+    def __init__(
+        self, places: int, queue: int, company: Company | None = None, *, rest: float = REST
+    ) -> None:
         self._company = company
+        self._rest = rest
         self._places = places
         self._queue = queue
         self._running, self._waiting = Load(places), Load(queue)
@@ -120,10 +133,16 @@ class Lane:
     async def place(self, caller: Caller) -> AsyncGenerator[None]:
         """Hold a place for the time of the block. Raises SaturatedError when entered in vain."""
         await self.enter(caller)
+        loop = asyncio.get_running_loop()
+        entered_at = loop.time()
         try:
             yield
         finally:
-            self.leave(caller)
+            if self._is_in_company and self._running.is_crowd(caller):
+                rest_seconds = self._rest * (loop.time() - entered_at)
+                loop.call_later(min(rest_seconds, LONGEST_REST_SECONDS), self.leave, caller)
+            else:
+                self.leave(caller)
 
     def check(self, caller: Caller) -> None:
         """Raises SaturatedError for whom there is neither a place nor room in the queue."""
@@ -155,9 +174,11 @@ class Lane:
     def _has_place(self, caller: Caller) -> bool:
         if self._running.weight(caller) < self._places:
             return self._running.total < 2 * self._places
-        if self._company is not None and self._company.is_there():
-            return False
-        return self._running.total < self._places
+        return self._running.total < self._places and not self._is_in_company
+
+    @property
+    def _is_in_company(self) -> bool:
+        return self._company is not None and self._company.is_there()
 
     def _who_gives_way_to(self, caller: Caller) -> Caller:
         """Find who has most of the full queue. Raises SaturatedError for whom nobody does."""
@@ -201,6 +222,6 @@ def lanes_of(settings: Settings) -> dict[LaneName, Lane]:
     return {
         LaneName.ACCOUNTS: Lane(places, queue, company),
         LaneName.CHAT: Lane(places, queue, company),
-        LaneName.EXPORTS: Lane(settings.request_exports, 0),
-        LaneName.LOGINS: Lane(at_work, logins - at_work),
+        LaneName.EXPORTS: Lane(settings.request_exports, 0, company),
+        LaneName.LOGINS: Lane(at_work, logins - at_work, company, rest=0),
     }

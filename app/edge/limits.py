@@ -10,10 +10,10 @@ from typing import TypeVar
 from app.config.settings import Settings
 from app.http.errors import TooManyRequests
 
-# Who does not heed a refusal's Retry-After comes back at once, and asking is work, too. So many a
-# second are refused; the others wait for it, though not long, and leave the time to those let in.
-REFUSALS_PER_SECOND = 1000
-LONGEST_PAUSE_SECONDS = 0.25
+# Whoever does not heed a refusal's Retry-After comes back at once, and each refusal is work. So
+# many a second are answered; the others wait for theirs, though not long.
+REFUSALS_PER_SECOND = 100
+LONGEST_PAUSE_SECONDS = 1.0
 # Whoever wanted to be forgotten sooner by sending other tokens would need so many requests that a
 # burst has grown back meanwhile.
 REMEMBERED = 20_000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,8 +19,9 @@ from zxcvbn.matching import (
     relevant_l33t_subtable,
 )
 
-from app.accounts.passwords import broken_rule
+from app.accounts.passwords import Passwords, broken_rule
 from app.accounts.strength import readable
+from app.config.settings import Settings
 from tests.support.factories import PASSWORD, World
 from tests.support.logins import threads_of
 
@@ -44,6 +48,15 @@ OWN = ["acme", "alice", "example.org"]
 )
 def test_a_password_may_have_any_character_and_needs_none(password: str) -> None:
     assert broken_rule(password, OWN) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
+async def test_hashing_leaves_the_event_loop_its_time() -> None:
+    passwords = Passwords(Settings.model_validate({}))
+    threads: ThreadPoolExecutor = vars(passwords)["_threads"]
+    theirs = await asyncio.wrap_future(threads.submit(os.getpriority, os.PRIO_PROCESS, 0))
+    assert theirs > os.getpriority(os.PRIO_PROCESS, 0)
+    passwords.close()
 
 
 @pytest.mark.parametrize("sign", ["a", "é", "日", "🌍"])

@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from tests.benchmarks import beside, export, growth, start
+from tests.benchmarks import beside, export, flood, growth, start
 from tests.benchmarks.options import Options, Sizes
 from tests.benchmarks.routes import KEYS
 
@@ -79,6 +79,7 @@ _command("growth", "Deep pages, large tables, more workers, idle tenants.", grow
 _command(
     "export", "Export and batch, beside the bare driver's cursor and COPY.", export.measure_bulk
 )
+_command("flood", "Another tenant's p99 beside one caller's flood.", flood.measure_flood)
 _command("start", "How soon and how small it starts, and its --help.", start.measure_start)
 
 if __name__ == "__main__":

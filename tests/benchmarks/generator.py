@@ -50,28 +50,28 @@ class Result(NamedTuple):
 
 def generate(url: str, load: Load, seconds: int) -> Result:
     """Raises BenchmarkError unless every request was answered, with a status below 400."""
-    connections = load.connections
-    rest = (load.method, load.path, str(load.targets), str(load.body or ""))
-    if wrk():
-        flags = (
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds}",
-            "--timeout=60s",
-            "-s",
-            str(HERE / "wrk.lua"),
-        )
-        command = (wrk(), *flags, url, "--", *rest)
-    else:
-        ours = (sys.executable, "-m", __spec__.name if __spec__ else __name__)
-        command = (*ours, str(connections), str(seconds), url, *rest)
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(command(url, load, seconds), check=False, capture_output=True, text=True)
     if done.returncode:
         raise BenchmarkError(f"{load.method} {load.path}: {(done.stderr or done.stdout).strip()}")
-    result = Result(**json.loads(done.stdout.strip().splitlines()[-1]))
+    result = read_result(done.stdout)
     if result.refused or result.failed:
         raise BenchmarkError(f"{load.method} {load.path} of {url}: {result}")
     return result
+
+
+def command(url: str, load: Load, seconds: int) -> tuple[str, ...]:
+    """Make the command line of the process that loads; `read_result` reads what it prints."""
+    connections = load.connections
+    rest = (load.method, load.path, str(load.targets), str(load.body or ""))
+    if wrk():
+        flags = ("-t1", f"-c{connections}", f"-d{seconds}", "--timeout=60s")
+        return (wrk(), *flags, "-s", str(HERE / "wrk.lua"), url, "--", *rest)
+    ours = (sys.executable, "-m", __name__)
+    return (*ours, str(connections), str(seconds), url, *rest)
+
+
+def read_result(printed: str) -> Result:
+    return Result(**json.loads(printed.strip().splitlines()[-1]))
 
 
 @cache
@@ -86,13 +86,13 @@ def main() -> None:
     connections, seconds, url, method, path, targets, body = sys.argv[1:]
     content = Path(body).read_bytes() if body else b""
     requests = [
-        _request(method, path.replace("%s", session), token, content)
+        request_bytes(method, path.replace("%s", session), token, content)
         for token, session in map(str.split, Path(targets).read_text().splitlines())
     ]
     print(json.dumps(asyncio.run(_drive(url, requests, int(connections), int(seconds)))))  # noqa: T201
 
 
-def _request(method: str, path: str, token: str, body: bytes) -> bytes:
+def request_bytes(method: str, path: str, token: str, body: bytes) -> bytes:
     head = f"{method} {path} HTTP/1.1\r\nHost: benchmark\r\nAuthorization: Bearer {token}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -111,7 +111,7 @@ async def _drive(
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         while (sent := time.perf_counter()) < began + seconds:
             writer.write(chance.choice(requests))
-            status = await _answer(reader)
+            status = await read_status(reader)
             milliseconds.append((time.perf_counter() - sent) * 1000)
             if status >= 400:
                 refused.append(status)
@@ -129,10 +129,16 @@ async def _drive(
     }
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def read_status(reader: asyncio.StreamReader) -> int:
+    """Read an answer to its end, and return its status."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     _, _, after = head.partition(b"\r\ncontent-length:")
-    await reader.readexactly(int(after.partition(b"\r\n")[0]))
+    if after:
+        await reader.readexactly(int(after.partition(b"\r\n")[0]))
+    else:
+        while size := int(await reader.readline(), 16):
+            await reader.readexactly(size + 2)
+        await reader.readline()
     return int(head.split(b" ", 2)[1])
 
 

@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from app.config.settings import Settings
 from app.edge.bodies import BodyMemory
 from app.edge.gate import FRESH_SECONDS
+from app.edge.lanes import Caller, SaturatedError
 from tests.support.factories import Someone, a_message, a_session
 from tests.support.log_lines import events
 from tests.support.servers import Servers
@@ -126,6 +128,16 @@ async def test_one_person_holds_a_quarter_of_the_memory_and_a_tenant_half(
         alone = await stack.enter_async_context(wired(it.port))
         await alone.send(head("/v1/chat-sessions", 300_000, token(people[0])) + b" " * 300_000)
         assert await alone.status() == 400  # read, for all that it is more than a quarter
+
+
+def test_whoever_sends_too_much_is_refused_as_slowly_as_any_crowd() -> None:
+    memory = BodyMemory(Settings.model_validate({"request_bodies_max_bytes": MIB}))
+    ann, bea = Caller("ann", "a"), Caller("bea", "b")
+    memory.take(ann, MIB // 4, already=0)
+    with pytest.raises(SaturatedError, match="for you"):
+        memory.take(ann, 1, already=0)
+    with pytest.raises(SaturatedError, match="as it can"):
+        memory.take(bea, MIB, already=0)
 
 
 def arrived(it: Service) -> int:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.edge.lanes import Caller, Company, Lane, SaturatedError
+from app.config.settings import Settings
+from app.edge.lanes import REST, Caller, Company, Lane, LaneName, SaturatedError, lanes_of
 
 PLACES, QUEUE = 8, 4
 ANN, ABE = Caller("ann", "a"), Caller("abe", "a")
@@ -114,6 +115,42 @@ async def test_alone_again_a_caller_has_all_again() -> None:
     await asyncio.sleep(0.06)
     await leave(lane, ANN)
     assert sum(is_inside(hers)) == PLACES
+
+
+@pytest.mark.parametrize("name", LaneName)
+async def test_no_lane_is_one_callers_while_others_are_there(name: LaneName) -> None:
+    """Whichever lane the others are in."""
+    sizes = {"request_concurrency": 8, "request_exports": 8, "password_hash_threads": 4}
+    lanes = lanes_of(Settings.model_validate(sizes))
+    await come(lanes[LaneName.CHAT], BEA)
+    hers = await come(lanes[name], ANN, 8)
+    assert sum(is_inside(hers)) == 2
+    assert refused(hers) == (6 if name is LaneName.EXPORTS else 0)
+
+
+async def test_a_whole_share_rests_while_others_are_there() -> None:
+    """Four requests at a time, one after the other, would keep the processor busy all the same."""
+    lane, loop = Lane(PLACES, QUEUE, Company(60)), asyncio.get_running_loop()
+    await come(lane, BEA)
+    async with lane.place(ANN):  # half of her share
+        began = loop.time()
+        async with lane.place(ANN):
+            await asyncio.sleep(0.01)
+        held = loop.time() - began
+        (hers,), (others,) = await come(lane, ANN), await come(lane, CAL)
+        assert is_inside([hers, others]) == [False, True]
+        await hers
+        assert loop.time() - began >= held + REST * 0.01
+        lane.leave(ANN)
+    assert is_inside(await come(lane, ANN)) == [True]  # half of a share does not rest
+
+
+async def test_nobody_rests_while_alone() -> None:
+    lane = Lane(PLACES, QUEUE, Company())
+    tasks = await come(lane, ANN, PLACES - 1)
+    async with lane.place(ANN):
+        await asyncio.sleep(0.01)
+    assert is_inside([*tasks, *await come(lane, ANN)]) == [True] * PLACES
 
 
 async def test_others_get_into_a_full_lane_without_a_queue() -> None:
