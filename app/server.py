@@ -26,6 +26,7 @@ from app.accounts.tokens import CredentialLookup
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
+from app.chat.api.edits import MessageEditController
 from app.chat.api.messages import MessageController
 from app.chat.api.sessions import ChatSessionController
 from app.chat.writes import Writes
@@ -136,6 +137,7 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             ApiKeyController,
             ChatSessionController,
             MessageController,
+            MessageEditController,
             ErasureController,
             ExportController,
             AuditController,

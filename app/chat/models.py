@@ -183,6 +183,8 @@ class GeneralIdempotencyKey(StoredAnswer, GeneralBase):
             "idx_general_idempotency_keys_about_id",
             "tenant_id",
             "about_id",
+            "last_position",
+            "first_position",
             postgresql_where=text("about_id IS NOT NULL"),
         ),
         Index("idx_general_idempotency_keys_expires_at", "expires_at"),

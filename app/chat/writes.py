@@ -27,7 +27,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -49,6 +49,8 @@ CHECK = text("SELECT check_write(:tenant_id, :user_id, :not_after)")
 T = TypeVar("T")
 # Raises Unauthenticated for who may not act any more.
 LookUpAgain = Callable[[Principal], Awaitable[Principal]]
+# Writes by a look-up that counts until this moment of the monotonic clock.
+Attempt: TypeAlias = Callable[[float], Awaitable[T]]
 # Runs a statement by itself, or within a session's transaction.
 Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 
@@ -142,22 +144,47 @@ class Writes:
 
         return await self._held(actor, attempt)
 
+    async def however_long(self, actor: Principal, write: Callable[[Fetch], Awaitable[T]]) -> T:
+        """Write in one statement that may take longer than a look-up counts.
+
+        If it did, nothing is written, and it is done again in a transaction whose check comes
+        after another look-up.
+        """
+
+        async def at_once(not_after: float) -> T:
+            return await write(partial(self._general.fetch, not_after=not_after))
+
+        async def slowly(session: GeneralSession) -> T:
+            return await write(_within(session))
+
+        return await self._held(actor, at_once, self._checked(actor, slowly))
+
     async def in_transaction(
         self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
     ) -> T:
         """Write in several statements, after which the check is made."""
+        attempt = self._checked(actor, write)
+        return await self._held(actor, attempt)
+
+    def _checked(
+        self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
+    ) -> Attempt[T]:
         values = {"tenant_id": actor.tenant_id, "user_id": actor.user_id}
 
         async def attempt(not_after: float) -> T:
             async with self._general.session(actor.tenant_id) as session:
                 written = await write(session)
+                if time.monotonic() > not_after:  # many rows, or a long wait for them
+                    not_after = _end(await self._look_up_again(actor))
                 deadline = await not_after_for(session, not_after)
                 await session.execute(CHECK, values | {"not_after": deadline})
                 return written
 
-        return await self._held(actor, attempt)
+        return attempt
 
-    async def _held(self, actor: Principal, attempt: Callable[[float], Awaitable[T]]) -> T:
+    async def _held(
+        self, actor: Principal, attempt: Attempt[T], second: Attempt[T] | None = None
+    ) -> T:
         if time.monotonic() > _end(actor):  # it has waited already, for its turn perhaps
             actor = await self._look_up_again(actor)
         try:
@@ -166,7 +193,7 @@ class Writes:
         except LookUpTooOld:
             actor = await self._look_up_again(actor)
         with _refusals():
-            return await attempt(_end(actor))
+            return await (second or attempt)(_end(actor))
 
 
 def _end(actor: Principal) -> float:

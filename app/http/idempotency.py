@@ -104,7 +104,9 @@ class Once:
         if row is None:
             return None
         if row.answer is None:
-            raise Conflict(f"What this {HEADER} created was deleted since; use another key.")
+            raise Conflict(
+                f"What this {HEADER} created was changed or deleted since; use another key."
+            )
         if not await self._is_same(row.fingerprint, sent, hashing):
             raise Invalid.field(HEADER, "Was sent with another request; use a key for one only.")
         answer: bytes = row.answer

@@ -33,7 +33,7 @@ from app.http.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from app.http.words import explain
+from app.http.words import MISSING, explain
 from app.telemetry import log
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _from_framework(error: HTTPException) -> Problem:
 
 def _from_validation(error: ValidationException) -> Problem:
     """Read what Litestar says of parameters; bodies are msgspec's alone (server.JsonRequest)."""
+    if isinstance(error.__cause__, KeyError):  # the name of a parameter that was not sent
+        return Invalid.field(str(error.__cause__.args[0]), MISSING)
     entries = cast("list[dict[str, str]]", error.extra or [])
     # An optional body that is not there is listed along with what is wrong.
     others = [entry for entry in entries if entry.get("key") != "data"]

@@ -104,11 +104,14 @@ class Principal:
         """An API key without a person, as it comes to the routes that administer."""
         return self.key_id == self.user_id
 
+    @property
+    def writes_any_role(self) -> bool:
+        """An API key does, and the token of a login; a minted one, if its scopes say so."""
+        return self.key_id is not None or self.scopes is None or Scope.CHAT_WRITE_ANY in self.scopes
+
     def check_role_of(self, roles: Iterable[str]) -> None:
         """Raise Forbidden for messages of roles that this caller's token does not write."""
-        if self.key_id is not None or self.scopes is None or Scope.CHAT_WRITE_ANY in self.scopes:
-            return
-        if any(role != "user" for role in roles):
+        if not self.writes_any_role and any(role != "user" for role in roles):
             raise Forbidden("This token writes messages of the role `user` only.")
 
     def check_subject(self) -> None:

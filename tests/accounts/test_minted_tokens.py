@@ -87,6 +87,11 @@ async def test_without_any_a_minted_token_writes_as_the_user_only(world: World) 
     assert (await alice.http.post(path, json=said["assistant"])).status_code == 201
     count = (await alice.http.get(f"{SESSIONS}/{session}")).json()["message_count"]
     assert count == 3
+    for position, status in ((1, 200), (2, 403)):
+        edited = await usual.patch(f"{path}/{position}", json={"content": "Bye"})
+        assert edited.status_code == status
+    assert (await whole.patch(f"{path}/2", json={"content": "Bye"})).status_code == 200
+    assert (await usual.get(f"{path}/2")).json()["content"] == "Bye"
 
 
 async def test_a_token_minted_by_a_key_ends_with_it(world: World) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from app.chat.writes import HOLDS_SECONDS
 from app.http.idempotency import HEADER
+from tests.support.conversation import a_conversation
 from tests.support.factories import Someone, World, a_session
 from tests.support.locks import PATIENCE_SECONDS, until_waiting
 from tests.support.outages import freeze, thaw
@@ -24,6 +25,7 @@ KEY = {HEADER: "k"}
 STORED = """
 SELECT (SELECT count(*) FROM messages) AS messages,
        (SELECT count(*) FROM chat_sessions) AS sessions,
+       (SELECT count(*) FROM messages WHERE content = 'Edited') AS edited,
        (SELECT count(*) FROM chat_sessions WHERE title = 'Late') AS renamed,
        (SELECT count(*) FROM general_idempotency_keys) AS keys
 """
@@ -45,6 +47,8 @@ WRITES: dict[str, tuple[str, Write]] = {
     "session, keyed": ("owners", to("POST /v1/chat-sessions", {"title": "New"}, **KEY)),
     "rename": ("chat_sessions", to("PATCH {}", {"title": "Late"})),
     "delete": ("chat_sessions", to("DELETE {}", None)),
+    "edit": ("chat_sessions", to("PATCH {}/messages/1", {"content": "Edited"})),
+    "cut": ("chat_sessions", to("DELETE {}/messages?after=0", None)),
 }
 every_write = pytest.mark.parametrize("write", WRITES)
 
@@ -55,7 +59,7 @@ async def test_a_write_that_waited_across_a_block_is_refused(
 ) -> None:
     boss, alice = await world.tenant_admin(), await world.member()
     table, send = WRITES[write]
-    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    path = (await a_conversation(alice, "Hello")).path
     async with superuser(servers, database) as general:
         before = await general.fetchrow(STORED)
         async with held(general, table):
@@ -75,7 +79,7 @@ async def test_control_without_a_block_it_is_done_once(
     """The look-up has grown too old as well; who is looked up again is as they were."""
     alice = await world.member()
     table, send = WRITES[write]
-    path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
+    path = (await a_conversation(alice, "Hello")).path
     async with superuser(servers, database) as general:
         async with held(general, table):
             late = asyncio.create_task(send(alice.http, path))
@@ -83,10 +87,11 @@ async def test_control_without_a_block_it_is_done_once(
         answer = await late
         assert answer.is_success, answer.text
         (row,) = await general.fetch(STORED)
-        messages, sessions, renamed, keys = row
-    assert messages == {"message": 1, "message, keyed": 1, "batch": 3}.get(write, 0)
+        messages, sessions, edited, renamed, keys = row
+    new_messages = {"message": 1, "message, keyed": 1, "batch": 3, "delete": -1, "cut": -1}
+    assert messages == 1 + new_messages.get(write, 0)
     assert sessions == {"session": 2, "session, keyed": 2, "delete": 0}.get(write, 1)
-    assert (renamed, keys) == (int(write == "rename"), int("keyed" in write))
+    assert (edited, renamed, keys) == (write == "edit", write == "rename", "keyed" in write)
 
 
 @only_directly("PgBouncer asks the frozen server by itself")

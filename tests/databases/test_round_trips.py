@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tests.support.factories import a_session
 from tests.support.pgbouncer import PREPARING, ROUND_TRIPS
-from tests.support.round_trips import Wired, asked, wired_service
+from tests.support.round_trips import Wired, asked, asked_once, wired_service
 from tests.support.servers import Servers
 
 ONCE = (ROUND_TRIPS, ROUND_TRIPS)
@@ -30,6 +30,10 @@ async def test_a_hot_route_asks_each_database_once(wired: Wired) -> None:
     assert await asked(wired, alice, "GET", f"{path}/messages") == ONCE
     assert await asked(wired, alice, "POST", f"{path}/messages", MESSAGE) == ONCE
     assert await asked(wired, alice, "POST", f"{path}/messages/batch", batch) == ONCE
+    assert await asked(wired, alice, "GET", f"{path}/messages/7") == ONCE
+    assert await asked(wired, alice, "PATCH", f"{path}/messages/7", {"content": "Hi"}) == ONCE
+    assert await asked(wired, alice, "DELETE", f"{path}/messages?after=900") == ONCE
+    assert await asked_once(wired, alice, "DELETE", f"{path}/messages/7") == ONCE
     assert await asked(wired, alice, "GET", "/health/live") == (0, 0)
 
 

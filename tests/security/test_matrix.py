@@ -124,6 +124,10 @@ EXPECTED: dict[str, Rule] = {
     "create_message": Rule(owner(201), always(A_MESSAGE)),
     "create_messages": Rule(owner(201), always({"messages": [A_MESSAGE] * 2})),
     "list_messages": Rule(owner(200)),
+    "get_message": Rule(owner(200)),
+    "edit_message": Rule(owner(200), always({"content": "mine"})),
+    "delete_message": Rule(owner(204)),
+    "delete_messages": Rule(owner(200)),
 }
 
 
@@ -162,9 +166,11 @@ async def _call(
         external_id=victim.owner.external_id,
         key_id=uuid4(),
         token_id=uuid4(),
+        position=1,
     )
     body = rule.body(victim) if rule.body else None
-    return await caller.request(operation.method, path, json=body)
+    query = {"after": "0"} if operation.id == "delete_messages" else None
+    return await caller.request(operation.method, path, json=body, params=query)
 
 
 def _told(response: httpx.Response, rule: Rule, kind: str, victim: Victim) -> list[str]:

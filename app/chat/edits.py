@@ -1,0 +1,215 @@
+"""One message of a conversation is read, edited or deleted, and a conversation's end is cut off.
+
+Each is one round trip, to a function in app/databases/sql/general. The functions lock the
+conversation's row before they look, so that what `If-Match` says is true until they commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy import text
+
+from app.chat.etags import ANY, Expected, changed_meanwhile, etag
+from app.chat.metadata import Metadata, stored
+from app.chat.schemas import Content, Message
+from app.chat.writes import Fetch, Writes
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession
+from app.databases.statement import Statement
+from app.http.errors import NotFound
+from app.http.security import Principal
+
+MessageStatus = Annotated[
+    Literal["completed", "in_progress", "incomplete"], Meta(title="MessageStatus")
+]
+LAST_POSITION = 2**53 - 1  # no conversation comes to it, and it is exact in every JSON reader
+FIND = Statement(
+    text("SELECT * FROM message_of(:tenant_id, :user_id, :session_id, :position)"), reads=True
+)
+EDIT = Statement(
+    text(
+        "SELECT * FROM edit_message(:tenant_id, :user_id, :session_id, :position, :version, :at,"
+        " :any_role, :has_content, :content, :parts, :has_metadata, :metadata, :status, :not_after)"
+    )
+)
+DELETE = Statement(
+    text(
+        "SELECT * FROM delete_messages"
+        "(:tenant_id, :user_id, :session_id, :first, :last, :version, :at, :not_after)"
+    )
+)
+
+
+class MessageEdit(Struct, frozen=True, forbid_unknown_fields=True):
+    """An edit changes what it names; the rest of the message stays as it is."""
+
+    content: Content | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    status: MessageStatus | UnsetType = UNSET
+
+
+class DeletedMessages(Struct, frozen=True):
+    deleted: Annotated[int, Meta(ge=0, examples=[3])]
+
+
+class Tagged(NamedTuple):
+    """A message, and the present state of its conversation."""
+
+    message: Message
+    version: int
+    changed_at: datetime
+
+    @property
+    def etag(self) -> str:
+        return etag(self.version, self.changed_at)
+
+
+class Deleted(NamedTuple):
+    """Counts the messages that are gone, and has the tag of their conversation's present state."""
+
+    messages: int
+    etag: str
+
+
+class Deletion(NamedTuple):
+    """The row that delete_messages gives back."""
+
+    is_there: bool
+    is_expected: bool
+    deleted: int
+    version: int
+    changed_at: datetime
+
+    def done(self) -> Deleted:
+        """Raises PreconditionFailed."""
+        if not self.is_expected:
+            raise changed_meanwhile(self.version, self.changed_at)
+        return Deleted(self.deleted, etag(self.version, self.changed_at))
+
+
+class EditService:
+    """Reads, edits and deletes messages of a person's conversation by position.
+
+    Raises NotFound for what is not there or another's, and PreconditionFailed for a conversation
+    that is not in the state expected.
+    """
+
+    def __init__(self, general: Database[GeneralSession], writes: Writes) -> None:
+        self._general = general
+        self._writes = writes
+
+    async def get(self, owner: Principal, session_id: UUID, position: int) -> Tagged:
+        values = _key(owner, session_id) | {"position": _real(position)}
+        return _tagged(session_id, await self._general.fetch(FIND, values))
+
+    async def edit(
+        self,
+        owner: Principal,
+        session_id: UUID,
+        position: int,
+        edit: MessageEdit,
+        expected: Expected,
+    ) -> Tagged:
+        """Raises Forbidden for a caller who may edit the role `user` alone."""
+        if edit == MessageEdit():
+            return await self._unchanged(owner, session_id, position, expected)
+        values = _key(owner, session_id) | {"position": _real(position)} | _changes(edit)
+        values |= {"any_role": owner.writes_any_role, **expected._asdict()}
+
+        async def write(fetch: Fetch) -> Tagged:
+            rows = await fetch(EDIT, values)
+            _check(rows, owner)
+            return _tagged(session_id, rows)
+
+        async with self._turn(owner, session_id):
+            return await self._writes.at_once(owner, write)
+
+    async def _unchanged(
+        self, owner: Principal, session_id: UUID, position: int, expected: Expected
+    ) -> Tagged:
+        found = await self.get(owner, session_id, position)
+        if expected not in (ANY, (found.version, found.changed_at)):
+            raise changed_meanwhile(found.version, found.changed_at)
+        return found
+
+    async def delete(
+        self, owner: Principal, session_id: UUID, position: int, expected: Expected
+    ) -> Deleted:
+        """Delete one message. Its position is not given again."""
+        place = _real(position)
+        deletion = await self._delete(owner, session_id, (place, place), expected)
+        if not deletion.is_there:
+            raise NotFound
+        return deletion.done()
+
+    async def delete_after(
+        self, owner: Principal, session_id: UUID, position: int, expected: Expected
+    ) -> Deleted:
+        """Delete all messages past the position: at once, however many they are."""
+        places = (position + 1, LAST_POSITION + 1)
+        return (await self._delete(owner, session_id, places, expected)).done()
+
+    async def _delete(
+        self, owner: Principal, session_id: UUID, places: tuple[int, int], expected: Expected
+    ) -> Deletion:
+        values = _key(owner, session_id) | {"first": places[0], "last": places[1]}
+
+        async def write(fetch: Fetch) -> Deletion:
+            rows = await fetch(DELETE, values | expected._asdict())
+            if not rows:
+                raise NotFound
+            return Deletion(*rows[0])
+
+        async with self._turn(owner, session_id):
+            return await self._writes.however_long(owner, write)
+
+    def _turn(self, owner: Principal, session_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Appends to the same conversation wait here, too; see writes.py."""
+        return self._writes.turn((owner.user_id, session_id))
+
+
+def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
+    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
+
+
+def _real(position: int) -> int:
+    if not 0 < position <= LAST_POSITION:
+        raise NotFound
+    return position
+
+
+def _changes(edit: MessageEdit) -> dict[str, Any]:
+    return {
+        "has_content": edit.content is not UNSET,
+        "content": None if edit.content is UNSET else edit.content,
+        "parts": None,
+        "has_metadata": edit.metadata is not UNSET,
+        "metadata": None if edit.metadata is UNSET else stored(edit.metadata),
+        "status": None if edit.status is UNSET else edit.status,
+    }
+
+
+def _check(rows: Sequence[Any], owner: Principal) -> None:
+    """Raises for what edit_message has not done."""
+    if not rows:
+        raise NotFound
+    *_, version, changed_at, refusal = rows[0]
+    if refusal == "changed":
+        raise changed_meanwhile(version, changed_at)
+    if refusal == "role":
+        owner.check_role_of([rows[0][2]])
+
+
+def _tagged(session_id: UUID, rows: Sequence[Any]) -> Tagged:
+    if not rows:
+        raise NotFound
+    id_, position, role, content = rows[0][:4]
+    created_at, _, version, changed_at = rows[0][9:13]
+    message = Message(id_, session_id, position, role, content, created_at)
+    return Tagged(message, version, changed_at)
