@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from asyncio import BaseTransport, Future
+from asyncio import BaseTransport, CancelledError, Future
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
@@ -12,15 +12,14 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
-from asyncpg.prepared_stmt import PreparedStatement
 
 from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
+from app.databases.prepared import PreparedStatements
 from app.telemetry.statements import count_rows, observed
 
 T = TypeVar("T")
 DatabaseName = Literal["user", "general"]
 DATABASES: tuple[DatabaseName, ...] = ("user", "general")
-STATEMENTS_KEPT = 100
 SERVER_STATE = """
 SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only,
        pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
@@ -51,6 +50,8 @@ class TenantConnection(asyncpg.Connection):
     used_at: float = 0.0
     opened_at: float = 0.0
     heard_at: float = 0.0  # the last answer
+    is_patient: bool = False  # of the pool's: a statement that is given up may end by itself
+    ending: Future[None] | None = None  # and this tells when it has
     # An exchange was cut short, and what would come next is unknown; or its server is not, or no
     # longer, the one that should serve: read-only, failing, or without our database. The pool
     # closes such a connection when it comes back.
@@ -63,7 +64,7 @@ class TenantConnection(asyncpg.Connection):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.waiting: dict[Waiting, int] = {}  # all that wait for this server; see breaker.py
-        self._prepared: dict[str, ObservedStatement] = {}
+        self.prepared = PreparedStatements(self)
 
     async def begin(self, tenant_id: UUID | None, *, isolation: str | None = None) -> None:
         """One round trip for BEGIN and the tenant. If it fails the connection is spoiled."""
@@ -91,43 +92,30 @@ class TenantConnection(asyncpg.Connection):
     ) -> str:
         if query.startswith("BEGIN"):
             query += self.limits
-        return await self._exchange(query, super().execute(query, *args, timeout=timeout))
+        return await self.exchange(query, super().execute(query, *args, timeout=timeout))
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
         async with self._one_server():
-            rows = await self._exchange(query, super().fetch(query, *args, **options))
+            rows = await self.exchange(query, super().fetch(query, *args, **options))
         count_rows(len(rows))
         return rows
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         async with self._one_server():
-            row = await self._exchange(query, super().fetchrow(query, *args, **options))
+            row = await self.exchange(query, super().fetchrow(query, *args, **options))
         count_rows(row is not None)
         return row
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         async with self._one_server():
-            value = await self._exchange(query, super().fetchval(query, *args, **options))
+            value = await self.exchange(query, super().fetchval(query, *args, **options))
         count_rows(value is not None)
         return value
 
     async def executemany(self, command: str, args: Any, **options: Any) -> None:
-        await self._exchange(command, super().executemany(command, args, **options))
+        await self.exchange(command, super().executemany(command, args, **options))
 
-    async def prepared(self, query: str) -> ObservedStatement:
-        """Prepare once for SQLAlchemy, unless PgBouncer may give out another server each time."""
-        if found := self._prepared.get(query):
-            return found
-        name = "" if self.behind_pgbouncer else None
-        prepared = await self._exchange(query, super().prepare(query, name=name))
-        statement = ObservedStatement(prepared, query, self._exchange)
-        if not self.behind_pgbouncer:
-            if len(self._prepared) >= STATEMENTS_KEPT:
-                self._prepared.pop(next(iter(self._prepared)))
-            self._prepared[query] = statement
-        return statement
-
-    async def _exchange(self, query: str, answer: Awaitable[T]) -> T:
+    async def exchange(self, query: str, answer: Awaitable[T]) -> T:
         self.since = time.monotonic()
         self.waiting[self] = 0
         try:
@@ -136,6 +124,9 @@ class TenantConnection(asyncpg.Connection):
             self.is_misled |= misleads(error) or self._has_wrong_clock(error)
             self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
             self.is_lost |= self.is_closed()
+            raise
+        except CancelledError:
+            self.is_spoiled |= self.ending is None
             raise
         except BaseException as error:
             self.is_spoiled = True
@@ -196,17 +187,28 @@ class TenantConnection(asyncpg.Connection):
             raise
         await self.send_commit()
 
-    def _cancel_current_command(self, waiter: Future[None], *more: Any) -> None:
-        """The driver asks the server to stop what was given up. PgBouncer 1.18 to 1.20 may die of
-        that request (its issues 801 and 822), so there we go: it then leaves the server as well,
-        which looks for that once in GONE_AFTER and stops.
+    def _cancel_current_command(self, sent: Future[None], ended: Future[None]) -> None:
+        """The driver asks the server to stop what was given up; outside a transaction the pool
+        first lets it end by itself. PgBouncer 1.18 to 1.20 may die of that request (its issues 801
+        and 822), so there we go: it then leaves the server as well, which looks for that once in
+        GONE_AFTER and stops.
         """
         if self.behind_pgbouncer:
-            waiter.set_result(None)
+            sent.set_result(None)
             self._loop.call_soon(self.terminate)  # the driver is not through with it yet
+        elif self.is_patient and not self.is_in_transaction():
+            sent.set_result(None)
+            self.ending = ended
         else:
-            driver: Any = super()  # its types leave this out
-            driver._cancel_current_command(waiter, *more)
+            self._stop(sent, ended)
+
+    def stop_what_is_ending(self) -> None:
+        if self.ending is not None and not self.ending.done():
+            self._stop(self._loop.create_future(), self.ending)
+
+    def _stop(self, sent: Future[None], ended: Future[None]) -> None:
+        driver: Any = super()  # its types leave this out
+        driver._cancel_current_command(sent, ended)
 
     @property
     def line(self) -> socket:
@@ -216,24 +218,6 @@ class TenantConnection(asyncpg.Connection):
     def give_up(self) -> None:
         """Whoever waits for an answer on it gets an error, and the pool makes another one."""
         self.terminate()
-
-
-class ObservedStatement:
-    """A prepared statement, as far as SQLAlchemy uses one."""
-
-    def __init__(
-        self, statement: PreparedStatement[Any], query: str, exchange: Callable[..., Awaitable[Any]]
-    ) -> None:
-        self._statement = statement
-        self._query = query
-        self._exchange = exchange
-        self.get_attributes = statement.get_attributes
-        self.get_statusmsg = statement.get_statusmsg
-
-    async def fetch(self, *args: Any) -> list[Any]:
-        rows = await self._exchange(self._query, self._statement.fetch(*args))
-        count_rows(len(rows))
-        return rows
 
 
 Connect = Callable[..., Awaitable[TenantConnection]]

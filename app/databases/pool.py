@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ from app.telemetry.pools import Usage
 
 CLOSE_SECONDS = 2
 CALM_SECONDS = 5.0
+# A statement that nobody waits for any more, since its client has gone, may end by itself for so
+# long. Most take a hundredth of it; a new connection, on a busy machine, costs more than to wait.
+ENDS_WITHIN_SECONDS = 0.25
 
 
 class Fetch(Protocol):
@@ -47,8 +50,9 @@ class Pool:
         self._renewed_at = 0.0  # older connections are used no more
         self._lost_at = 0.0  # nor are those that have not been heard since
         self._waiting = 0
-        self._closing = set[asyncio.Task[None]]()
+        self._beside_requests = set[asyncio.Task[None]]()
         self.calm_seconds = CALM_SECONDS
+        self.ends_within_seconds = ENDS_WITHIN_SECONDS
 
     async def fetch(
         self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
@@ -103,6 +107,9 @@ class Pool:
             self._renewed_at = time.monotonic()
         if connection.is_lost:
             self._lost_at = max(self._lost_at, connection.since)
+        if connection.ending is not None and not connection.is_spoiled:
+            self._beside(self._let_end(connection, connection.ending))
+            return
         if not self._is_fit(connection) or connection.is_in_transaction():
             self._close(connection).add_done_callback(lambda _: self._release())
             return
@@ -110,6 +117,15 @@ class Pool:
         self._idle.append(connection)
         self._close_what_is_too_many(connection.used_at)
         self._release()
+
+    async def _let_end(self, connection: TenantConnection, ending: asyncio.Future[None]) -> None:
+        """No request to cancel is sent meanwhile: it might arrive late, and hit what comes next."""
+        await asyncio.wait({ending}, timeout=self.ends_within_seconds)
+        if ending.done():
+            connection.ending = None
+        else:
+            connection.is_spoiled = True
+        self.give_back(connection)
 
     def _close_what_is_too_many(self, now: float) -> None:
         """The one that has not been needed for longest is the first of the list."""
@@ -151,27 +167,32 @@ class Pool:
 
     async def _opened(self) -> TenantConnection:
         connection = await self._connect()
-        connection.opened_at = time.monotonic()
+        connection.opened_at, connection.is_patient = time.monotonic(), True
         return connection
 
     def _close(self, connection: TenantConnection) -> asyncio.Task[None]:
         """Close it beside the request: the driver first has the server stop what was cancelled."""
-        task = asyncio.create_task(_close(connection))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        return self._beside(_close(connection))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._beside_requests.add(task)
+        task.add_done_callback(self._beside_requests.discard)
         return task
 
     def usage(self) -> Usage:
         return Usage(self._in_use, len(self._idle), self._waiting)
 
     async def dispose(self) -> None:
-        """Closes what is idle, and waits for what is closing."""
-        while self._idle:
-            self._close(self._idle.pop())
-        await asyncio.gather(*self._closing)
+        """Closes what is idle, and waits for what is ending and closing."""
+        while self._idle or self._beside_requests:
+            while self._idle:
+                self._close(self._idle.pop())
+            await asyncio.wait(self._beside_requests)
 
 
 async def _close(connection: TenantConnection) -> None:
+    connection.stop_what_is_ending()
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         await connection.close(timeout=CLOSE_SECONDS)
     connection.terminate()

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from app.databases.causes import may_ask_again
-from app.databases.connection import ObservedStatement, TenantConnection
+from app.databases.connection import TenantConnection
 from app.databases.pool import Pool
+from app.databases.prepared import ObservedStatement
 
 
 class SessionConnection:
@@ -56,7 +57,7 @@ class SessionConnection:
             await connection.send_rollback()
 
     async def prepare(self, query: str, **_: object) -> ObservedStatement:
-        return await (await self.taken()).prepared(query)
+        return await (await self.taken()).prepared.get(query)
 
     async def executemany(self, query: str, rows: Any) -> None:
         await (await self.taken()).executemany(query, rows)

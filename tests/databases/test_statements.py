@@ -14,6 +14,7 @@ from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
 from app.http.problems import to_problem
 from tests.support.pgbouncer import only_directly
+from tests.support.pool_faults import faults
 from tests.support.proxy import Proxy, proxied
 from tests.support.servers import Servers, run, settings_for
 from tests.support.wire import bounded, locked
@@ -60,6 +61,7 @@ async def test_a_connection_whose_statement_was_cancelled_is_not_used_again(
     general: General, servers: Servers, database: str
 ) -> None:
     """The server may hear of it late, and then cancel what comes next."""
+    general.pool.ends_within_seconds = 0.01
     before = await who(general)
     async with locked(servers, database, LOCK) as lock:
         waiting = asyncio.ensure_future(general.fetch(WAITS, {"a": 1, "b": 1}))
@@ -67,6 +69,21 @@ async def test_a_connection_whose_statement_was_cancelled_is_not_used_again(
         waiting.cancel()
         assert await who(general) != before
         await lock.has_waiting(0)
+
+
+@bounded
+async def test_a_statement_that_nobody_waits_for_ends_by_itself_if_it_is_short(
+    general: General, servers: Servers, database: str
+) -> None:
+    """A crowd that hangs up would else have every connection closed, and as many opened."""
+    general.pool.ends_within_seconds = 20
+    before = await who(general)
+    async with locked(servers, database, LOCK) as lock:
+        waiting = asyncio.ensure_future(general.fetch(WAITS, {"a": 1, "b": 1}))
+        await lock.has_waiting(1)
+        waiting.cancel()
+    assert await faults(general) == []
+    assert await who(general) == before
 
 
 @bounded
