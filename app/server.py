@@ -38,19 +38,19 @@ from app.databases.sessions import GeneralSession, UserSession
 from app.edge.draining import delayed_stop
 from app.edge.forwarded import behind_proxies
 from app.edge.gate import Gate
-from app.http.answers import finishing
 from app.http.cors import cors_config, explain_refusals
+from app.http.exchange import (
+    JsonRequest,
+    check_request,
+    finishing,
+    note_parameters,
+    with_whole_segments,
+)
 from app.http.explorer.page import lead_to_explorer
 from app.http.logs_plugin import logs_plugin
 from app.http.methods import MethodsPlugin
 from app.http.openapi import openapi_config
 from app.http.problems import problem_response
-from app.http.requests import (
-    JsonRequest,
-    check_request,
-    note_parameters,
-    with_whole_segments,
-)
 from app.operations.health import HealthController, looking
 from app.operations.metrics import figures, on_the_services_port, on_their_own_port
 from app.telemetry.logs import use_format

@@ -15,7 +15,7 @@ import asyncpg
 
 from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
 from app.databases.prepared import PreparedStatements
-from app.telemetry.statements import count_rows, observed
+from app.telemetry.requests import count_rows, observe_statement
 
 T = TypeVar("T")
 DatabaseName = Literal["user", "general"]
@@ -119,7 +119,7 @@ class TenantConnection(asyncpg.Connection):
         self.since = time.monotonic()
         self.waiting[self] = 0
         try:
-            result = await observed(self, query, answer)
+            result = await observe_statement(self, query, answer)
         except asyncpg.PostgresError as error:  # the server's own answer
             self.is_misled |= misleads(error) or self._has_wrong_clock(error)
             self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncpg.prepared_stmt import PreparedStatement
 
-from app.telemetry.statements import count_rows
+from app.telemetry.requests import count_rows
 
 if TYPE_CHECKING:
     from app.databases.connection import TenantConnection

@@ -16,8 +16,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.config.settings import Settings
-from app.http.answers import written
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
+from app.http.exchange import written
 
 MAX_HEADERS = 100
 NOT_HTTP = "This is not a valid HTTP/1.1 request."

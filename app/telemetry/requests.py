@@ -1,19 +1,22 @@
-"""Each request makes one line of the log, one observation and, where traces are on, one span."""
+"""Each request makes one line of the log, one observation and, where traces are on, one span.
+
+Every exchange with a database passes here, too: it is timed, and counted for its request's line.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import uuid_utils
 
 from app.telemetry import traces
 from app.telemetry.context import RequestContext, current_request
 from app.telemetry.logs import log
-from app.telemetry.metrics import CALLERS, REQUESTS
+from app.telemetry.metrics import CALLERS, REQUESTS, STATEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     Finish = Callable[[HTTPResponseStartEvent, Scope], None]
 
+T = TypeVar("T")
 # As nginx has it: nobody is there any more to read an answer.
 CLIENT_CLOSED_REQUEST = 499
 # W3C Trace Context: version, trace, parent, flags; more may follow in versions to come.
@@ -32,6 +36,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _under_way = 0
 _observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+_statement_observers = {name: STATEMENTS.labels(name).observe for name in ("user", "general")}
 _counters: dict[tuple[str, int], Callable[[], None]] = {}
 
 
@@ -153,3 +158,46 @@ def _count(caller: str, status: int) -> None:
     if count is None:
         count = _counters[caller, status] = CALLERS.labels(caller, str(status)).inc
     count()
+
+
+class Link(Protocol):
+    """A connection is observed through this. With `echo` its statements go to the log."""
+
+    @property
+    def database(self) -> str: ...
+    @property
+    def echo(self) -> bool: ...
+
+
+async def observe_statement(link: Link, query: str, exchange: Awaitable[T]) -> T:
+    """Return or raise what the exchange does; one that fails counts like any other."""
+    database = link.database
+    request = current_request.get()
+    # The relay's and the commands' belong to no request: each look would be a trace of its own.
+    if request is not None and traces.spans is not None:
+        exchange = traces.spans.of_statement(database, query, exchange)
+    started = time.perf_counter()
+    try:
+        return await exchange
+    finally:
+        seconds = time.perf_counter() - started
+        _statement_observers[database](seconds)
+        if request is not None:
+            _count_round_trip(request, database)
+        if link.echo:
+            duration_ms = round(seconds * 1000, 2)
+            log.info("statement", database=database, query=query, duration_ms=duration_ms)
+
+
+def _count_round_trip(request: RequestContext, database: str) -> None:
+    if database == "user":
+        request.round_trips_user += 1
+    else:
+        request.round_trips_general += 1
+
+
+def count_rows(rows: int) -> None:
+    """Add rows that a database sent to the request's line."""
+    request = current_request.get()
+    if request is not None:
+        request.rows += rows

@@ -13,7 +13,7 @@ from app.accounts.api import services
 from app.accounts.api.requests import Call, once_for
 from app.accounts.tenants import TenantService
 from app.databases.sessions import UserSession
-from app.http.answers import response
+from app.http.exchange import response
 from app.http.idempotency import Key
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after

@@ -19,8 +19,8 @@ from app.accounts.new_users import NewUser, NewUserService
 from app.accounts.passwords import Passwords
 from app.accounts.users import Change, UserService
 from app.databases.sessions import UserSession
-from app.http.answers import response
 from app.http.errors import FieldError, Invalid
+from app.http.exchange import response
 from app.http.external_ids import ExternalIdInPath
 from app.http.idempotency import Key
 from app.http.openapi import problems

@@ -12,7 +12,7 @@ from app.chat import schemas
 from app.chat.edits import LAST_POSITION, DeletedMessages, EditService, MessageEdit
 from app.chat.etags import ETAG, IfMatch, expected
 from app.edge.lanes import LaneName
-from app.http.answers import response
+from app.http.exchange import response
 from app.http.openapi import problems
 from app.http.security import Principal, reads_chat, writes_chat
 

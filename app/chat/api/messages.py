@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody
 from app.chat import schemas
 from app.chat.messages import MessageService
 from app.edge.lanes import LaneName
-from app.http.answers import response
+from app.http.exchange import response
 from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import AfterPosition, Limit, Order, cursor_of, position_after
