@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from app.config.settings import Settings
 
 NOT_ALLOWED = "Pages of this origin may not make such a request; see CORS_ALLOWED_ORIGINS."
-SENT = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match"]
-SENT += ["traceparent", "tracestate", "X-Request-Id"]
-READ = ["Allow", "ETag", "Location", "Retry-After", "WWW-Authenticate"]
-READ += ["X-Request-Id", "traceresponse"]
+SENT = [
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match"),
+    *("traceparent", "tracestate", "X-Request-Id"),
+]
+READ = [
+    *("Allow", "ETag", "Location", "Retry-After", "WWW-Authenticate"),
+    *("X-Request-Id", "traceresponse"),
+]
 
 
 def cors_config(settings: Settings) -> CORSConfig | None:

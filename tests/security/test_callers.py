@@ -112,7 +112,8 @@ async def test_each_refusal_comes_in_its_order_and_changes_nothing(
     """All are sent to one victim's rows, which any of them would change or show."""
     victim = house.scene.people["active"]
     paths = {
-        name: await house.scene.owned(victim, victim.id, OPERATIONS[name].path) for name in DOORS
+        name: await house.scene.owned(victim, victim.id, OPERATIONS[name].path) + door.query
+        for name, door in DOORS.items()
     }
     before = await house.scene.rows()
     refused = iter([cell for cell in chosen(cells()) if cell.status >= 400])
@@ -166,7 +167,7 @@ async def _let_in(house: House, cell: Cell) -> httpx.Response:
     if not cell.subject.is_missing:
         external = f"external:{external_id_of(person)}"
         headers[ON_BEHALF_OF] = external if cell.subject.is_external else str(person.id)
-    path = await scene.owned(person, target.id, cell.operation.path)
+    path = await scene.owned(person, target.id, cell.operation.path) + cell.door.query
     body = cell.door.body() if cell.door.body else None
     return await house.http.request(cell.operation.method, path, json=body, headers=headers)
 

@@ -147,7 +147,7 @@ class Scene:
 
     async def owned(self, row: Account, target: UUID, path: str) -> str:
         """Fill the path with ids of what is the person's, and of a user who is acted on."""
-        values: dict[str, Any] = {"user_id": target}
+        values: dict[str, Any] = {"user_id": target, "position": 1}
         if "{session_id}" in path:
             values["session_id"] = await self.session_of(row)
         if "{token_id}" in path:

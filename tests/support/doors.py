@@ -59,6 +59,7 @@ class Door(NamedTuple):
     roles: frozenset[str]
     body: Callable[[], Any] | None = None
     any_minted: bool = False
+    query: str = ""
 
 
 def _minted(*scopes: str, name: str = "") -> Caller:
@@ -125,10 +126,14 @@ def _lets_person_in(door: Door, caller: Caller, subject: Subject) -> bool:
 
 
 def person(
-    success: int, *scopes: str, body: Callable[[], Any] | None = None, any_minted: bool = False
+    success: int,
+    *scopes: str,
+    body: Callable[[], Any] | None = None,
+    any_minted: bool = False,
+    query: str = "",
 ) -> Door:
     """A person's own; an API key names them."""
-    return Door(success, True, frozenset(scopes), EVERYBODY, body, any_minted)
+    return Door(success, True, frozenset(scopes), EVERYBODY, body, any_minted, query)
 
 
 def administration(
@@ -171,6 +176,10 @@ DOORS: dict[str, Door] = {
     "create_message": person(201, "chat:write", body=_always(_MESSAGE)),
     "create_messages": person(201, "chat:write", body=_always({"messages": [_MESSAGE] * 2})),
     "list_messages": person(200, "chat:read"),
+    "get_message": person(200, "chat:read"),
+    "edit_message": person(200, "chat:write", body=_always({"content": "mine"})),
+    "delete_message": person(204, "chat:write"),
+    "delete_messages": person(200, "chat:write", query="?after=0"),
     "create_user": administration(201, "users:write", body=_a_user),
     "list_users": administration(200, "users:read"),
     "get_user": administration(200, "users:read"),
