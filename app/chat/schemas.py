@@ -6,13 +6,17 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from app.chat.metadata import Metadata
+from app.http.external_ids import ExternalId
 from app.http.words import pattern
 
 BATCH = 1000
 # PostgreSQL's text holds every character but this one.
 NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
+MAX_POSITION = 2**53 - 1  # what every client's numbers hold
+Moment = Annotated[datetime, Meta(tz=True)]
 MessageRole = Annotated[Literal["user", "assistant"], Meta(title="MessageRole")]
 Title = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
@@ -24,16 +28,45 @@ Content = Annotated[
 
 class NewChatSession(Struct, frozen=True, forbid_unknown_fields=True):
     title: Title | None = None
+    metadata: Metadata | None = None
+    external_id: ExternalId | None = None
+    expires_at: Moment | None = None
 
 
-class ChatSessionTitle(Struct, frozen=True, forbid_unknown_fields=True):
-    title: Title
+class NamedChatSession(Struct, frozen=True, forbid_unknown_fields=True):
+    """Opens a session whose external id is in the path."""
+
+    title: Title | None = None
+    metadata: Metadata | None = None
+    expires_at: Moment | None = None
+
+
+class ChatSessionChange(Struct, frozen=True, forbid_unknown_fields=True):
+    title: Title | UnsetType = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class Fork(Struct, frozen=True, forbid_unknown_fields=True):
+    position: Annotated[int, Meta(ge=0, le=MAX_POSITION, examples=[2])] | None = None
+
+
+class ForkedFrom(Struct, frozen=True):
+    session_id: UUID
+    position: Annotated[int, Meta(ge=0)]
 
 
 class ChatSession(Struct, frozen=True):
     id: UUID
     title: Annotated[str, Meta(examples=["Holiday in Norway"])]
+    metadata: Metadata
+    external_id: Annotated[str | None, Meta(examples=["thread-4711"])]
     message_count: Annotated[int, Meta(ge=0)]
+    last_position: Annotated[int, Meta(ge=0)]
+    expires_at: datetime | None
+    created_by: UUID | None
+    forked_from: ForkedFrom | None
     created_at: datetime
     updated_at: datetime
 

@@ -15,6 +15,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 # Raised by check_write, and by the trigger owner_is_open.
 LOOK_UP_TOO_OLD = "BC001"
 OWNER_CLOSED = "BC002"
+# Raised by fork_session.
+ENDS_BEFORE = "BC021"
+TOO_MUCH_TO_FORK = "BC022"
 
 READ_ONLY = "25006"
 # SQLSTATEs that tell of the server's state and say nothing about the statement: the connection

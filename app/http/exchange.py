@@ -40,6 +40,8 @@ NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
 
 PARAMETERS = "query_parameters"  # in a handler's `opt`
+# In a handler's `opt`, too: parameters whose names begin so are its own to read, by `sent_under`.
+PREFIX = "query_prefix"
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")  # as in JSON; msgspec alone would take `1e2`, too
 
 
@@ -104,9 +106,19 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
         request.scope["path_params"] = {name: _decoded(value) for name, value in sent}
     if request.route_handler.parsed_data_field is not None and _has_body(request):
         _check_media(request)
-    query, known = request.scope["query_string"], request.route_handler.opt.get(PARAMETERS)
-    if query and known is not None:
-        _check_query(query.decode("latin-1"), known)
+    opt = request.route_handler.opt
+    if request.scope["query_string"] and PARAMETERS in opt:
+        _check_query(_query(request), opt[PARAMETERS], opt.get(PREFIX))
+
+
+def sent_under(request: Request[Any, Any, Any], prefix: str) -> list[tuple[str, str]]:
+    """List the parameters whose names begin with the prefix, without it, and their values."""
+    sent = _query(request)
+    return [(name.removeprefix(prefix), one) for name, one in sent if name.startswith(prefix)]
+
+
+def _query(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    return parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 
 def _has_body(request: Request[Any, Any, Any]) -> bool:
@@ -124,25 +136,28 @@ def _check_media(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
-def _check_query(query: str, known: Mapping[str, Any]) -> None:
+def _check_query(
+    query: list[tuple[str, str]], known: Mapping[str, Any], prefix: str | None
+) -> None:
     errors, seen = list[FieldError](), set[str]()
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if message := _fault(name, value, known, seen):
+    for name, value in query:
+        kind = str if prefix and name.startswith(prefix) else known.get(name)
+        if message := _fault(value, kind, is_repeated=name in seen):
             errors.append(FieldError(name, message))
         seen.add(name)
     if errors:
         raise Invalid(errors=errors)
 
 
-def _fault(name: str, value: str, known: Mapping[str, Any], seen: set[str]) -> str | None:
-    if name not in known:
+def _fault(value: str, kind: Any, *, is_repeated: bool) -> str | None:
+    if kind is None:
         return "There is no such parameter here; leave it out."
-    if name in seen:
+    if is_repeated:
         return "This parameter was sent more than once; send it once."
-    if known[name] is int and not WHOLE.fullmatch(value):
+    if kind is int and not WHOLE.fullmatch(value):
         return "Send a whole number, in digits."
-    if get_origin(known[name]) is Literal and value not in get_args(known[name]):
-        return f"Send one of these: {', '.join(sorted(get_args(known[name])))}."
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        return f"Send one of these: {', '.join(sorted(get_args(kind)))}."
     return None
 
 

@@ -28,7 +28,7 @@ ExternalIdInPath = Annotated[
         min_length=1,
         max_length=LENGTH,
         pattern=PATTERN,
-        description="Your own id for them, byte for byte. Percent-encode it, a slash too: `%2F`.",
+        description="Your own id, byte for byte. Percent-encode it, a slash too: `%2F`.",
         examples=[Example(value=EXAMPLE)],
     ),
 ]

@@ -23,22 +23,26 @@ Limit = Annotated[
     QueryParameter(ge=1, le=MAX_LIMIT, description="How many items at most, 1 to 100."),
 ]
 # A cursor is base64url: 7 bytes of microseconds and 16 of an id, or 8 of a position, and 4 of a
-# digest of the list that it belongs to. Those given out by earlier versions have no digest, and
-# their oldest no time: whatever has their form is a place in any list.
+# digest of the list that it belongs to; where a list is ordered by two times, 7 bytes more. Those
+# given out by earlier versions have no digest, and their oldest no time: whatever has their form
+# is a place in any list.
 PLACE_CURSOR = re.compile(
     r"^([A-Za-z0-9_-]{36}|[A-Za-z0-9_-]{26}[AEIMQUYcgkosw048]"
     r"|[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{30}[AEIMQUYcgkosw048])$"
 )
+RECENT_CURSOR = re.compile(r"^[A-Za-z0-9_-]{45}[AQgw]$")
 POSITION_CURSOR = re.compile(r"^([A-Za-z0-9_-]{16}|[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048])$")
 NO_CURSOR = "Not a cursor of this list; take it from `next` as it is."
 OTHER_LIST = "A cursor of another list, order or filter; take it from `next` of this very list."
 FROM_BEFORE = "The `next` of the page before; opaque."
 pattern(PLACE_CURSOR.pattern, NO_CURSOR)
 pattern(POSITION_CURSOR.pattern, NO_CURSOR)
+EITHER_CURSOR = pattern(f"{PLACE_CURSOR.pattern}|{RECENT_CURSOR.pattern}", NO_CURSOR)
 After = Annotated[str | None, QueryParameter(description=FROM_BEFORE, pattern=PLACE_CURSOR.pattern)]
 AfterPosition = Annotated[
     str | None, QueryParameter(description=FROM_BEFORE, pattern=POSITION_CURSOR.pattern)
 ]
+AfterEither = Annotated[str | None, QueryParameter(description=FROM_BEFORE, pattern=EITHER_CURSOR)]
 Order = Annotated[
     Literal["desc", "asc"],
     QueryParameter(title="Order", description="Newest first, or oldest first."),
@@ -63,6 +67,14 @@ class Place(NamedTuple):
     id: UUID
 
 
+class RecentPlace(NamedTuple):
+    """A page of what was changed last ended at this item, in the minute of its last change."""
+
+    minute: datetime
+    at: datetime
+    id: UUID
+
+
 def made_at(id: UUID) -> datetime:  # noqa: A002  # what it is
     """The time in a UUID of version 7, by the clock of the process that made it."""
     milliseconds = int.from_bytes(id.bytes[:ID_TIME_BYTES])
@@ -70,7 +82,7 @@ def made_at(id: UUID) -> datetime:  # noqa: A002  # what it is
 
 
 def cut(
-    rows: Sequence[T], limit: int, key: Callable[[T], Place], *of: object
+    rows: Sequence[T], limit: int, key: Callable[[T], Place | RecentPlace], *of: object
 ) -> tuple[Sequence[T], str | None]:
     """Split the `limit + 1` rows asked for into the page and the cursor of the page after it.
 
@@ -81,7 +93,7 @@ def cut(
     return page, cursor_of(key(page[-1]), *of) if len(rows) > limit else None
 
 
-def cursor_of(key: Place | int, *of: object) -> str:
+def cursor_of(key: Place | RecentPlace | int, *of: object) -> str:
     """Pack the last item's key: a page continues after it, whatever was added since."""
     packed = _packed(key) + (_digest(of) if of else b"")
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
@@ -93,8 +105,16 @@ def place_after(cursor: str | None, *of: object) -> Place | None:
         return None
     packed = _unpack(cursor, PLACE_CURSOR, of)
     time, id_bytes = packed[:-ID_BYTES], packed[-ID_BYTES:]
-    at = EPOCH + timedelta(microseconds=int.from_bytes(time)) if time else None
-    return Place(at, UUID(bytes=id_bytes))
+    return Place(_unpacked(time) if time else None, UUID(bytes=id_bytes))
+
+
+def recent_after(cursor: str | None, *of: object) -> RecentPlace | None:
+    """Raises Invalid for a cursor that this list of what was changed last did not give out."""
+    if cursor is None:
+        return None
+    packed = _unpack(cursor, RECENT_CURSOR, of)
+    minute, at, id_bytes = struct.unpack(f"{TIME_BYTES}s{TIME_BYTES}s{ID_BYTES}s", packed)
+    return RecentPlace(_unpacked(minute), _unpacked(at), UUID(bytes=id_bytes))
 
 
 def position_after(cursor: str | None, *of: object) -> int | None:
@@ -104,11 +124,19 @@ def position_after(cursor: str | None, *of: object) -> int | None:
     return int(struct.unpack(">q", _unpack(cursor, POSITION_CURSOR, of))[0])
 
 
-def _packed(key: Place | int) -> bytes:
+def _packed(key: Place | RecentPlace | int) -> bytes:
     if isinstance(key, int):
         return struct.pack(">q", key)
-    time = b"" if key.at is None else ((key.at - EPOCH) // MICROSECOND).to_bytes(TIME_BYTES)
-    return time + key.id.bytes
+    *times, id_ = key
+    return b"".join(_microseconds(one) for one in times if one is not None) + id_.bytes
+
+
+def _microseconds(at: datetime) -> bytes:
+    return ((at - EPOCH) // MICROSECOND).to_bytes(TIME_BYTES)
+
+
+def _unpacked(time: bytes) -> datetime:
+    return EPOCH + int.from_bytes(time) * MICROSECOND
 
 
 def _digest(of: tuple[object, ...]) -> bytes:

@@ -14,7 +14,14 @@ from advanced_alchemy.exceptions import NotFoundError
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from app.databases.causes import OWNER_CLOSED, describe, is_passing, sqlstate
+from app.databases.causes import (
+    ENDS_BEFORE,
+    OWNER_CLOSED,
+    TOO_MUCH_TO_FORK,
+    describe,
+    is_passing,
+    sqlstate,
+)
 from app.http.errors import (
     BadRequest,
     Conflict,
@@ -81,9 +88,20 @@ CONSTRAINTS: dict[str, Problem] = {
     "idx_users_username": Conflict("This username is taken; choose another."),
     "idx_users_email": Conflict("This e-mail address is in use; choose another."),
     "idx_users_external_id": Conflict("This external id is another user's; choose another."),
+    "idx_chat_sessions_external_id": Conflict(
+        "This external id is another conversation's of yours; choose another."
+    ),
     "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
     # Deleted since the token was checked:
     "fk_user_idempotency_keys_user_id_users": Unauthenticated(),
+}
+
+
+# Where a function of ours refuses, by an SQLSTATE of its own.
+REFUSALS: dict[str, Problem] = {
+    OWNER_CLOSED: Unauthenticated(),
+    ENDS_BEFORE: Invalid.field("position", "The conversation ends before this position."),
+    TOO_MUCH_TO_FORK: PayloadTooLarge("There is too much to copy; fork from an earlier position."),
 }
 
 
@@ -180,10 +198,8 @@ def _from_database(error: BaseException) -> Problem:
 def _from_sqlstate(state: str) -> Problem:
     """Map 23505 and 23503 to a conflict; other 22 and 23 are values the columns refuse."""
     match state[:2]:
-        case "BC" if state == OWNER_CLOSED:
-            return Unauthenticated()
         case "BC":
-            return Unavailable()
+            return REFUSALS.get(state) or Unavailable()
         case "23" if state in ("23505", "23503"):
             return Conflict()
         case "22" | "23":

@@ -29,6 +29,7 @@ MISSING = "This field is missing; send it."
 UNKNOWN = "There is no such field here; leave it out."
 FORMS = {
     "Invalid UUID": "Send a UUID, as 019a3f5e-7c1b-7d3c-9b1f-2a4d5e6f7a8b.",
+    "Expected `datetime` with a timezone component": "Send a time with its offset from UTC, or Z.",
     "Invalid RFC3339 encoded datetime": "Send a time, as 2026-01-31T09:30:00Z.",
 }
 _patterns: dict[str, str] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,14 +15,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.accounts.tokens import AUTHENTICATE_TOKEN, token_digest
-from app.chat.conversations import FIND, ChatSessionRepository
+from app.chat.conversations import FIND
 from app.chat.messages import PAGE, PAGE_BY_BYTES, PAGE_BYTES, MessageRepository
+from app.chat.repositories import ChatSessionRepository, Listing
 from app.chat.schemas import NewMessage
 from app.commands.embedded.cluster import Server
 from app.databases.connection import TenantConnection, set_tenant
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
-from app.http.paging import Place
+from app.http.paging import Place, RecentPlace
 from app.http.security import Principal
 from tests.support.plans import explained, waste
 from tests.support.servers import Servers, run
@@ -50,9 +54,9 @@ SELECT tenant_id, gen_random_uuid(), id, n, 'user', 'Hello'
 FROM chat_sessions CROSS JOIN LATERAL generate_series(1, message_count) AS n
 """
 MANY_SESSIONS = """
-INSERT INTO chat_sessions (tenant_id, id, user_id, created_at)
-SELECT $1, gen_random_uuid(), $2, now() - n * interval '1 hour'
-FROM generate_series(1, $3::int) AS n
+INSERT INTO chat_sessions (tenant_id, id, user_id, created_at, updated_at, changed_minute)
+SELECT $1, gen_random_uuid(), $2, at, at, date_trunc('minute', at)
+FROM generate_series(1, $3::int) AS n, LATERAL (SELECT now() - n * interval '1 hour') AS of (at)
 """
 
 
@@ -81,22 +85,50 @@ async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str)
 async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database: str) -> None:
     """A page begins at the newest, or at a place in the middle."""
     one = Principal(uuid4(), uuid4(), "\\mine\\u", frozenset())
-    general = servers.general
-    url = general.url(database).replace("postgresql://", "postgresql+asyncpg://")
     await _filled(servers, database, one)
-    middle = Place(datetime.now(UTC) - timedelta(hours=OTHERS // 2), uuid4())
+    at = datetime.now(UTC) - timedelta(hours=OTHERS // 2)
+    async with _session(servers, database, one) as (session, plans):
+        for after in (None, Place(at, uuid4())):
+            await _paged(session, one, Listing(), after)
+        assert _scans(plans, "idx_chat_sessions_user_id on") == 2 * TURNS
+        assert waste(plans) == []
+        plans.clear()
+        for after in (None, RecentPlace(at.replace(second=0, microsecond=0), at, uuid4())):
+            await _paged(session, one, Listing(is_recent=True), after)
+        assert _scans(plans, "idx_chat_sessions_changed_minute on") == 2 * TURNS
+        # What is sorted, and what is read beyond the page, is of one minute.
+        read = re.findall(r"actual .*rows=(\d+)", "\n".join(plans))
+        assert max(map(int, read)) <= 53
+        lines = waste(plans)
+        assert all("Sort" in line or line.endswith("Removed by Filter: 1") for line in lines)
+        assert sum("Incremental Sort" in line for line in lines) == 2 * TURNS
+
+
+def _scans(plans: list[str], index: str) -> int:
+    return "\n".join(plans).count(f"using {index}")
+
+
+async def _paged(
+    session: GeneralSession, one: Principal, listing: Listing, after: Place | RecentPlace | None
+) -> None:
+    for _ in range(TURNS):
+        repository = ChatSessionRepository(session, one)
+        assert len(await repository.page(listing, rows=51, after=after)) == 51
+
+
+@asynccontextmanager
+async def _session(
+    servers: Servers, database: str, one: Principal
+) -> AsyncGenerator[tuple[GeneralSession, list[str]]]:
+    """Give a session of the service's login in the tenant, and the plans of its statements."""
+    url = servers.general.url(database).replace("postgresql://", "postgresql+asyncpg://")
     connect_args = {"connection_class": TenantConnection}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
-    for after in (None, middle):
-        async with GeneralSession(engine) as session:
-            raw = await (await session.connection()).get_raw_connection()
-            plans = await explained(raw.driver_connection)
-            await session.execute(text(set_tenant(one.tenant_id)))
-            for _ in range(TURNS):
-                page = await ChatSessionRepository(session, one).page(rows=51, after=after)
-                assert len(page) == 51
-        assert "\n".join(plans).count("using idx_chat_sessions_user_id on") == TURNS
-        assert waste(plans) == []
+    async with GeneralSession(engine) as session:
+        raw = await (await session.connection()).get_raw_connection()
+        plans = await explained(raw.driver_connection)
+        await session.execute(text(set_tenant(one.tenant_id)))
+        yield session, plans
     await engine.dispose()
 
 

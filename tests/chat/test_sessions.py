@@ -12,7 +12,10 @@ from tests.support.pages import items
 async def test_a_session_is_opened_read_renamed_and_deleted(world: World) -> None:
     alice = await world.member()
     session = await a_session(alice, "First")
-    assert set(session) == {"id", "title", "message_count", "created_at", "updated_at"}
+    assert set(session) == {
+        *("id", "title", "message_count", "created_at", "updated_at"),
+        *("metadata", "external_id", "last_position", "expires_at", "created_by", "forked_from"),
+    }
     assert (UUID(session["id"]).version, session["message_count"]) == (7, 0)
     url = f"/v1/chat-sessions/{session['id']}"
     assert (await alice.http.get(url)).json() == session

@@ -63,6 +63,10 @@ AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 # table.
 OF_THE_CALLER = {
     "audit_id",
+    "find_session",
+    "open_session",
+    "find_or_open_session",
+    "fork_session",
     "chat_session_of",
     "message_page",
     "small_message_page",

@@ -154,6 +154,8 @@ class Scene:
             values["token_id"] = await self.token_id(row)
         if "{key_id}" in path:
             values["key_id"] = (await self.key("acme"))[0]
+        if "{external_id}" in path:
+            values["external_id"] = uuid4().hex
         if "{tenant_id}" in path:
             values["tenant_id"] = await self._callers.tenant(f"t-{uuid4().hex}")
         return path.format(**values)

@@ -14,10 +14,10 @@ from sqlalchemy import select, text, tuple_
 
 from app.bridge.export.lines import ChatSessionLine
 from app.chat.models import ChatSession
+from app.chat.repositories import COLUMNS, sessions_of
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
-from app.http.structs import to_struct
 
 SESSIONS = 1000
 PAGE_BYTES = 4 << 20
@@ -59,7 +59,7 @@ class ExportRepository:
         """Return the next conversations by time and id; fewer than SESSIONS at the end."""
         table = ChatSession.__table__.c
         query = (
-            select(table.id, table.title, table.message_count, table.created_at, table.updated_at)
+            select(*COLUMNS)
             .where(table.tenant_id == self._tenant_id, table.user_id == self._user_id)
             .order_by(table.created_at, table.id)
             .limit(SESSIONS)
@@ -69,7 +69,7 @@ class ExportRepository:
             query = query.where(tuple_(table.created_at, table.id) > place)
         async with self._general.session(self._tenant_id) as session:
             rows = (await session.execute(query)).all()
-        return to_struct(list[ChatSessionLine], rows)
+        return [row.to(ChatSessionLine) for row in sessions_of(rows)]
 
     async def messages(self, after: Place) -> tuple[list[bytes], Place | None]:
         """Return the next lines, as PostgreSQL wrote them, and where they end; None at the end."""

@@ -1,5 +1,4 @@
--- Opens a conversation, in one round trip. The owner is locked before anything is written: an
--- erasure closes the owner, then waits for such locks.
+-- What the version before calls; see open_session.
 CREATE OR REPLACE FUNCTION open_chat_session(
     tenant uuid, owner uuid, session uuid, name text, not_after timestamptz
 ) RETURNS TABLE (

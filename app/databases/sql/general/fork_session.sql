@@ -1,0 +1,64 @@
+-- Copies a session, as `fork`, with its messages up to the position `up_to`; NULL: with all of them.
+-- No row is returned where the session is not this owner's.
+--
+-- The session is locked against changes, so that the copy is one state of it. What it would copy is
+-- measured first, from the rows' heads, without their texts.
+--
+-- A message's new id is made of the fork's id, whose first 48 bits are the time, and of a digest of
+-- both ids. Nothing in it is random, because Citus copies rows within a shard only by what is not.
+CREATE OR REPLACE FUNCTION fork_session(
+    tenant uuid, owner uuid, session uuid, up_to bigint, fork uuid, creator uuid,
+    most_messages bigint, most_bytes bigint, not_after timestamptz
+) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+DECLARE
+    source chat_sessions;
+    made chat_sessions;
+    last bigint;
+    messages_copied bigint;
+    bytes_copied bigint;
+    stamp constant text := left(replace(fork::text, '-', ''), 12);
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    PERFORM FROM owners o WHERE o.tenant_id = tenant AND o.user_id = owner FOR KEY SHARE;
+    SELECT s.* INTO source FROM chat_sessions s
+    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    last := coalesce(source.last_position, source.message_count);
+    IF up_to > last THEN
+        RAISE EXCEPTION 'the session ends before this position' USING ERRCODE = 'BC021';
+    END IF;
+    last := coalesce(up_to, last);
+    SELECT count(*), sum(m.size) INTO messages_copied, bytes_copied
+    FROM (
+        SELECT octet_length(coalesce(m.parts, m.content)) + coalesce(octet_length(m.metadata), 0)
+            AS size
+        FROM messages m
+        WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last
+        ORDER BY m.position LIMIT most_messages + 1
+    ) AS m;
+    IF messages_copied > most_messages OR bytes_copied > most_bytes THEN
+        RAISE EXCEPTION 'there is too much to copy' USING ERRCODE = 'BC022';
+    END IF;
+    INSERT INTO chat_sessions AS s (
+        tenant_id, id, user_id, title, message_count, last_position, metadata, metadata_tags,
+        created_by, forked_from_session, forked_from_position)
+    VALUES (
+        tenant, fork, owner, source.title, messages_copied, nullif(last, messages_copied),
+        source.metadata, source.metadata_tags, creator, session, last)
+    RETURNING s.* INTO made;
+    INSERT INTO messages (
+        tenant_id, id, session_id, position, role, content, parts, metadata, client_id,
+        client_digest, item_id, status, created_by, created_at, updated_at)
+    SELECT
+        m.tenant_id,
+        (stamp || '7' || left(md5(fork::text || m.id::text), 3)
+            || '8' || right(md5(fork::text || m.id::text), 15))::uuid,
+        fork, m.position, m.role, m.content, m.parts, m.metadata, m.client_id, m.client_digest,
+        m.item_id, m.status, m.created_by, m.created_at, m.updated_at
+    FROM messages m
+    WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last;
+    PERFORM check_write(tenant, owner, not_after);
+    RETURN NEXT made;
+END $$;
