@@ -97,7 +97,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
         middleware=[gate.around],
         cors_config=cors_config(settings),
         request_class=JsonRequest,
-        request_max_body_size=settings.request_max_body_bytes,
+        request_max_body_size=None,  # the gate has the limit
         openapi_config=openapi_config(version("bicameral"), settings.root_path),
     )
     _check_root_path(settings, app)

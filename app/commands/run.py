@@ -34,7 +34,7 @@ from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.database import Databases
 from app.edge import protocol
 from app.edge.draining import Server
-from app.operations.metrics import listen
+from app.operations.metrics import listen, own_port
 from app.server import create_app
 from app.telemetry import log
 
@@ -82,7 +82,7 @@ def _check(settings: Settings) -> None:
     """Stop with one line what must not start, before there is a server to log it."""
     try:
         asyncio.run(Databases.create(settings).check())
-        if settings.metrics and settings.metrics_port:
+        if own_port(settings):
             listen(settings, shared=False).close()
     except SettingsError as error:
         raise stop(str(error)) from None

@@ -59,6 +59,7 @@ class Gate:
         self.known: OrderedDict[int, Caller] = OrderedDict()  # by hashes of what they came with
         self._lanes = lanes_of(settings)
         self._max_body_bytes = settings.request_max_body_bytes
+        self._small_bytes = min(SMALL_BYTES, self._max_body_bytes)
         self._rules: dict[BaseRouteHandler, Rule] = {}
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -77,7 +78,7 @@ class Gate:
     def _rule(self, handler: BaseRouteHandler) -> Rule:
         needs_token = bool(cast("Any", handler).resolve_guards())
         name = handler.opt.get("lane", LaneName.ACCOUNTS if needs_token else None)
-        max_body_bytes = self._max_body_bytes if needs_token else SMALL_BYTES
+        max_body_bytes = self._max_body_bytes if needs_token else self._small_bytes
         rule = Rule(name and self._lanes[name], needs_token, max_body_bytes)
         self._rules[handler] = rule
         return rule

@@ -57,10 +57,15 @@ def on_the_services_port(settings: Settings) -> list[HTTPRouteHandler]:
     return [get_metrics] if settings.metrics and not settings.metrics_port else []
 
 
+def own_port(settings: Settings) -> int:
+    """Return the port that metrics have for themselves, or 0."""
+    return settings.metrics_port if settings.metrics else 0
+
+
 @asynccontextmanager
 async def on_their_own_port(settings: Settings, databases: Databases) -> AsyncGenerator[None]:
     """Serve metrics on METRICS_PORT beside what else this process does, if it is set."""
-    if not settings.metrics or not settings.metrics_port:
+    if not own_port(settings):
         yield
         return
     app = Litestar(

@@ -11,6 +11,7 @@ from app.config.settings import Settings
 from app.databases.database import Databases
 from tests.support.chat import writes
 from tests.support.factories import Someone, a_message, a_session
+from tests.support.outages import frozen
 from tests.support.servers import Servers
 from tests.support.wire import PATIENCE_SECONDS, ROW, locked, service
 
@@ -49,6 +50,19 @@ async def append(someone: Someone, session_id: str, headers: dict[str, str]) -> 
     body = {"role": "user", "content": "Hello"}
     path = f"/v1/chat-sessions/{session_id}/messages"
     return await someone.http.post(path, json=body, headers=headers)
+
+
+async def test_a_turn_is_waited_for_as_long_as_a_lock(servers: Servers, database: str) -> None:
+    """One of two appends is with the database, which is frozen; the other has to wait for it."""
+    calm = FEW | {"db_lock_timeout_seconds": 0.2, "db_silence_seconds": 600}
+    async with service(servers, database, **calm) as it:
+        alice = await it.world.member()
+        session = await a_session(alice)
+        async with frozen(servers.general, database), asyncio.timeout(4):  # less than the default
+            two = [asyncio.create_task(append(alice, session["id"], {})) for _ in range(2)]
+            done, waiting = await asyncio.wait(two, return_when=asyncio.FIRST_COMPLETED)
+        assert [one.result().status_code for one in done] == [503]
+        assert [one.status_code for one in await asyncio.gather(*waiting)] == [201]
 
 
 async def test_a_turn_in_a_conversation_is_waited_for_only_so_long(settings: Settings) -> None:

@@ -100,6 +100,14 @@ async def test_each_transaction_brings_its_timeouts_along(shared: Settings) -> N
     await stranger.close()
 
 
+async def test_a_statement_by_itself_has_its_timeouts_too(shared: Settings) -> None:
+    """Without a transaction the server would be handed on before they are set."""
+    user = Databases.create(shared).user
+    async with user.one_statement() as one:
+        assert await one.scalar(text("SHOW statement_timeout")) == "15s"
+    await user.dispose()
+
+
 @pytest.mark.parametrize("prepared", [False, True])
 async def test_a_statement_finds_the_server_it_was_prepared_on(
     servers: Servers, database: str, prepared: bool

@@ -23,6 +23,7 @@ from tests.support.wire import MESSAGES, ROW, locked
 
 UNDER_WAY = 4  # no more than one worker has connections for
 WRITERS = 4
+SOON_SECONDS = 10
 
 
 @pytest.fixture
@@ -102,11 +103,27 @@ async def test_a_request_not_done_in_time_for_the_stop_is_503(
             under_way = append(client, session)
             await row.has_waiting(1)
             process.send_signal(signal.SIGTERM)
-            answer = await under_way
+            async with asyncio.timeout(SOON_SECONDS):  # less than the default
+                answer = await under_way
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert answer.json()["detail"] == STOPPING
             await row.has_waiting(0)
             await asyncio.to_thread(process.wait)
+
+
+async def test_where_nobody_drains_an_idle_connection_is_closed_at_once(
+    settings: Settings,
+) -> None:
+    """Neither are proxies given time to notice, nor are idle connections kept for a request."""
+    with running(settings, 1, REQUEST_DRAIN_SECONDS="0") as (process, address):
+        port = int(address.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"alive")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(2.5):  # less than the default
+            await reader.read()
+        writer.close()
 
 
 async def test_every_answer_asks_its_client_to_connect_anew(

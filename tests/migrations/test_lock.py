@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from pydantic import SecretStr
 
 from app.commands.migrate import ROOT, head
 from app.config.settings import Settings
@@ -27,6 +30,7 @@ from tests.support.migrations import Query, configured, environment, fetch
 
 VERSION = "SELECT version_num FROM alembic_version"
 PATIENCE_SECONDS = 120
+SOON_SECONDS = 4
 PATIENT = {"migration_lock_timeout_seconds": 60, "migration_statement_timeout_seconds": 60}
 Line = tuple[str, ...]
 LITESTAR: Line = ("litestar", "database", "upgrade")
@@ -82,9 +86,29 @@ def test_a_migration_waits_for_a_lock_or_a_statement_only_so_long(
     config.attributes["settings"] = empty.model_copy(update=patient | {setting: 0.3})
     with (
         _while_someone(empty, name, "BEGIN; LOCK alembic_version"),
+        soon(),
         pytest.raises(CommandError, match=error),
     ):
         command.upgrade(config, "head")
+
+
+def test_a_migration_waits_for_its_connection_only_so_long(
+    config: Config, name: DatabaseName, empty: Settings
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = SecretStr(f"postgresql://somebody@127.0.0.1:{silent.getsockname()[1]}/x")
+        silence = {f"database_url_{name}_owner": url, "db_connect_timeout_seconds": 0.2}
+        config.attributes["settings"] = empty.model_copy(update=silence)
+        with soon(), pytest.raises(CommandError, match=f"^{name} database: "):
+            command.upgrade(config, "head")
+
+
+@contextmanager
+def soon() -> Generator[None]:
+    """Fail whoever takes as long as the defaults, which has not listened to the setting."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 @contextmanager

@@ -20,7 +20,7 @@ NOTICED_BY = {
     "db_pool_timeout": "databases/test_timeouts.py databases/test_statements.py",
     "db_pool_recycle_seconds": "databases/test_statements.py",
     "db_echo": "telemetry/test_requests.py",
-    "db_connect_timeout_seconds": "databases/test_timeouts.py databases/test_hosts.py",
+    "db_connect_timeout_seconds": "databases/test_timeouts.py migrations/test_lock.py",
     "db_statement_timeout_seconds": "databases/test_timeouts.py",
     "db_lock_timeout_seconds": "databases/test_timeouts.py chat/test_turns.py",
     "db_idle_in_transaction_seconds": "databases/test_timeouts.py",
@@ -46,7 +46,7 @@ NOTICED_BY = {
     "migration_lock_timeout_seconds": "migrations/test_lock.py",
     "migration_statement_timeout_seconds": "migrations/test_lock.py",
     "log_format": "telemetry/test_logs.py",
-    "health_timeout_seconds": "telemetry/test_metrics.py databases/test_stalls.py",
+    "health_timeout_seconds": "operations/test_health.py",
     "metrics": "telemetry/test_metrics.py",
     "metrics_port": "telemetry/test_metrics.py",
     "metrics_host": "telemetry/test_metrics.py",
@@ -83,7 +83,7 @@ def noticing(setting: str) -> list[str]:
 def ignored(root: Path, setting: str) -> Iterator[Mutant]:
     """Yield each file that uses the setting, with its default in the setting's place."""
     default = repr(Settings.model_fields[setting].default)
-    used = re.compile(rf"\b(self\._)?settings\.{setting}\b(?!\()")
+    used = re.compile(rf"(\w+\.)*\b_?settings\.{setting}\b(?!\()")
     for path in [*sorted((root / "app").rglob("*.py")), root / "migrations" / "env.py"]:
         text = path.read_text()
         if "config/" not in str(path) and (first := used.search(text)):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,12 @@ from alembic.script import ScriptDirectory
 
 from app.commands.embedded.cluster import Server
 from app.commands.migrate import alembic_config, head
+from app.config.settings import Settings
+from app.databases.backends import asking
 from app.databases.connection import DATABASES, DatabaseName
-from app.operations.health import before_head, followed
+from app.databases.database import Databases
+from app.operations.health import before_head, followed, looking
+from app.operations.metrics import figures
 from tests.support.factories import Someone, World, a_session
 from tests.support.health import fresh
 from tests.support.outages import frozen, stopped
@@ -69,6 +73,25 @@ async def test_both_databases_away_are_told_in_two_seconds(
         response = await fresh(client, "/health")
     assert seconds < 2
     assert response.json()["databases"] == {"user": "disconnected", "general": "disconnected"}
+
+
+@pytest.mark.parametrize("what", ["health", "metrics", "question"])
+async def test_a_silent_database_is_asked_for_as_long_as_the_setting_says(
+    settings: Settings, servers: Servers, database: str, what: str
+) -> None:
+    hasty = settings.model_copy(update={"health_timeout_seconds": 0.1})
+    databases = Databases.create(hasty)
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "health": looking(hasty, databases).get,
+        "metrics": figures(hasty, databases).get,
+        "question": lambda: asking(hasty, "user")(lambda _: []),
+    }
+    async with frozen(servers.user, database):
+        began = time.monotonic()
+        with pytest.raises(TimeoutError) if what == "question" else nullcontext():
+            await asked[what]()
+        assert time.monotonic() - began < 1.4  # less than the default
+    await databases.dispose()
 
 
 async def test_a_database_never_migrated_is_not_ready(

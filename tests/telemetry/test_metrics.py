@@ -18,10 +18,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.commands.embedded.host import free_port
-from app.config.settings import SettingsError
-from app.operations.metrics import listen
 from app.server import create_app
 from tests.support.callers import client_of
+from tests.support.commands import litestar, urls
 from tests.support.factories import World, a_session
 from tests.support.metrics import ID, Sample, exercise, scrape, value
 from tests.support.outages import frozen
@@ -112,11 +111,21 @@ async def test_metrics_can_have_an_address_of_their_own(servers: Servers, databa
             await asyncio.open_connection("127.0.0.1", port)
 
 
-def test_a_metrics_port_that_is_taken_stops_the_start(servers: Servers) -> None:
+async def test_a_metrics_port_that_is_taken_stops_the_start(
+    servers: Servers, database: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = settings_for(servers, "x", metrics_port=taken.getsockname()[1])
-        with pytest.raises(SettingsError, match="METRICS_PORT: cannot listen on"):
-            listen(settings, shared=False)
+        own = urls(servers, database) | {"METRICS_PORT": str(taken.getsockname()[1])}
+        refused = await litestar("run", "--port", "0", env=own)
+    assert refused.code == 1
+    assert "METRICS_PORT: cannot listen on" in refused.line
+
+
+async def test_metrics_that_are_off_take_no_port(servers: Servers, database: str) -> None:
+    port = free_port()
+    async with _service(servers, database, metrics=False, metrics_port=port):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
 
 
 @asynccontextmanager
