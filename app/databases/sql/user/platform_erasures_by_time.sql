@@ -3,13 +3,16 @@
 CREATE OR REPLACE FUNCTION platform_erasures_by_time(
     after_at timestamptz, after_id uuid, made_at timestamptz, page integer
 ) RETURNS SETOF subject_ledger
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT l.* FROM subject_ledger l
-    WHERE l.state = 'deleted' AND (l.changed_at, l.user_id) > (
-        coalesce(after_at,
-                 (SELECT last.changed_at FROM subject_ledger last
-                  WHERE last.user_id = after_id AND last.state = 'deleted'),
-                 made_at, '-infinity'),
-        coalesce(after_id, '00000000-0000-0000-0000-000000000000'))
-    ORDER BY l.changed_at, l.user_id LIMIT page
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF after_at IS NULL AND after_id IS NOT NULL THEN
+        SELECT last.changed_at INTO after_at FROM subject_ledger last
+        WHERE last.user_id = after_id AND last.state = 'deleted';
+    END IF;
+    after_at := coalesce(after_at, made_at, '-infinity');
+    after_id := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
+    RETURN QUERY
+        SELECT l.* FROM subject_ledger l
+        WHERE l.state = 'deleted' AND (l.changed_at, l.user_id) > (after_at, after_id)
+        ORDER BY l.changed_at, l.user_id LIMIT page;
+END $$;

@@ -3,11 +3,16 @@
 CREATE OR REPLACE FUNCTION platform_tenants_by_time(
     after_at timestamptz, after_id uuid, made_at timestamptz, page integer
 ) RETURNS SETOF tenants
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT t.* FROM tenants t
-    WHERE (t.created_at, t.id) > (
-        coalesce(after_at, (SELECT last.created_at FROM tenants last WHERE last.id = after_id),
-                 made_at, '-infinity'),
-        coalesce(after_id, '00000000-0000-0000-0000-000000000000'))
-    ORDER BY t.created_at, t.id LIMIT page
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF after_at IS NULL AND after_id IS NOT NULL THEN
+        SELECT last.created_at INTO after_at FROM tenants last
+        WHERE last.id = after_id;
+    END IF;
+    after_at := coalesce(after_at, made_at, '-infinity');
+    after_id := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
+    RETURN QUERY
+        SELECT t.* FROM tenants t
+        WHERE (t.created_at, t.id) > (after_at, after_id)
+        ORDER BY t.created_at, t.id LIMIT page;
+END $$;
