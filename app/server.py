@@ -39,6 +39,7 @@ from app.edge.draining import delayed_stop
 from app.edge.forwarded import behind_proxies
 from app.edge.gate import Gate
 from app.http.cors import cors_config, explain_refusals
+from app.http.document.texts import TextsPlugin
 from app.http.exchange import (
     JsonRequest,
     check_request,
@@ -90,7 +91,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "writes": _writes(settings, databases, tokens),
             }
         ),
-        plugins=[sqlalchemy, logs_plugin(), MethodsPlugin(), *plugins],
+        plugins=[sqlalchemy, logs_plugin(), MethodsPlugin(), TextsPlugin(), *plugins],
         lifespan=[_lifespan(settings, databases, passwords)],
         exception_handlers={Exception: problem_response},
         before_request=check_request,

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 from sqlalchemy import text
 
+from app.chat import parts
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
-from app.chat.metadata import Metadata, stored
-from app.chat.schemas import Content, Message
+from app.chat.metadata import stored
+from app.chat.rows import MESSAGE_COLUMNS, messages_of
+from app.chat.schemas import Message, MessageEdit
 from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
@@ -25,9 +27,6 @@ from app.databases.statement import Statement
 from app.http.errors import NotFound
 from app.http.security import Principal
 
-MessageStatus = Annotated[
-    Literal["completed", "in_progress", "incomplete"], Meta(title="MessageStatus")
-]
 LAST_POSITION = 2**53 - 1  # no conversation comes to it, and it is exact in every JSON reader
 FIND = Statement(
     text("SELECT * FROM message_of(:tenant_id, :user_id, :session_id, :position)"), reads=True
@@ -44,14 +43,6 @@ DELETE = Statement(
         "(:tenant_id, :user_id, :session_id, :first, :last, :version, :at, :not_after)"
     )
 )
-
-
-class MessageEdit(Struct, frozen=True, forbid_unknown_fields=True):
-    """An edit changes what it names; the rest of the message stays as it is."""
-
-    content: Content | UnsetType = UNSET
-    metadata: Metadata | UnsetType = UNSET
-    status: MessageStatus | UnsetType = UNSET
 
 
 class DeletedMessages(Struct, frozen=True):
@@ -185,10 +176,11 @@ def _real(position: int) -> int:
 
 
 def _changes(edit: MessageEdit) -> dict[str, Any]:
+    content = (None, None) if edit.content is UNSET else parts.stored(edit.content, "content")
     return {
         "has_content": edit.content is not UNSET,
-        "content": None if edit.content is UNSET else edit.content,
-        "parts": None,
+        "content": content[0],
+        "parts": content[1],
         "has_metadata": edit.metadata is not UNSET,
         "metadata": None if edit.metadata is UNSET else stored(edit.metadata),
         "status": None if edit.status is UNSET else edit.status,
@@ -209,7 +201,6 @@ def _check(rows: Sequence[Any], owner: Principal) -> None:
 def _tagged(session_id: UUID, rows: Sequence[Any]) -> Tagged:
     if not rows:
         raise NotFound
-    id_, position, role, content = rows[0][:4]
-    created_at, _, version, changed_at = rows[0][9:13]
-    message = Message(id_, session_id, position, role, content, created_at)
+    [message] = messages_of(rows, session_id)
+    *_, version, changed_at = rows[0][: len(MESSAGE_COLUMNS) + 2]
     return Tagged(message, version, changed_at)

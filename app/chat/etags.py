@@ -15,6 +15,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter
 
 from app.http.errors import BadRequest, PreconditionFailed
+from app.http.exchange import etag
 from app.http.paging import EPOCH, MICROSECOND
 
 HEADER = "If-Match"
@@ -71,11 +72,6 @@ def _state(opaque: str) -> Expected:
         return NONE
     version, at = int(ours[1]), EPOCH + int(ours[2]) * MICROSECOND
     return Expected(version, at) if etag(version, at) == f'"{opaque}"' else NONE
-
-
-def etag(version: int, updated_at: datetime) -> str:
-    """Name the state of a conversation."""
-    return f'"{version}-{(updated_at - EPOCH) // MICROSECOND}"'
 
 
 def etag_header(version: int, updated_at: datetime) -> dict[str, str]:

@@ -1,185 +1,226 @@
-"""Messages: appended to a conversation and paged, each in one round trip.
+"""Messages: appended to a conversation, in one round trip.
 
 The statements call the functions in app/databases/sql/general, which set the tenant themselves.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from msgspec import Raw
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from app.chat import metadata, parts
+from app.chat.appended import Appended
+from app.chat.client_ids import check_client_ids, digest_of
+from app.chat.etags import ANY, Expected, changed_meanwhile
+from app.chat.rows import MESSAGE_COLUMNS, NO_METADATA, messages_of
 from app.chat.schemas import Message, Messages, NewMessage
 from app.chat.writes import Fetch, Writes
-from app.databases.database import Database
-from app.databases.records import StructsOf
-from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
-from app.http.errors import NotFound, found
+from app.http.errors import Conflict, NotFound
+from app.http.exchange import etag
 from app.http.idempotency import KeyedRequest
 from app.http.security import Principal
 
+STORE_ONE = Statement(
+    text(
+        "SELECT * FROM store_message(:tenant_id, :user_id, :session_id, :id, :role, :content,"
+        " :parts, :metadata, :status, :author, :version, :at, :not_after)"
+    )
+)
+STORE_MANY = Statement(
+    text(
+        "SELECT * FROM store_messages(:tenant_id, :user_id, :session_id, :ids, :roles, :contents,"
+        " :parts, :metadata, :statuses, :client_ids, :digests, :author, :version, :at, :not_after)"
+    )
+)
+# Of its result: a message's columns, and these.
+POSITION, UPDATED_AT = map(MESSAGE_COLUMNS.index, ("position", "updated_at"))
+ORDINAL, IS_SAME, VERSION = range(len(MESSAGE_COLUMNS), len(MESSAGE_COLUMNS) + 3)
+OTHER_CONTENT = "A message with this client_id is there already, and it was another one."
+
 T = TypeVar("T")
 
-PAGE_BYTES = 4 << 20  # of an answer, at most; but a page has at least one message
-PAGE = Statement(
-    text(
-        "SELECT * FROM small_message_page"
-        "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
-    ),
-    reads=True,
-)
-PAGE_BY_BYTES = Statement(
-    text(
-        "SELECT * FROM message_page_by_bytes"
-        "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
-    ),
-    reads=True,
-)
-ADD_ONE = Statement(
-    text(
-        "SELECT * FROM add_message"
-        "(:tenant_id, :user_id, :session_id, :id, :role, :content, :not_after)"
-    )
-)
-ADD_MANY = Statement(
-    text(
-        "SELECT * FROM add_messages"
-        "(:tenant_id, :user_id, :session_id, :ids, :roles, :contents, :not_after)"
-    )
-)
 
-messages_of = StructsOf(Message)
+class Prepared(NamedTuple):
+    """A message as its columns have it, under the id that it keeps however often it is tried."""
+
+    id: UUID
+    sent: NewMessage
+    content: str
+    parts: str | None
+    metadata: str | None
+
+    def shown(self, session_id: UUID, position: int, actor: Principal, at: datetime) -> Message:
+        return Message(
+            self.id,
+            session_id,
+            position,
+            self.sent.role,
+            self.content if self.parts is None else Raw(self.parts.encode()),
+            NO_METADATA if self.metadata is None else Raw(self.metadata.encode()),
+            self.sent.client_id,
+            self.sent.status,
+            actor.key_id,
+            at,
+            at,
+        )
 
 
-class Page(NamedTuple):
-    """A page of a conversation's messages; `is_more` tells that others follow."""
-
-    messages: list[Message]
-    is_more: bool
+def prepared(sent: NewMessage, path: str = "") -> Prepared:
+    """Raises Invalid; `path` is where the message was."""
+    content, pairs = sent.content, metadata.stored(sent.metadata) if sent.metadata else None
+    if type(content) is str and "\0" not in content:
+        return Prepared(uuid7(), sent, content, None, pairs)
+    return Prepared(uuid7(), sent, *parts.stored(content, f"{path}content"), pairs)
 
 
 class MessageRepository:
-    """The messages of one owner's conversation. None: it is not there, or not the owner's."""
+    """Appends to one owner's conversation. Raises NotFound if it is not there, or another's."""
 
-    def __init__(self, fetch: Fetch, owner: Principal, session_id: UUID) -> None:
+    def __init__(
+        self, fetch: Fetch, owner: Principal, session_id: UUID, expected: Expected = ANY
+    ) -> None:
         self._fetch = fetch
+        self._owner = owner
         self._session_id = session_id
         self._place: dict[str, Any] = {
             "tenant_id": owner.tenant_id,
             "user_id": owner.user_id,
             "session_id": session_id,
+            "author": owner.key_id,
+            "version": expected.version,
+            "at": expected.at,
         }
 
-    async def page(self, *, limit: int, after: int | None, newest_first: bool) -> Page | None:
-        """Fetch at most `limit` messages, in JSON of at most PAGE_BYTES."""
-        rows = await self._rows(
-            {"newest": newest_first, "after": after, "rows": limit + 1, "bytes": PAGE_BYTES}
-        )
+    async def append(self, messages: Sequence[Prepared]) -> Appended[list[Message]]:
+        """All or none, in the order given, at the session's next positions.
+
+        Raises PreconditionFailed where the session is not in the expected state, and Conflict
+        where a client's id belongs to another message.
+        """
+        if len(messages) == 1 and messages[0].sent.client_id is None:
+            return await self._append_one(messages[0])
+        rows = await self._fetch(STORE_MANY, self._place | _columns(messages))
         if not rows:
-            return None
-        if rows[0]["id"] is None:  # an empty session's own row
-            return Page([], is_more=False)
-        is_more = len(rows) > limit or rows[-1]["content"] is None
-        return Page(messages_of(rows[:-1] if is_more else rows), is_more)
+            raise NotFound
+        return self._appended(messages, rows)
 
-    async def _rows(self, wanted: dict[str, Any]) -> Sequence[Any]:
-        rows = await self._fetch(PAGE, self._place | wanted)
-        if any(row["content"] is None for row in rows) and rows[0]["id"] is not None:
-            return await self._fetch(PAGE_BY_BYTES, self._place | wanted)
-        return rows
+    async def _append_one(self, message: Prepared) -> Appended[list[Message]]:
+        values = {
+            **self._place,
+            "id": message.id,
+            "role": message.sent.role,
+            "content": message.content,
+            "parts": message.parts,
+            "metadata": message.metadata,
+            "status": message.sent.status,
+        }
+        rows = await self._fetch(STORE_ONE, values)
+        if not rows:
+            raise NotFound
+        position, version, at = rows[0]
+        if position is None:
+            raise changed_meanwhile(version, at)
+        shown = message.shown(self._session_id, position, self._owner, at)
+        return Appended([shown], etag(version, at), (position, position))
 
-    async def append(
-        self, ids: Sequence[UUID], messages: Sequence[NewMessage]
-    ) -> list[Message] | None:
-        """All or none, in the order given, at the session's next positions."""
-        appended = await (
-            self._append_one(ids[0], messages[0])
-            if len(messages) == 1
-            else self._append(ids, messages)
+    def _appended(
+        self, messages: Sequence[Prepared], rows: Sequence[Any]
+    ) -> Appended[list[Message]]:
+        """The last row is the session's; the others are messages that were there already."""
+        *known, session = rows
+        if not all(row[IS_SAME] for row in known):
+            raise Conflict(OTHER_CONTENT)
+        there = dict(
+            zip((row[ORDINAL] for row in known), messages_of(known, self._session_id), strict=True)
         )
-        if not appended:
-            return None
-        first, created_at = appended[0]
-        return self._stored(first, created_at, ids, messages)
-
-    async def _append_one(self, new_id: UUID, message: NewMessage) -> Sequence[Any]:
-        values = self._place | {"id": new_id, "role": message.role, "content": message.content}
-        return await self._fetch(ADD_ONE, values)
-
-    async def _append(self, ids: Sequence[UUID], messages: Sequence[NewMessage]) -> Sequence[Any]:
-        roles = [message.role for message in messages]
-        contents = [message.content for message in messages]
-        values = self._place | {"ids": ids, "roles": roles, "contents": contents}
-        return await self._fetch(ADD_MANY, values)
-
-    def _stored(
-        self, first: int, at: datetime, ids: Sequence[UUID], messages: Sequence[NewMessage]
-    ) -> list[Message]:
-        return [
-            Message(ids[i], self._session_id, first + i, message.role, message.content, at)
-            for i, message in enumerate(messages)
+        position: int | None = session[POSITION]
+        version, at = session[VERSION], session[UPDATED_AT]
+        if position is None and len(there) < len(messages):
+            raise changed_meanwhile(version, at)
+        positions = itertools.count(position or 0)
+        shown = [
+            there.get(ordinal) or message.shown(self._session_id, next(positions), self._owner, at)
+            for ordinal, message in enumerate(messages, 1)
         ]
+        quoted = [message.position for message in shown]
+        return Appended(
+            shown,
+            etag(version, at),
+            (min(quoted), max(quoted)),
+            is_new=position is not None,
+        )
+
+
+def _columns(messages: Sequence[Prepared]) -> dict[str, Any]:
+    """Turn the messages into one array for each column; None where no message has a value."""
+    sent = [message.sent for message in messages]
+    client_ids = [one.client_id for one in sent]
+    has_ids = any(client_ids)
+    return {
+        "ids": [message.id for message in messages],
+        "roles": [one.role for one in sent],
+        "contents": [message.content for message in messages],
+        "parts": _if_any([message.parts for message in messages]),
+        "metadata": _if_any([message.metadata for message in messages]),
+        "statuses": [one.status for one in sent],
+        "client_ids": client_ids if has_ids else None,
+        "digests": [digest_of(m.sent, m.content, m.parts) for m in messages] if has_ids else None,
+    }
+
+
+def _if_any(values: list[str | None]) -> list[str | None] | None:
+    return None if values.count(None) == len(values) else values
 
 
 class MessageService:
-    """Appends to and pages through a person's conversation. Raises NotFound for another's."""
+    """Appends to a person's conversation. Raises NotFound for another's."""
 
-    def __init__(self, general: Database[GeneralSession], writes: Writes) -> None:
-        self._general = general
+    def __init__(self, writes: Writes) -> None:
         self._writes = writes
-
-    async def page(
-        self,
-        owner: Principal,
-        session_id: UUID,
-        *,
-        limit: int,
-        after: int | None,
-        newest_first: bool,
-    ) -> Page:
-        """Fetch messages by position: a page ends at `limit`, or before it has too many bytes."""
-        messages = MessageRepository(self._general.fetch, owner, session_id)
-        return found(await messages.page(limit=limit, after=after, newest_first=newest_first))
 
     async def append(
         self,
         owner: Principal,
         session_id: UUID,
         message: NewMessage,
+        expected: Expected = ANY,
         request: KeyedRequest | None = None,
-    ) -> Message | bytes:
-        return await self._append(owner, session_id, [message], request, _only)
+    ) -> Appended[Message | bytes]:
+        return await self._append(owner, session_id, [prepared(message)], expected, request, _only)
 
     async def append_all(
         self,
         owner: Principal,
         session_id: UUID,
         messages: Sequence[NewMessage],
+        expected: Expected = ANY,
         request: KeyedRequest | None = None,
-    ) -> Messages | bytes:
-        return await self._append(owner, session_id, messages, request, Messages)
+    ) -> Appended[Messages | bytes]:
+        check_client_ids(messages)
+        all_of = [prepared(one, f"messages[{number}].") for number, one in enumerate(messages)]
+        return await self._append(owner, session_id, all_of, expected, request, Messages)
 
     async def _append(
         self,
         owner: Principal,
         session_id: UUID,
-        messages: Sequence[NewMessage],
+        messages: Sequence[Prepared],
+        expected: Expected,
         request: KeyedRequest | None,
         answer: Callable[[list[Message]], T],
-    ) -> T | bytes:
-        ids = [uuid7() for _ in messages]
-
-        async def write(fetch: Fetch) -> T:
-            repository = MessageRepository(fetch, owner, session_id)
-            appended = await repository.append(ids, messages)
-            if appended is None:
-                raise NotFound
-            return answer(appended)
+    ) -> Appended[T | bytes]:
+        async def write(fetch: Fetch) -> Appended[T]:
+            repository = MessageRepository(fetch, owner, session_id, expected)
+            appended = await repository.append(messages)
+            return Appended(answer(appended.answer), *appended[1:])
 
         return await self._writes.append(owner, session_id, request, write)
 

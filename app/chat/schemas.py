@@ -6,24 +6,49 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from app.chat.metadata import Metadata
+from app.http.document.texts import written_as
 from app.http.external_ids import ExternalId
 from app.http.words import pattern
 
 BATCH = 1000
+MAX_PARTS = 256
 # PostgreSQL's text holds every character but this one.
 NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
 MAX_POSITION = 2**53 - 1  # what every client's numbers hold
+PART_TYPE = pattern(r"^[a-z0-9_.-]+\Z", "Send a type of the characters a-z, 0-9, `_`, `.` and `-`.")
 Moment = Annotated[datetime, Meta(tz=True)]
-MessageRole = Annotated[Literal["user", "assistant"], Meta(title="MessageRole")]
+MessageRole = Annotated[
+    Literal["user", "assistant", "system", "developer", "tool"], Meta(title="MessageRole")
+]
+MessageStatus = Annotated[
+    Literal["completed", "in_progress", "incomplete"], Meta(title="MessageStatus")
+]
 Title = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=NO_NUL, examples=["Holiday in Norway"])
 ]
-Content = Annotated[
-    str, Meta(min_length=1, max_length=262_144, pattern=NO_NUL, examples=["Where is it warm?"])
-]
+Text = Annotated[str, Meta(min_length=1, examples=["Where is it warm?"])]
+
+
+class Part(Struct, frozen=True):
+    """A piece of what was said. `type` tells what else it has, all of which comes back as sent.
+
+    `text` has `text`; `image`, `audio` and `file` have a `url` or an `id`; `tool_call` has `id`,
+    `name` and `arguments`, a string; `tool_result` has `tool_call_id` and `content`. `reasoning`
+    and `refusal` have what your model gives; any other type is your own.
+    """
+
+    type: Annotated[
+        str, Meta(min_length=1, max_length=64, pattern=PART_TYPE, examples=["tool_call"])
+    ]
+
+
+PartText = Annotated[Raw, written_as(Part)]
+Content = Text | Annotated[list[PartText], Meta(min_length=1, max_length=MAX_PARTS)]
+PartTexts = Annotated[Raw, written_as(list[Part])]
+MetadataText = Annotated[Raw, written_as(Metadata)]
 
 
 class NewChatSession(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,12 +102,35 @@ class ChatSessionPage(Struct, frozen=True):
 
 
 class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
+    """A message to append. `content` is a text, or a list of up to 256 parts."""
+
     role: MessageRole
     content: Content
+    metadata: Metadata | None = None
+    client_id: (
+        Annotated[
+            ExternalId,
+            Meta(
+                description="Your own id of the message, unique in its conversation: sent again, it"
+                " is not stored twice.",
+                examples=["turn-7.answer"],
+            ),
+        ]
+        | None
+    ) = None
+    status: MessageStatus = "completed"
 
 
 class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):
     messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=BATCH)]
+
+
+class MessageEdit(Struct, frozen=True, forbid_unknown_fields=True):
+    """An edit changes what it names; the rest of the message stays as it is."""
+
+    content: Content | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    status: MessageStatus | UnsetType = UNSET
 
 
 class Message(Struct, frozen=True):
@@ -90,8 +138,15 @@ class Message(Struct, frozen=True):
     session_id: UUID
     position: Annotated[int, Meta(ge=1)]
     role: MessageRole
-    content: Annotated[str, Meta(examples=["Where is it warm?"])]
+    content: Annotated[str, Meta(examples=["Where is it warm?"])] | PartTexts
+    metadata: MetadataText
+    client_id: str | None
+    status: MessageStatus
+    created_by: Annotated[
+        UUID | None, Meta(description="The API key that wrote it; null for the person.")
+    ]
     created_at: datetime
+    updated_at: datetime
 
 
 class MessagePage(Struct, frozen=True):

@@ -26,6 +26,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -35,6 +36,7 @@ from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.chat.appended import Appended
 from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession, not_after_for
@@ -47,6 +49,7 @@ HOLDS_SECONDS = 1.0
 CHECK = text("SELECT check_write(:tenant_id, :user_id, :not_after)")
 
 T = TypeVar("T")
+U = TypeVar("U")
 # Raises Unauthenticated for who may not act any more.
 LookUpAgain = Callable[[Principal], Awaitable[Principal]]
 # Writes by a look-up that counts until this moment of the monotonic clock.
@@ -82,15 +85,27 @@ class Writes:
         actor: Principal,
         session_id: UUID,
         request: KeyedRequest | None,
-        write: Callable[[Fetch], Awaitable[T]],
-    ) -> T | bytes:
+        write: Callable[[Fetch], Awaitable[Appended[T]]],
+    ) -> Appended[T | bytes]:
         """Create in a conversation, when it is its turn. Raises Conflict for a key under way."""
         turn = self.turn((actor.user_id, session_id))
         if request is None:
             async with turn:
                 return await self.at_once(actor, write)
+
+        async def keep(
+            once: Once, appended: Appended[T], deadline: datetime | None
+        ) -> Appended[T | bytes]:
+            if not appended.is_new:
+                return appended  # sent again, it will be found again
+            kept = await once.keep(
+                appended.answer, session_id, positions=appended.positions, not_after=deadline
+            )
+            return Appended(kept, *appended[1:])
+
         async with self._alone(actor, request), turn:
-            return await self.create(actor, request, write, about=session_id)
+            found = await self._once(actor, request, write, keep)
+            return Appended(found) if isinstance(found, bytes) else found
 
     @asynccontextmanager
     async def turn(self, key: Hashable) -> AsyncGenerator[None]:
@@ -119,20 +134,31 @@ class Writes:
         actor: Principal,
         request: KeyedRequest | None,
         write: Callable[[Fetch], Awaitable[T]],
-        about: UUID | None = None,
     ) -> T | bytes:
-        """Once for each key, whose answer is stored: deleted with what it is `about`."""
+        """Once for each key, whose answer is stored."""
         if request is None:
             return await self.at_once(actor, write)
 
-        async def attempt(not_after: float) -> T | bytes:
+        async def keep(once: Once, written: T, deadline: datetime | None) -> T | bytes:
+            return await once.keep(written, not_after=deadline)
+
+        return await self._once(actor, request, write, keep)
+
+    async def _once(
+        self,
+        actor: Principal,
+        request: KeyedRequest,
+        write: Callable[[Fetch], Awaitable[T]],
+        keep: Callable[[Once, T, datetime | None], Awaitable[U]],
+    ) -> U | bytes:
+        async def attempt(not_after: float) -> U | bytes:
             async with self._general.session(actor.tenant_id) as session:
                 once = Once(session, actor, request, kept_seconds=self._kept_seconds)
                 if stored := await once.stored():
                     return stored
                 written = await write(_within(session))
                 deadline = await not_after_for(session, not_after)
-                return await once.keep(written, about, not_after=deadline)
+                return await keep(once, written, deadline)
 
         return await self._held(actor, attempt)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl, unquote
@@ -17,7 +18,8 @@ from litestar import Litestar, Request, Response
 from litestar.routes import HTTPRoute
 
 from app.config.settings import Settings
-from app.http.errors import FieldError, Invalid, Problem, UnsupportedMediaType
+from app.http.errors import BadRequest, FieldError, Invalid, Problem, UnsupportedMediaType
+from app.http.paging import EPOCH, MICROSECOND
 from app.http.problems import encoded
 from app.http.words import explain
 
@@ -42,6 +44,9 @@ CLOSE = (b"connection", b"close")
 PARAMETERS = "query_parameters"  # in a handler's `opt`
 # In a handler's `opt`, too: parameters whose names begin so are its own to read, by `sent_under`.
 PREFIX = "query_prefix"
+# A second way to decode a body that msgspec does not take for JSON.
+OTHERWISE = "decode_otherwise"
+TOO_DEEP = "The request's body nests lists or objects too deeply."
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")  # as in JSON; msgspec alone would take `1e2`, too
 
 
@@ -81,9 +86,21 @@ class JsonRequest(Request[Any, Any, Any]):
         if field is None:
             return await super().json()
         try:
-            return msgspec.json.decode(await self.body(), type=field.annotation)
+            return self._read(await self.body(), field.annotation)
         except msgspec.ValidationError as error:
             raise Invalid(errors=[explain(str(error), field.annotation)]) from None
+        except RecursionError:
+            raise BadRequest(TOO_DEEP) from None
+
+    def _read(self, body: bytes, shape: Any) -> Any:
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            if otherwise := self.route_handler.opt.get(OTHERWISE):
+                return otherwise(body, shape)
+            raise
 
 
 def note_parameters(app: Litestar) -> None:
@@ -193,6 +210,11 @@ def written(problem: Problem) -> bytes:
     status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n".encode()
     lines = [name + b": " + value + b"\r\n" for name, value in completed(own, ALWAYS)]
     return b"".join([status, *lines, b"\r\n", body])
+
+
+def etag(version: int, changed_at: datetime) -> str:
+    """Name the state of what changes by versions; see chat/etags.py."""
+    return f'"{version}-{(changed_at - EPOCH) // MICROSECOND}"'
 
 
 def response(answer: T | bytes, headers: dict[str, str] | None = None) -> Response[T]:

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
-import msgspec
 from litestar import Request
 from litestar.params import HeaderParameter
 from litestar.serialization import encode_json
 from sqlalchemy import Row
 
 from app.databases.sessions import GeneralSession, UserSession
+from app.http.canonical import canonical
 from app.http.errors import Conflict, Invalid
 from app.http.security import Principal
 from app.http.stored_answers import LENGTH, AnswerRepository
@@ -60,8 +60,7 @@ async def keyed(request: Request[Any, Any, Any], key: str) -> KeyedRequest:
     # Python's `$` stands before a last line feed, too.
     if key.endswith("\n"):
         raise Invalid.field(HEADER, "Ends in a line feed; send printable ASCII characters.")
-    body = msgspec.json.decode(await request.body() or b"null")
-    sent = request.scope["path"] + msgspec.json.encode(body, order="sorted").decode()
+    sent = request.scope["path"] + canonical(await request.body() or b"null")
     # White space around a value is none of it, says HTTP; not every server or proxy strips it.
     return KeyedRequest(key.strip(), sent)
 
@@ -113,18 +112,33 @@ class Once:
         return answer
 
     async def keep(
-        self, answer: T, about: UUID | None = None, *, not_after: datetime | None = None
+        self,
+        answer: T | bytes,
+        about: UUID | None = None,
+        *,
+        positions: tuple[int, int] | None = None,
+        not_after: datetime | None = None,
     ) -> T | bytes:
         """The answer, stored if there is a key. The write must have been made.
 
-        `about`: with whose deletion the stored answer goes. `not_after`: in the general database,
-        by when the write must be committed. Raises Conflict.
+        `about`: with whose deletion the stored answer goes. In the general database: `positions`
+        are the first and the last one of a conversation's messages that it quotes, and `not_after`
+        is by when the write must be committed. Raises Conflict.
         """
         if self._request is None:
             return answer
         body = encode_json(answer)
-        values = {"fingerprint": self._fingerprint, "answer": body, "about_id": about}
-        if not await self._answers.keep(**values, kept=self._kept, not_after=not_after):
+        first, last = positions or (None, None)
+        kept = await self._answers.keep(
+            fingerprint=self._fingerprint,
+            answer=body,
+            about_id=about,
+            first_position=first,
+            last_position=last,
+            kept=self._kept,
+            not_after=not_after,
+        )
+        if not kept:
             raise still_running()
         return body
 

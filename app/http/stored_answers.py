@@ -60,11 +60,12 @@ ON CONFLICT DO NOTHING RETURNING key
 
 STATEMENTS = {
     UserSession: _statements("user_idempotency_keys", "user_id"),
-    # There the last statement of a write checks that it is still allowed; see keep_answer.sql.
+    # There the last statement of a write checks that it is still allowed; see store_answer.sql.
     GeneralSession: _statements("general_idempotency_keys", "user_id")._replace(
         keep=text("""
-SELECT 1 AS kept WHERE keep_answer(
-    :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :kept, :not_after)
+SELECT 1 AS kept WHERE store_answer(
+    :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :first_position, :last_position,
+    :kept, :not_after)
 """)
     ),
 }

@@ -45,7 +45,7 @@ async def test_a_batch_keeps_its_order_and_is_all_or_none(world: World) -> None:
     stored = await _batch(alice, session["id"], [str(n) for n in range(1000)])
     assert [m["content"] for m in stored["items"]] == [str(n) for n in range(1000)]
     url = f"/v1/chat-sessions/{session['id']}/messages/batch"
-    bad = {"messages": [{"role": "user", "content": "good"}, {"role": "system", "content": "bad"}]}
+    bad = {"messages": [{"role": "user", "content": "good"}, {"role": "robot", "content": "bad"}]}
     response = await alice.http.post(url, json=bad)
     assert response.status_code == 422
     assert response.json()["errors"][0]["path"] == "messages[1].role"

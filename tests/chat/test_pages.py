@@ -11,14 +11,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.chat.messages import PAGE_BY_BYTES, PAGE_BYTES
+from app.chat.pages import PAGE_BY_BYTES, PAGE_BYTES
 from tests.support.erasure_scene import Subject
 from tests.support.erasure_scene import a_session as a_session_of
 from tests.support.factories import Someone, World
 from tests.support.servers import Servers
 
 LARGE = 262_144  # characters, the most that a message may have
-AROUND = 256  # bytes of a message besides its content, and of a page besides its messages
+AROUND = 400  # bytes of a message besides its content, and of a page besides its messages
 RESIZE = "UPDATE messages SET content = repeat($2, $3) WHERE session_id = $1"
 SIZES = """
 UPDATE messages SET content = repeat(E'\\x01é"\\n', (position * 7919 % 9001)::int)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from app.chat.messages import PAGE_BYTES
+from app.chat.pages import PAGE_BYTES
 from app.http.paging import MAX_LIMIT
 from tests.support.factories import Someone, World
 from tests.support.servers import Servers

@@ -37,4 +37,4 @@ async def open_session(
 
 async def append(general: General, owner: Principal, session_id: UUID, count: int = 1) -> None:
     messages = [schemas.NewMessage("user", "Hello")] * count
-    await MessageService(general, writes(general)).append_all(owner, session_id, messages)
+    await MessageService(writes(general)).append_all(owner, session_id, messages)

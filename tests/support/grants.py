@@ -75,6 +75,7 @@ general_idempotency_keys: SELECT, INSERT, UPDATE (answer, fingerprint), DELETE
 functions: message_of, edit_message, delete_messages, forget_answers
 functions: chat_session_of, message_page, message_page_by_bytes, small_message_page
 functions: append_message, append_messages, open_chat_session, add_message, add_messages
+functions: read_messages, read_messages_by_bytes, store_message, store_messages, store_answer
 functions: keep_answer, check_write, export_messages, export_page
 functions: find_session, open_session, find_or_open_session, fork_session
 """,

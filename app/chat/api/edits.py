@@ -9,10 +9,12 @@ from litestar import Controller, Request, Response, delete, get, patch
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from app.chat import schemas
-from app.chat.edits import LAST_POSITION, DeletedMessages, EditService, MessageEdit
+from app.chat.edits import LAST_POSITION, DeletedMessages, EditService
 from app.chat.etags import ETAG, IfMatch, expected
+from app.chat.sizes import check_sizes
+from app.chat.surrogates import decode_with_halves
 from app.edge.lanes import LaneName
-from app.http.exchange import response
+from app.http.exchange import OTHERWISE, response
 from app.http.openapi import problems
 from app.http.security import Principal, reads_chat, writes_chat
 
@@ -31,7 +33,7 @@ After = Annotated[
 class MessageEditController(Controller):
     path = "/chat-sessions/{session_id:uuid}/messages"
     tags = ["chat"]
-    opt = {"lane": LaneName.CHAT}
+    opt = {"lane": LaneName.CHAT, OTHERWISE: decode_with_halves}
 
     @get("/{position:int}", guards=[reads_chat], responses=problems(404), response_headers=[ETAG])
     async def get_message(
@@ -55,7 +57,7 @@ class MessageEditController(Controller):
         request: Call,
         session_id: FromPath[UUID],
         position: Position,
-        data: JSONBody[MessageEdit],
+        data: JSONBody[schemas.MessageEdit],
         if_match: IfMatch = None,
     ) -> Response[schemas.Message]:
         """Edit a message.
@@ -63,6 +65,7 @@ class MessageEditController(Controller):
         What is left out stays as it is. A reply that is still being written can be stored as
         `in_progress`, and edited as it grows: who reads it sees one of its versions, whole.
         """
+        check_sizes(await request.body(), [data])
         edited = await _edits(request).edit(
             request.user, session_id, position, data, expected(request, if_match)
         )

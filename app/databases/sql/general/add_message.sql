@@ -1,6 +1,4 @@
--- Appends one message to a session, while its owner may write. Raising the count takes the session's
--- row lock, so that concurrent writers queue here and positions have no gaps. If the session is not
--- this owner's, nothing is inserted and no row is returned.
+-- What the version before calls; see store_message.
 CREATE OR REPLACE FUNCTION add_message(
     tenant uuid, owner uuid, session uuid, id uuid, role text, content text,
     not_after timestamptz
@@ -8,9 +6,12 @@ CREATE OR REPLACE FUNCTION add_message(
 LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
-    UPDATE chat_sessions s SET message_count = s.message_count + 1, updated_at = now()
-    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner
-    RETURNING s.message_count, s.updated_at INTO first_position, created_at;
+    UPDATE chat_sessions s
+    SET message_count = s.message_count + 1, last_position = s.last_position + 1,
+        version = s.version + 1, updated_at = now(), changed_minute = date_trunc('minute', now())
+    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id IS NOT DISTINCT FROM owner
+    RETURNING coalesce(s.last_position, s.message_count), s.updated_at
+    INTO first_position, created_at;
     IF FOUND THEN
         INSERT INTO messages (tenant_id, id, session_id, position, role, content, created_at)
         VALUES (tenant, id, session, first_position, role, content, created_at);

@@ -1,6 +1,4 @@
--- Appends many messages as add_message appends one; with arrays, a single message would cost a third
--- more. They are selected from the session's row, which names the tenant: a sharded database takes no
--- INSERT … SELECT from what is no table.
+-- What the version before calls; see store_messages.
 CREATE OR REPLACE FUNCTION add_messages(
     tenant uuid, owner uuid, session uuid, ids uuid[], roles text[], contents text[],
     not_after timestamptz
@@ -11,9 +9,11 @@ DECLARE
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     UPDATE chat_sessions s
-    SET message_count = s.message_count + cardinality(ids), updated_at = now()
-    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner
-    RETURNING s.message_count, s.updated_at INTO last, created_at;
+    SET message_count = s.message_count + cardinality(ids),
+        last_position = s.last_position + cardinality(ids), version = s.version + 1,
+        updated_at = now(), changed_minute = date_trunc('minute', now())
+    WHERE s.tenant_id = tenant AND s.id = session AND s.user_id IS NOT DISTINCT FROM owner
+    RETURNING coalesce(s.last_position, s.message_count), s.updated_at INTO last, created_at;
     IF FOUND THEN
         first_position := last - cardinality(ids) + 1;
         INSERT INTO messages (tenant_id, id, session_id, position, role, content, created_at)

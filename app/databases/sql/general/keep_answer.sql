@@ -1,5 +1,5 @@
--- Stores the answer of a request under its idempotency key, as the last statement of its transaction;
--- so it ends with the check. False: another transaction has stored the key since.
+-- What the version before calls; see store_answer. Without positions, an answer quotes any of the
+-- conversation's messages.
 CREATE OR REPLACE FUNCTION keep_answer(
     tenant uuid, owner uuid, key text, fingerprint text, answer bytea, about uuid, kept interval,
     not_after timestamptz

@@ -1,11 +1,4 @@
--- Reads a page of a session's messages that ends when it has `bytes`, counted as the JSON that is
--- sent. It has at least one message. Where more of the `rows` follow, the next of them is the last
--- row, without its content.
---
--- PostgreSQL reads a content when it is its turn, so what is left out is not read.
---
--- No row means that it is not this owner's session; a session without messages is one row of NULLs.
--- small_message_page says why `beyond` is a variable.
+-- What the version before calls; see read_messages_by_bytes.
 CREATE OR REPLACE FUNCTION message_page_by_bytes(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint,
     bytes bigint

@@ -1,13 +1,4 @@
--- Reads a page of a session's messages, newest or oldest first, without the contents that are too
--- large for a page: all those given are at most `bytes` together, as JSON in which each byte of a
--- text may take six. Where one is left out, message_page_by_bytes is asked instead. Few pages have
--- one, and adding up the sizes of the others would cost each of them a tenth of its time.
---
--- No row means that it is not this owner's session; a session without messages is one row of NULLs.
---
--- `beyond` is a variable because PostgreSQL takes a coalesce() in the condition for leaky: under
--- row level security it would filter by it, reading from the end of the session, instead of looking
--- the position up in the index.
+-- What the version before calls; see read_messages.
 CREATE OR REPLACE FUNCTION small_message_page(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint,
     bytes bigint

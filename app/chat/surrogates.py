@@ -1,0 +1,54 @@
+"""Contents with halves of surrogate pairs are read with a mark in the place of each half."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, structs
+
+from app.chat.schemas import MessageEdit, NewMessage, NewMessages
+from app.http.errors import BadRequest, Invalid
+from app.http.surrogates import Marked, marked
+
+Message = TypeVar("Message", NewMessage, MessageEdit)
+NO_HALVES = "Leave out half of a surrogate pair; `content` alone may have one."
+
+
+class SentText(str):
+    """A text as its column has it, with the JSON in which it was sent."""
+
+    __slots__ = ("json",)
+
+    json: str
+
+
+def decode_with_halves(body: bytes, shape: type[Any]) -> Any:
+    """Decode one message, an edit, or NewMessages. Raises BadRequest where no half is at fault."""
+    found = marked(body)
+    if found.text == body:
+        raise BadRequest
+    sent = msgspec.json.decode(found.text, type=shape)
+    if not isinstance(sent, NewMessages):
+        return _restored(sent, found, "")
+    messages = enumerate(sent.messages)
+    return NewMessages([_restored(one, found, f"messages[{n}].") for n, one in messages])
+
+
+def _restored(message: Message, found: Marked, path: str) -> Message:
+    pairs = (message.metadata or {}).items()
+    if any(found.mark in text for pair in pairs for text in pair):
+        raise Invalid.field(f"{path}metadata", NO_HALVES)
+    content = message.content
+    if isinstance(content, list):
+        parts = [Raw(found.restored(bytes(part).decode()).encode()) for part in content]
+        return structs.replace(message, content=parts)
+    if isinstance(content, str) and found.mark in content:
+        return structs.replace(message, content=_text(content, found))
+    return message
+
+
+def _text(content: str, found: Marked) -> SentText:
+    text = SentText(found.without(content))
+    text.json = found.restored(msgspec.json.encode(content).decode())
+    return text

@@ -1,0 +1,60 @@
+"""Halves of surrogate pairs, such as `"\\ud83d"`: JSON may hold them, and no text in UTF-8 can.
+
+Programs that cut a text by UTF-16 units send them, and msgspec refuses them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+# Not UTF-8, so found nowhere else: after no backslash of these begins an escape.
+BACKSLASHES, APART = b"\\\\", b"\xff\xff"
+HALF = re.compile(
+    rb"\\u([dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+PRIVATE = range(0x10FFFD, 0x100000, -1)  # characters that nobody uses
+
+
+class Marked(NamedTuple):
+    """JSON in which a mark and its four digits stand for each half: `mark` is nowhere else."""
+
+    text: bytes
+    mark: str
+
+    def restored(self, text: str) -> str:
+        """Write the halves again as the escapes that they were."""
+        return re.sub(f"{self.mark}([0-9a-fA-F]{{4}})", r"\\u\1", text)
+
+    def without(self, text: str) -> str:
+        """Write U+FFFD in the place of each half."""
+        return re.sub(f"{self.mark}[0-9a-fA-F]{{4}}", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def marked(body: bytes) -> Marked:
+    """Raises UnicodeDecodeError for what is not UTF-8."""
+    body.decode()
+    mark = _unused(body)
+    return Marked(_replaced(body, mark.encode() + rb"\1\2"), mark)
+
+
+def without_halves(body: bytes) -> bytes:
+    """Write the escape of U+FFFD in the place of each half, in as many bytes."""
+    return _replaced(body, rb"\\ufffd")
+
+
+def _replaced(body: bytes, replacement: bytes) -> bytes:
+    apart = body.replace(BACKSLASHES, APART)
+    return HALF.sub(replacement, apart).replace(APART, BACKSLASHES)
+
+
+def _unused(body: bytes) -> str:
+    """Find a character that is not in the body, in whichever form."""
+    escapes = body.lower()
+    return next(
+        mark
+        for mark in map(chr, PRIVATE)
+        if mark.encode() not in body and json.dumps(mark)[1:-1].encode() not in escapes
+    )
