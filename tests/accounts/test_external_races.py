@@ -20,6 +20,10 @@ from tests.support.servers import Servers
 
 MANY = 50
 KNOWN = "SELECT id FROM users WHERE external_id = $1"
+TAKE_ADDRESS = """
+INSERT INTO users (id, tenant_id, username, email)
+VALUES (gen_random_uuid(), $1, '\\acme\\other', 'newcomer@example.org')
+"""
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -60,18 +64,24 @@ async def test_fifty_at_once_make_one_person(world: World, sql: asyncpg.Connecti
     assert await sql.fetchval(DEADLOCKS) == 0
 
 
-async def test_post_at_once_makes_one_and_spoils_no_put(
+async def test_put_finds_whom_a_post_is_about_to_make(
     world: World, sql: asyncpg.Connection
 ) -> None:
-    backend = await a_backend(world, await world.tenant_admin())
-    calls = [call(backend, "mixed") for _ in range(MANY // 2) for call in (put, post)]
-    statuses, users = await at_once(calls)
-    assert statuses[201] == 1
-    assert statuses[200] in (MANY // 2, MANY // 2 - 1)
-    assert statuses[409] == MANY - 1 - statuses[200]
-    assert {UUID(user["id"]) for user in users} == {
-        row["id"] for row in await sql.fetch(KNOWN, "mixed")
-    }
+    boss = await world.tenant_admin()
+    backend = await a_backend(world, boss)
+    email = {"email": "newcomer@example.org"}
+    taking = sql.transaction()
+    await taking.start()
+    await sql.execute(TAKE_ADDRESS, boss.tenant_id)
+    posting = asyncio.create_task(post(backend, "p", **email))
+    await until_waiting(sql, on=posting)  # at its INSERT
+    putting = asyncio.create_task(put(backend, "p"))
+    await until_waiting(sql, 2, on=putting)
+    await taking.rollback()
+    posted, found = await posting, await putting
+    assert (posted.status_code, found.status_code) == (201, 200)
+    assert posted.json() == found.json()
+    assert (await post(backend, "p")).status_code == 409
 
 
 async def test_of_two_people_one_gets_the_name(world: World) -> None:
