@@ -176,3 +176,20 @@ async def test_a_token_of_another_tenant_than_its_users_is_good_for_nothing(
     assert await inside.sql.fetchval(ask, digest) == 0
     assert await inside.sql.fetchval(lock, inside.theirs.id, digest) is True
     assert (await callers.with_token(token).get("/v1/me")).status_code == 401
+
+
+async def test_an_api_key_is_held_with_nobody_of_another_tenant(
+    servers: Servers, shared: str, inside: Inside
+) -> None:
+    digest = token_digest("a key")
+    superuser = await asyncpg.connect(servers.user.url(shared))
+    await superuser.execute(
+        "INSERT INTO api_keys (tenant_id, id, name, digest, scopes)"
+        " VALUES ($1, gen_random_uuid(), 'k', $2, '[\"tokens\"]')",
+        *(inside.own.tenant_id, digest),
+    )
+    await superuser.close()
+    is_held = "SELECT lock_key($1, $2) IS NOT NULL"
+    assert await inside.sql.fetchval(is_held, digest, None) is True
+    assert await inside.sql.fetchval(is_held, digest, inside.own.id) is True
+    assert await inside.sql.fetchval(is_held, digest, inside.theirs.id) is False
