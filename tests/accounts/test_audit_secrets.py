@@ -10,7 +10,10 @@ from tests.support.logins import superuser
 from tests.support.servers import Servers
 
 ANOTHER = "another quiet corner of it"
-EVENTS = "SELECT string_agg(e::text, E'\\n'), array_agg(DISTINCT e.action) FROM audit_events e"
+EVENTS = """
+SELECT string_agg(e::text, ' ') AS events, array_agg(DISTINCT e.action) AS actions
+FROM audit_events e
+"""
 
 
 async def test_no_secret_and_no_name_stands_in_an_event(
@@ -40,7 +43,9 @@ async def test_no_secret_and_no_name_stands_in_an_event(
     ):
         assert answer.is_success, (answer.request.url, answer.text)
     async with superuser(servers.user.url(database)) as sql:
-        events, actions = await sql.fetchrow(EVENTS)
+        row = await sql.fetchrow(EVENTS)
+    assert row is not None
+    events, actions = row["events"], row["actions"]
     assert set(actions) == set(Action)
     tokens = [backend.key, minted["access_token"], other.http.headers["authorization"][7:]]
     names = ("ours-4711", "wilhelmina", "ottokar", "globex", "acme", "name-of-a-key")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +42,7 @@ async def post(backend: Backend, external_id: str, **body: Any) -> httpx.Respons
 
 
 async def at_once(
-    calls: list[Coroutine[Any, Any, httpx.Response]],
+    calls: Sequence[Coroutine[Any, Any, httpx.Response]],
 ) -> tuple[Counter[int], list[dict[str, Any]]]:
     """Count the statuses; and give whom the successes tell of."""
     answers = await asyncio.gather(*calls)

@@ -96,9 +96,9 @@ async def test_a_retry_of_post_is_answered_again(world: World) -> None:
 async def test_only_another_persons_name_or_address_is_a_conflict(world: World) -> None:
     boss = await world.tenant_admin()
     facts = {"username": "taken", "email": "taken@example.org"}
-    assert (await put(boss, "first", **facts)).status_code == 201
-    assert (await put(boss, "first", **facts)).status_code == 200
-    assert (await put(boss, "first", username="TAKEN")).status_code == 200
+    assert (await put(boss, "ours-4713", **facts)).status_code == 201
+    assert (await put(boss, "ours-4713", **facts)).status_code == 200
+    assert (await put(boss, "ours-4713", username="TAKEN")).status_code == 200
     assert (await put(boss, "second")).status_code == 201
     for external_id in ("second", "third"):
         for name, value in (("username", "Taken"), ("email", "taken@EXAMPLE.org")):
@@ -183,13 +183,13 @@ async def test_who_has_no_password_cannot_log_in_and_confirms_nothing(
 async def test_whoever_was_deleted_comes_again_as_somebody_else(world: World) -> None:
     boss = await world.tenant_admin()
     backend = await a_backend(world, boss)
-    old = (await backend.http.put(path_of("phoenix"), json={"email": "p@example.org"})).json()
-    acting = backend.acting_for("external:phoenix")
+    old = (await backend.http.put(path_of("ours-4711"), json={"email": "p@example.org"})).json()
+    acting = backend.acting_for("external:ours-4711")
     assert (await acting.post("/v1/chat-sessions", json={"title": "old"})).status_code == 201
     assert (await backend.http.delete(f"/v1/users/{old['id']}")).status_code == 202
-    assert (await backend.http.get(path_of("phoenix"))).status_code == 404
+    assert (await backend.http.get(path_of("ours-4711"))).status_code == 404
     assert (await acting.get("/v1/chat-sessions")).status_code == 404
-    again = await backend.http.put(path_of("phoenix"), json={"email": "p@example.org"})
+    again = await backend.http.put(path_of("ours-4711"), json={"email": "p@example.org"})
     assert (again.status_code, again.json()["id"] == old["id"]) == (201, False)
     assert (await acting.get("/v1/chat-sessions")).json()["items"] == []
     late = backend.acting_for(old["id"])
@@ -200,12 +200,12 @@ async def test_whoever_was_deleted_comes_again_as_somebody_else(world: World) ->
 async def test_each_change_is_an_audit_event_and_none_is_not(world: World) -> None:
     boss = await world.tenant_admin()
     backend = await a_backend(world, boss)
-    user = (await backend.http.put(path_of("seen"))).json()
+    user = (await backend.http.put(path_of("ours-4712"))).json()
     for body in ({}, {"username": user["username"]}, {"email": None}, {"roles": ["member"]}):
-        assert (await backend.http.put(path_of("seen"), json=body)).json() == user
-    for body in ({"username": "seen"}, {"email": "seen@example.org"}):
-        assert (await backend.http.put(path_of("seen"), json=body)).status_code == 200
-    assert (await put(boss, "seen", roles=["tenant_admin"])).status_code == 200
+        assert (await backend.http.put(path_of("ours-4712"), json=body)).json() == user
+    for body in ({"username": "ours-4712"}, {"email": "seen@example.org"}):
+        assert (await backend.http.put(path_of("ours-4712"), json=body)).status_code == 200
+    assert (await put(boss, "ours-4712", roles=["tenant_admin"])).status_code == 200
     events = (await boss.http.get(f"/v1/audit-events?target={user['id']}")).json()["items"]
     found = [(event["action"], event["actor"]["type"]) for event in reversed(events)]
     assert found == [

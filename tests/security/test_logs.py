@@ -24,7 +24,7 @@ TEXT = "a distinctive message text"
 
 def test_each_canary_is_seen() -> None:
     """Every test of the suite is thereby a test of its logs: tests/conftest.py looks for them."""
-    lines = [PASSWORD, HASH, new_token(), "to person-1@example.org", TEXT]
+    lines = [PASSWORD, HASH, new_token(), "to person-1@example.org", "ours-1234", TEXT]
     assert [leaks(json.dumps({"event": line})) for line in lines] == [[what] for what in CANARIES]
     assert leaks("login_refused bic_… \\acme\\alice postgresql://bicameral_app@/test") == []
 

@@ -16,6 +16,7 @@ CANARIES = {
     "a password hash": r"\$argon2id\$",
     "a token": r"bic_[A-Za-z0-9_-]{20,}",
     "an e-mail address": r"[A-Za-z0-9._+-]+@(?:[a-z]+\.)*example\.?(?:org|com)?\b",
+    "an external id": r"\bours-[0-9]{4}\b",
     "a message's text": r"message text [0-9a-f-]{8}|a distinctive message text",
 }
 
