@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 WALK = (ROOT / "README.md").read_text().split("## From nothing to a first message")[1]
 PAGE = re.compile(r"items['\"]: ?\[{.*Where is it warm\?")
 SECOND = re.compile(r"items['\"]: ?\[{((?!Canary).)*Where is it warm\?((?!Canary).)*(null|None)}")
+FORK = re.compile(r'"forked_from":{"session_id"')
 WRONG_ROLE = re.compile(r"['\"]path['\"]: ?['\"]role['\"]|['\"]role['\"], ?['\"]message['\"]")
 STOP_SECONDS = 30
 
@@ -45,7 +46,9 @@ def pasted(language: str, address: str) -> str:
 @needs_curl
 @pytest.mark.parametrize("again", ["", " again"])
 def test_the_first_conversation_works_with_curl(address: str, again: str) -> None:
-    shown(done(("bash", "-euc", pasted("bash", address))))
+    output = done(("bash", "-euc", pasted("bash", address)))
+    shown(output)
+    assert FORK.search(output)
 
 
 @pytest.mark.parametrize("again", ["", " again"])

@@ -53,7 +53,8 @@ class ChatSession(GeneralBase):
 
     It is NULL where nothing was ever deleted, and is then `message_count`. `version` is raised by
     every change. `changed_minute` is the minute of `updated_at`: an index on the time itself would
-    be written with every append. `metadata` is JSON; `metadata_tags` are digests of its pairs.
+    be written with every append. Its index has every row, and serves who names its condition.
+    `metadata` is JSON; `metadata_tags` are digests of its pairs.
     """
 
     __tablename__ = "chat_sessions"
@@ -62,7 +63,13 @@ class ChatSession(GeneralBase):
         ForeignKeyConstraint(["tenant_id", "user_id"], ["owners.tenant_id", "owners.user_id"]),
         Index("idx_chat_sessions_user_id", "tenant_id", "user_id", "created_at", "id"),
         Index("idx_chat_sessions_user_id_id", "tenant_id", "user_id", "id"),
-        Index("idx_chat_sessions_changed_minute", "tenant_id", "user_id", "changed_minute"),
+        Index(
+            "idx_chat_sessions_changed_minute",
+            "tenant_id",
+            "user_id",
+            "changed_minute",
+            postgresql_where=text("changed_minute > '-infinity'"),
+        ),
         Index(
             "idx_chat_sessions_external_id",
             "tenant_id",

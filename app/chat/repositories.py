@@ -9,7 +9,7 @@ from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from msgspec import Struct
-from sqlalchemy import DateTime, Select, any_, func, literal, select, tuple_, update
+from sqlalchemy import DateTime, Select, any_, func, literal, select, text, tuple_, update
 
 from app.chat import metadata, schemas
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
@@ -66,6 +66,8 @@ class SessionRow(Struct, frozen=True):
 sessions_of = StructsOf(SessionRow)
 NAMES = ", ".join(SessionRow.__struct_fields__)
 COLUMNS = [ChatSession.__table__.c[name] for name in SessionRow.__struct_fields__]
+# Every row; without it PostgreSQL takes no notice of the index.
+IN_RECENT_INDEX = text("chat_sessions.changed_minute > '-infinity'")
 
 
 class Listing(NamedTuple):
@@ -105,10 +107,12 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         Within the minute of their last change, which is in the index, PostgreSQL sorts them by its
         time, which is not: else each append would have to write to the index.
         """
+        query = select(*COLUMNS).filter_by(**self._owner)
         order = [ChatSession.created_at, ChatSession.id]
         if listing.is_recent:
+            query = query.where(IN_RECENT_INDEX)
             order = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
-        query = select(*COLUMNS).filter_by(**self._owner).order_by(*(one.desc() for one in order))
+        query = query.order_by(*(one.desc() for one in order))
         if after is not None:
             query = query.where(tuple_(*order) < await self._known(after))
         result = await self.session.execute(_filtered(query, listing).limit(rows))

@@ -45,6 +45,8 @@ WRITES: dict[str, tuple[str, Write]] = {
     "batch": ("chat_sessions", to("POST {}/messages/batch", {"messages": [MESSAGE] * 3})),
     "session": ("owners", to("POST /v1/chat-sessions", {"title": "New"})),
     "session, keyed": ("owners", to("POST /v1/chat-sessions", {"title": "New"}, **KEY)),
+    "named session": ("owners", to("PUT /v1/chat-sessions/by-external-id/x", None)),
+    "fork": ("chat_sessions", to("POST {}/fork", None)),
     "rename": ("chat_sessions", to("PATCH {}", {"title": "Late"})),
     "delete": ("chat_sessions", to("DELETE {}", None)),
     "edit": ("chat_sessions", to("PATCH {}/messages/1", {"content": "Edited"})),
@@ -88,9 +90,10 @@ async def test_control_without_a_block_it_is_done_once(
         assert answer.is_success, answer.text
         (row,) = await general.fetch(STORED)
         messages, sessions, edited, renamed, keys = row
-    new_messages = {"message": 1, "message, keyed": 1, "batch": 3, "delete": -1, "cut": -1}
-    assert messages == 1 + new_messages.get(write, 0)
-    assert sessions == {"session": 2, "session, keyed": 2, "delete": 0}.get(write, 1)
+    new_messages = {"message": 1, "message, keyed": 1, "batch": 3, "fork": 1}
+    new_sessions = {"session": 1, "session, keyed": 1, "named session": 1, "fork": 1}
+    assert messages == 1 + (new_messages | {"delete": -1, "cut": -1}).get(write, 0)
+    assert sessions == 1 + (new_sessions | {"delete": -1}).get(write, 0)
     assert (edited, renamed, keys) == (write == "edit", write == "rename", "keyed" in write)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -54,6 +55,15 @@ async def test_a_session_is_opened_with_all_that_is_kept_with_it(world: World) -
     assert (await alice.http.get(SESSIONS)).json()["items"] == [session]
     bare = await a_session(alice)
     assert (bare["metadata"], bare["external_id"], bare["expires_at"]) == ({}, None, None)
+
+
+async def test_an_export_has_all_that_is_kept_with_a_session(world: World) -> None:
+    alice = await world.member()
+    session = (await alice.http.post(SESSIONS, json=FIELDS)).json()
+    fork = (await alice.http.post(f"{SESSIONS}/{session['id']}/fork")).json()
+    lines = (await alice.http.get("/v1/me/export")).text.splitlines()
+    exported = [one for one in map(json.loads, lines) if one["type"] == "chat_session"]
+    assert exported == [{"type": "chat_session", **one} for one in (session, fork)]
 
 
 async def test_what_is_not_sent_stays_and_null_takes_away(world: World) -> None:

@@ -68,27 +68,6 @@ class ChatSessionController(Controller):
         new = data or schemas.NewChatSession()
         return _made(await _sessions(request).open(request.user, new, sent))
 
-    @put(
-        "/by-external-id/{external_id:str}",
-        guards=[writes_chat],
-        responses={201: MADE} | problems(404),
-        response_headers=[ETAG],
-    )
-    async def put_chat_session(
-        self,
-        request: Call,
-        external_id: ExternalIdInPath,
-        data: JSONBody[schemas.NamedChatSession | None] = None,
-    ) -> Response[schemas.ChatSession]:
-        """Find your conversation by an id of your own, or open it.
-
-        It may be sent again, and by many at a time: there is one conversation, and what is there
-        already is not changed by what is sent.
-        """
-        new = data or schemas.NamedChatSession()
-        session, is_new = await _sessions(request).find_or_open(request.user, external_id, new)
-        return _shown(session, 201 if is_new else 200)
-
     @get("/", guards=[reads_chat], opt={PREFIX: PAIR})
     async def list_chat_sessions(
         self,
@@ -157,6 +136,27 @@ class ChatSessionController(Controller):
         """
         state = expected(request, if_match)
         await _sessions(request).delete(request.user, session_id, state)
+
+    @put(
+        "/by-external-id/{external_id:str}",
+        guards=[writes_chat],
+        responses={201: MADE} | problems(404),
+        response_headers=[ETAG],
+    )
+    async def put_chat_session(
+        self,
+        request: Call,
+        external_id: ExternalIdInPath,
+        data: JSONBody[schemas.NamedChatSession | None] = None,
+    ) -> Response[schemas.ChatSession]:
+        """Find your conversation by an id of your own, or open it.
+
+        It may be sent again, and by many at a time: there is one conversation, and what is there
+        already is not changed by what is sent.
+        """
+        new = data or schemas.NamedChatSession()
+        session, is_new = await _sessions(request).find_or_open(request.user, external_id, new)
+        return _shown(session, 201 if is_new else 200)
 
     @post(
         "/{session_id:uuid}/fork",
