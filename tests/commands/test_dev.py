@@ -18,7 +18,10 @@ from tests.support.embedded_launcher import living, postgres_under
 from tests.support.service import until
 
 
-@pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+@pytest.mark.parametrize(
+    "signal",
+    [SIGINT, SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (SIGHUP, SIGQUIT))],
+)
 def test_litestar_dev_leaves_nothing_running(tmp_path: Path, signal: int) -> None:
     with running(tmp_path) as dev:
         servers = _servers_in(tmp_path)

@@ -28,10 +28,8 @@ async def service(app: Litestar, settings: Settings) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture
-async def browser(service: str) -> AsyncGenerator[Browser]:
-    """Closed before the service is, which waits for the browser's open connections."""
-    assert service
+@pytest.fixture(scope="module")
+async def browser() -> AsyncGenerator[Browser]:
     if not CHROMIUM:
         pytest.skip(f"{LOUD}: the explorer. apt-get install chromium, or set CHROMIUM")
     async with async_playwright() as playwright:
@@ -41,9 +39,11 @@ async def browser(service: str) -> AsyncGenerator[Browser]:
 
 
 @pytest.fixture
-async def page(browser: Browser) -> Page:
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    return await context.new_page()
+async def page(service: str, browser: Browser) -> AsyncGenerator[Page]:
+    """Closed before the service is, which waits for the browser's open connections."""
+    assert service
+    async with await browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        yield await context.new_page()
 
 
 class Seen:
@@ -114,22 +114,22 @@ async def test_the_explorer_shows_why_a_login_is_refused(page: Page, service: st
 async def test_the_explorer_fits_wide_and_narrow_screens_light_and_dark(
     browser: Browser, service: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    page = await browser.new_page(
+    async with await browser.new_page(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if scheme == "dark" else "light",
-    )
-    await page.goto(f"{service}/schema")
-    await expect(page.get_by_role("heading", name="Bicameral")).to_be_visible()
-    assert await page.evaluate("document.documentElement.scrollWidth") == width
-    for control in ("[name=username]", "[name=password]", "#login button"):
-        box = await page.locator(control).bounding_box()
-        assert box
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
-    red = await page.evaluate(f"{DARK}.match(/\\d+/)[0]")
-    assert (int(red) < 64) == (scheme == "dark")
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    await page.screenshot(path=folder / f"explorer-{width}-{scheme}.png")
+    ) as page:
+        await page.goto(f"{service}/schema")
+        await expect(page.get_by_role("heading", name="Bicameral")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+        for control in ("[name=username]", "[name=password]", "#login button"):
+            box = await page.locator(control).bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        red = await page.evaluate(f"{DARK}.match(/\\d+/)[0]")
+        assert (int(red) < 64) == (scheme == "dark")
+        folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+        await page.screenshot(path=folder / f"explorer-{width}-{scheme}.png")
 
 
 async def test_the_browser_can_reach_no_other_host(page: Page, service: str) -> None:

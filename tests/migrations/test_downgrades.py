@@ -44,12 +44,13 @@ def schema(settings: Settings, name: DatabaseName, query: Query) -> set[str]:
     return {" ".join(statement.split()) for statement in statements if statement.strip()}
 
 
+@pytest.mark.parametrize("newest", [8, pytest.param(None, marks=pytest.mark.slow)])
 def test_every_step_down_puts_the_schema_back(
-    config: Config, empty: Settings, name: DatabaseName, query: Query
+    config: Config, empty: Settings, name: DatabaseName, query: Query, newest: int | None
 ) -> None:
     if not shutil.which(PG_DUMP):
         pytest.skip(f"{LOUD}: no pg_dump beside the servers")
-    revisions = list(ScriptDirectory.from_config(config).walk_revisions())
+    revisions = list(ScriptDirectory.from_config(config).walk_revisions())[:newest]
     command.upgrade(config, revisions[-1].revision)
     stages: list[set[str]] = []
     for revision in reversed(revisions[:-1]):
