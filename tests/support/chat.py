@@ -30,7 +30,8 @@ def writes(general: General, *, turn_seconds: float = 5) -> Writes:
 async def open_session(
     general: General, owner: Principal, title: str | None = None
 ) -> schemas.ChatSession:
-    opened = await ChatSessionService(general, writes(general)).open(owner, title)
+    new = schemas.NewChatSession(title)
+    opened = await ChatSessionService(general, writes(general)).open(owner, new)
     assert isinstance(opened, schemas.ChatSession)
     return opened
 
