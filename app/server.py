@@ -105,7 +105,8 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     note_parameters(app)
     handler = explain_refusals(app.asgi_handler) if app.cors_config else app.asgi_handler
     # Not as a hook of Litestar's, which would cost each message of each answer another coroutine.
-    handler = observe_requests(handler, finishing(settings, gate.stopping.is_set))
+    finish = finishing(settings, gate.stopping.is_set)
+    handler = observe_requests(handler, finish, gate.pause_seconds)
     app.asgi_handler = with_whole_segments(behind_proxies(handler, settings))
     return app
 

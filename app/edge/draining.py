@@ -1,4 +1,7 @@
-"""On SIGTERM a process first is unready, then takes no new connections, then ends."""
+"""The server: how it takes connections, and how it stops taking them.
+
+On SIGTERM a process first is unready, then takes no new connections, then ends.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 import uvicorn
 
 POLL_SECONDS = 0.05
+ACCEPTS = 16
 
 
 @contextmanager
@@ -54,6 +58,14 @@ class Server(uvicorn.Server):
         grace_seconds = config.timeout_graceful_shutdown or config.timeout_keep_alive
         longest = min(config.timeout_keep_alive, grace_seconds)
         self._idle_seconds = longest if drain_seconds else 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take up to ACCEPTS new connections in each turn of the loop.
+
+        uvloop takes one for each socket that listens. Behind a crowd of connections, in turns that
+        a crowd of requests makes long, a newcomer would wait for seconds.
+        """
+        await super().startup([one.dup() for one in sockets or () for _ in range(ACCEPTS)] or None)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, and wait for the idle ones before they are closed.

@@ -5,7 +5,8 @@ looked up, and only then a large body is read; a place in the route's lane is ta
 looked up, unless that was just done; the handler runs. A slow sender holds no place.
 
 A route names in its `opt` the lane it takes. Public routes that name none (health, metrics, the
-explorer) go past the gate.
+explorer) go past the gate. Their answers, and those to requests that are refused before they have a
+place, are spread over time for each address.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from app.config.settings import Settings
 from app.databases.causes import describe
 from app.edge.bodies import SMALL_BYTES, Body, BodyMemory, declared_bytes
-from app.edge.lanes import Caller, Lane, LaneName, SaturatedError, lanes_of
+from app.edge.lanes import Caller, Lane, LaneName, lanes_of
 from app.edge.limits import Pacing, remember, token_limits
 from app.http.addresses import network
 from app.http.errors import Problem, Unavailable
@@ -36,6 +37,7 @@ TOO_LONG = "The request took too long and was given up; try again."
 STOPPING = "The service stops, and this request took too long for it; try again."
 FRESH_SECONDS = 1.0  # when a body took longer to arrive, its token is looked up again
 STRANGERS = "strangers"  # share what a tenant has, until they are known
+PLACED = "bicameral_placed"  # in the scope of a request that had a place when its work began
 
 
 class Rule(NamedTuple):
@@ -54,7 +56,7 @@ class Gate:
         self.look_up = look_up
         self.limits = token_limits(settings)
         self.memory = BodyMemory(settings)
-        self.pacing = Pacing()
+        self._pacing = Pacing()
         self.timeout_seconds = settings.request_timeout_seconds
         self.known: OrderedDict[int, Caller] = OrderedDict()  # by hashes of what they came with
         self._lanes = lanes_of(settings)
@@ -74,6 +76,10 @@ class Gate:
                 await Passage(self, rule, rule.lane, app, scope, send).attempt(receive)
 
         return gated
+
+    def pause_seconds(self, scope: Scope) -> float:
+        """Return how long the answer is to wait, so that others are served meanwhile."""
+        return 0.0 if PLACED in scope else self._pacing.pause_seconds(_address(scope))
 
     def _rule(self, handler: BaseRouteHandler) -> Rule:
         needs_token = bool(cast("Any", handler).resolve_guards())
@@ -107,8 +113,6 @@ class Passage:
                 if self._has_begun and isinstance(error, Exception):
                     log.error("answer_broken_off", **describe(error))
                 raise
-            if isinstance(problem, SaturatedError):
-                await asyncio.sleep(self._gate.pacing.pause_seconds())
             for message in asgi_messages(problem):
                 await self._send(message)
 
@@ -153,8 +157,7 @@ class Passage:
     def _caller(self) -> Caller:
         if self._known is not None:
             return self._known
-        client = self._scope["client"]
-        address = network(client[0]) if client else ""
+        address = _address(self._scope)
         return Caller(address, STRANGERS if self._credential else address)
 
     async def _identify(self) -> None:
@@ -179,6 +182,7 @@ class Passage:
             async with self._lane.place(self._caller):
                 if not self._is_fresh():
                     await self._look_up()
+                cast("dict[str, Any]", self._scope)[PLACED] = True
                 await self._app(self._scope, receive, self._answer)
 
     def _is_fresh(self) -> bool:
@@ -190,3 +194,8 @@ class Passage:
             self._has_begun = True
             self._deadline.reschedule(None)  # a stream takes as long as its reader goes on reading
         await self._send(message)
+
+
+def _address(scope: Scope) -> str:
+    client = scope["client"]
+    return network(client[0]) if client else ""

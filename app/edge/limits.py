@@ -1,4 +1,4 @@
-"""A token may make so many requests a second, with bursts; a refused crowd comes back slowly."""
+"""A token may make so many requests a second, with bursts; beside the lanes an address may, too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TypeVar
 from app.config.settings import Settings
 from app.http.errors import TooManyRequests
 
-# Whoever does not heed a refusal's Retry-After comes back at once, and each refusal is work. So
-# many a second are answered; the others wait for theirs, though not long.
-REFUSALS_PER_SECOND = 100
+# What needs no lane (health, metrics, the explorer) and what is refused before it has a place there
+# is work, too, for whoever comes back at once. So many answers a second are given to each address;
+# more of them wait, though not long.
+ANSWERS_PER_SECOND = 100
+BURST = 20
 LONGEST_PAUSE_SECONDS = 1.0
 # Whoever wanted to be forgotten sooner by sending other tokens would need so many requests that a
 # burst has grown back meanwhile.
@@ -69,13 +71,15 @@ def token_limits(settings: Settings) -> TokenLimits | None:
 
 
 class Pacing:
-    """Refuses a crowd one after the other."""
+    """Spreads the answers to each address, beyond a burst, evenly over time."""
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._latest: OrderedDict[str, float] = OrderedDict()
 
-    def pause_seconds(self) -> float:
-        now = time.monotonic()
-        self._last = max(self._last, now) + 1 / REFUSALS_PER_SECOND
-        self._last = min(self._last, now + LONGEST_PAUSE_SECONDS)
-        return self._last - now
+    def pause_seconds(self, address: str) -> float:
+        """Return how long the next answer to the address has to wait."""
+        now, interval = time.monotonic(), 1 / ANSWERS_PER_SECOND
+        latest = max(self._latest.get(address, 0.0), now - BURST * interval) + interval
+        latest = min(latest, now + LONGEST_PAUSE_SECONDS)
+        remember(self._latest, address, latest)
+        return max(0.0, latest - now)

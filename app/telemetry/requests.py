@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
     Finish = Callable[[HTTPResponseStartEvent, Scope], None]
+    Pause = Callable[[Scope], float]
 
 T = TypeVar("T")
 # As nginx has it: nobody is there any more to read an answer.
@@ -40,14 +41,19 @@ _statement_observers = {name: STATEMENTS.labels(name).observe for name in ("user
 _counters: dict[tuple[str, int], Callable[[], None]] = {}
 
 
+def no_pause(_: Scope) -> float:
+    return 0.0
+
+
 def requests_in_flight() -> int:
     return _under_way
 
 
-def observe_requests(app: ASGIApp, finish: Finish) -> ASGIApp:
+def observe_requests(app: ASGIApp, finish: Finish, pause: Pause = no_pause) -> ASGIApp:
     """Wrap the whole application, so that what is refused before any route is seen too.
 
-    `finish` may change each answer's headers before the request's own are added.
+    `finish` may change each answer's headers before the request's own are added; `pause` tells for
+    how many seconds the answer is held back.
     """
 
     async def observed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,10 +63,10 @@ def observe_requests(app: ASGIApp, finish: Finish) -> ASGIApp:
         request = RequestContext(uuid_utils.uuid7().hex)
         read_traceparent(request, scope["headers"])
         if traces.spans is None:
-            await _answer(app, request, scope, receive, send, finish)
+            await _answer(app, request, scope, receive, send, finish, pause)
             return
         with traces.spans.of_request(request, scope):
-            await _answer(app, request, scope, receive, send, finish)
+            await _answer(app, request, scope, receive, send, finish, pause)
 
     return observed
 
@@ -85,6 +91,7 @@ async def _answer(
     receive: Receive,
     send: Send,
     finish: Finish,
+    pause: Pause,
 ) -> None:
     global _under_way
     started = time.perf_counter()
@@ -96,6 +103,8 @@ async def _answer(
             request.status = message["status"]
             finish(message, scope)
             message["headers"] = [*message["headers"], *_identity(request)]
+            if seconds := pause(scope):
+                await asyncio.sleep(seconds)
         await send(message)
 
     try:

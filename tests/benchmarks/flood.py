@@ -63,7 +63,14 @@ ROUTES = {
     "GET export": Route("GET", "/v1/me/export", None, 0.2),
     "login": Route("POST", "/v1/auth/login", None, 1.0),
 }
-FLOODS = {**ROUTES, "POST batch": Route("POST", BATCHES, batch_body())}
+FLOODS = {
+    **ROUTES,
+    "POST batch": Route("POST", BATCHES, batch_body()),
+    "GET /health/ready": Route("GET", "/health/ready"),
+    "GET /metrics": Route("GET", "/metrics"),
+    "GET /schema": Route("GET", "/schema"),
+    "no such path": Route("GET", "/v1/nowhere"),
+}
 
 
 def measure_flood(options: Options) -> bool:

@@ -22,7 +22,7 @@ SESSION = "/v1/chat-sessions/%s"
 MESSAGES = f"{SESSION}/messages"
 BATCHES = f"{MESSAGES}/batch"
 MESSAGE = {"role": "user", "content": "Where is it warm in the winter, and not too far away?"}
-KEYS = ("session", "messages", "message", "batch", "live")
+KEYS = ("session", "messages", "message", "batch")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ def routes(targets: Sequence[Target], folder: Path) -> list[Route]:
         Route("messages", "GET newest 50 messages", Load("GET", MESSAGES, lines)),
         Route("message", "POST message, committed", append, writes=True),
         Route("batch", "POST batch of 1,000", insert, writes=True, least_seconds=5),
-        Route("live", "GET /health/live", Load("GET", "/health/live", lines)),
     ]
 
 

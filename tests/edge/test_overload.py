@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
+import pytest
+import uvicorn
+import uvloop
 
+from app.edge.draining import Server
 from app.edge.limits import (
+    ANSWERS_PER_SECOND,
+    BURST,
     LONGEST_PAUSE_SECONDS,
-    REFUSALS_PER_SECOND,
     REMEMBERED,
     Pacing,
     TokenLimits,
@@ -26,6 +33,8 @@ from tests.support.wire import (
     refused,
     service,
 )
+
+MORE = 20
 
 
 def append(someone: Someone, session: dict[str, Any]) -> asyncio.Task[httpx.Response]:
@@ -113,21 +122,76 @@ async def test_a_client_that_comes_back_at_once_is_refused_more_slowly(
             held = append(alice, session)
             await row.has_waiting(1)
             began = time.monotonic()
-            crowd = [append(alice, session) for _ in range(REFUSALS_PER_SECOND // 10)]
+            crowd = [append(alice, session) for _ in range(BURST + MORE)]
             assert all(refused(one, 503) for one in await asyncio.gather(*crowd))
-            assert time.monotonic() - began > len(crowd) / REFUSALS_PER_SECOND / 2
+            assert time.monotonic() - began > MORE / ANSWERS_PER_SECOND
         assert (await held).status_code == 201
 
 
-def test_a_crowd_is_refused_one_after_the_other() -> None:
+@bounded
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health/live", 200), ("/metrics", 200), ("/schema", 200), ("/v1/no", 404), ("/v1/me", 401)],
+)
+async def test_a_crowd_beside_the_lanes_is_answered_more_slowly_than_those_in_them(
+    servers: Servers, database: str, path: str, status: int
+) -> None:
+    async with service(servers, database) as it:
+        alice = await it.world.member()
+        came = asyncio.create_task(alice.http.get("/v1/me"))
+        crowd = [asyncio.create_task(it.world.nobody.get(path)) for _ in range(BURST + 2 * MORE)]
+        began = time.monotonic()
+        assert (await came).status_code == 200
+        assert not all(one.done() for one in crowd)
+        assert {one.status_code for one in await asyncio.gather(*crowd)} == {status}
+        assert time.monotonic() - began > MORE / ANSWERS_PER_SECOND
+
+
+def test_each_address_is_answered_evenly_over_time() -> None:
     pacing = Pacing()
     began = time.monotonic()
-    pauses = [pacing.pause_seconds() for _ in range(REFUSALS_PER_SECOND // 10)]
+    pauses = [pacing.pause_seconds("192.0.2.1") for _ in range(BURST + MORE)]
     elapsed = time.monotonic() - began
-    assert min(pauses) == pauses[0] > 0
-    assert pauses[-1] >= len(pauses) / REFUSALS_PER_SECOND - elapsed
-    for _ in range(REFUSALS_PER_SECOND):
-        assert 0 < pacing.pause_seconds() <= LONGEST_PAUSE_SECONDS
+    assert pauses[:BURST] == [0] * BURST
+    assert pauses[-1] >= MORE / ANSWERS_PER_SECOND - elapsed
+    for _ in range(2 * ANSWERS_PER_SECOND):
+        assert 0 < pacing.pause_seconds("192.0.2.1") <= LONGEST_PAUSE_SECONDS
+    assert pacing.pause_seconds("192.0.2.2") == 0
+
+
+HERE = ("127.0.0.1", 0)
+CONNECTIONS = 64
+
+
+async def turns_until_all_are_accepted() -> int:
+    config = uvicorn.Config(untouched, lifespan="off", log_config=None)
+    config.load()
+    server = Server(config, 0)
+    server.lifespan = config.lifespan_class(config)
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS) as listener,
+        ExitStack() as stack,
+    ):
+        for _ in range(CONNECTIONS):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        await server.startup([listener])
+        turns = 0
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(server.server_state.connections) < CONNECTIONS:
+                turns += 1
+                await asyncio.sleep(0)
+        for one in server.servers:
+            one.close()
+    return turns
+
+
+async def untouched(_: Any, __: Any, ___: Any) -> None:
+    raise AssertionError
+
+
+def test_a_newcomer_does_not_wait_for_a_crowd_of_connections() -> None:
+    """Each turn of the loop may be long, and uvloop takes one connection in each."""
+    assert uvloop.run(turns_until_all_are_accepted()) < CONNECTIONS / 4
 
 
 def test_limits_hold_no_more_tokens_than_they_may() -> None:
