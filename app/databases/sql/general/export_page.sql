@@ -9,6 +9,9 @@
 -- Sessions are taken one after the other along their index, so that no plan sorts them all for each
 -- page. 1,000 turns of the loop end a page, too, so that many empty sessions do not make one endless.
 -- The function has its caller's own rights.
+--
+-- A line's parts are as they were sent, but that a line ends at its end only: what ends a line in JSON
+-- is white space, outside of any string.
 CREATE OR REPLACE FUNCTION export_page(
     tenant uuid, owner uuid, after_time timestamptz, after_session uuid, after_position bigint,
     bytes bigint
@@ -17,6 +20,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     most_rows constant bigint := 1000;
     most_bytes constant bigint := 262144;
+    form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'; -- of a time
     sent bigint := 0;
     size bigint;
     reached bigint;
@@ -28,7 +32,9 @@ BEGIN
     FOR part IN 1..1000 LOOP
         SELECT max(next.position), sum(next.size) INTO reached, size
         FROM (
-            SELECT m.position, octet_length(m.content) AS size FROM messages m
+            SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
+                + coalesce(octet_length(m.metadata), 0) AS size
+            FROM messages m
             WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
             ORDER BY m.position LIMIT most_rows
         ) AS next;
@@ -37,7 +43,9 @@ BEGIN
             FROM (
                 SELECT m.position, sum(m.size) OVER (ORDER BY m.position) - m.size AS before
                 FROM (
-                    SELECT m.position, octet_length(m.content) AS size FROM messages m
+                    SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
+                        + coalesce(octet_length(m.metadata), 0) AS size
+                    FROM messages m
                     WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
                     ORDER BY m.position LIMIT most_rows
                 ) AS m
@@ -57,8 +65,14 @@ BEGIN
             SELECT concat(
                 '{"type":"message","id":"', m.id, '","session_id":"', m.session_id,
                 '","position":', m.position, ',"role":"', m.role, '","content":',
-                to_json(m.content), ',"created_at":"',
-                to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                coalesce(translate(m.parts, E'\r\n', '  '), to_json(m.content)::text),
+                ',"metadata":', coalesce(m.metadata, '{}'),
+                ',"client_id":', coalesce(to_json(m.client_id)::text, 'null'),
+                ',"status":"', m.status,
+                '","created_by":', coalesce('"' || m.created_by || '"', 'null'),
+                ',"created_at":"', to_char(m.created_at AT TIME ZONE 'UTC', form),
+                '","updated_at":"',
+                to_char(coalesce(m.updated_at, m.created_at) AT TIME ZONE 'UTC', form),
                 E'"}\n') AS line
             FROM messages m
             WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last

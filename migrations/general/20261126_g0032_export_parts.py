@@ -1,0 +1,166 @@
+"""An export's lines have parts, metadata and whatever else a message has now."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "g0032"
+down_revision = "g0031"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for statement in (EXPORT_PAGE,):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in (EXPORT_PAGE_BEFORE,):
+        op.execute(statement)
+
+
+EXPORT_PAGE = r"""
+CREATE OR REPLACE FUNCTION export_page(
+    tenant uuid, owner uuid, after_time timestamptz, after_session uuid, after_position bigint,
+    bytes bigint
+) RETURNS TABLE (session_time timestamptz, session uuid, last bigint, lines bytea)
+LANGUAGE plpgsql AS $$
+DECLARE
+    most_rows constant bigint := 1000;
+    most_bytes constant bigint := 262144;
+    form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'; -- of a time
+    sent bigint := 0;
+    size bigint;
+    reached bigint;
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    session_time := after_time;
+    session := after_session;
+    last := after_position;
+    FOR part IN 1..1000 LOOP
+        SELECT max(next.position), sum(next.size) INTO reached, size
+        FROM (
+            SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
+                + coalesce(octet_length(m.metadata), 0) AS size
+            FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            ORDER BY m.position LIMIT most_rows
+        ) AS next;
+        IF size > most_bytes THEN
+            SELECT max(next.position) INTO reached
+            FROM (
+                SELECT m.position, sum(m.size) OVER (ORDER BY m.position) - m.size AS before
+                FROM (
+                    SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
+                        + coalesce(octet_length(m.metadata), 0) AS size
+                    FROM messages m
+                    WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+                    ORDER BY m.position LIMIT most_rows
+                ) AS m
+            ) AS next
+            WHERE next.before < most_bytes;
+        END IF;
+        IF reached IS NULL THEN
+            SELECT s.created_at, s.id, 0 INTO session_time, session, last FROM chat_sessions s
+            WHERE s.tenant_id = tenant AND s.user_id = owner
+            AND (s.created_at, s.id) > (session_time, session)
+            ORDER BY s.created_at, s.id LIMIT 1;
+            EXIT WHEN NOT FOUND; -- and `session` is NULL now
+            CONTINUE;
+        END IF;
+        SELECT convert_to(string_agg(page.line, ''), 'UTF8') INTO lines
+        FROM (
+            SELECT concat(
+                '{"type":"message","id":"', m.id, '","session_id":"', m.session_id,
+                '","position":', m.position, ',"role":"', m.role, '","content":',
+                coalesce(translate(m.parts, E'\r\n', '  '), to_json(m.content)::text),
+                ',"metadata":', coalesce(m.metadata, '{}'),
+                ',"client_id":', coalesce(to_json(m.client_id)::text, 'null'),
+                ',"status":"', m.status,
+                '","created_by":', coalesce('"' || m.created_by || '"', 'null'),
+                ',"created_at":"', to_char(m.created_at AT TIME ZONE 'UTC', form),
+                '","updated_at":"',
+                to_char(coalesce(m.updated_at, m.created_at) AT TIME ZONE 'UTC', form),
+                E'"}\n') AS line
+            FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            AND m.position <= reached
+            ORDER BY m.position LIMIT most_rows
+        ) AS page;
+        last := reached;
+        sent := sent + coalesce(octet_length(lines), 0);
+        RETURN NEXT;
+        EXIT WHEN sent >= bytes;
+    END LOOP;
+    lines := NULL;
+    RETURN NEXT;
+END $$
+"""
+
+EXPORT_PAGE_BEFORE = r"""
+CREATE OR REPLACE FUNCTION export_page(
+    tenant uuid, owner uuid, after_time timestamptz, after_session uuid, after_position bigint,
+    bytes bigint
+) RETURNS TABLE (session_time timestamptz, session uuid, last bigint, lines bytea)
+LANGUAGE plpgsql AS $$
+DECLARE
+    most_rows constant bigint := 1000;
+    most_bytes constant bigint := 262144;
+    sent bigint := 0;
+    size bigint;
+    reached bigint;
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    session_time := after_time;
+    session := after_session;
+    last := after_position;
+    FOR part IN 1..1000 LOOP
+        SELECT max(next.position), sum(next.size) INTO reached, size
+        FROM (
+            SELECT m.position, octet_length(m.content) AS size FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            ORDER BY m.position LIMIT most_rows
+        ) AS next;
+        IF size > most_bytes THEN
+            SELECT max(next.position) INTO reached
+            FROM (
+                SELECT m.position, sum(m.size) OVER (ORDER BY m.position) - m.size AS before
+                FROM (
+                    SELECT m.position, octet_length(m.content) AS size FROM messages m
+                    WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+                    ORDER BY m.position LIMIT most_rows
+                ) AS m
+            ) AS next
+            WHERE next.before < most_bytes;
+        END IF;
+        IF reached IS NULL THEN
+            SELECT s.created_at, s.id, 0 INTO session_time, session, last FROM chat_sessions s
+            WHERE s.tenant_id = tenant AND s.user_id = owner
+            AND (s.created_at, s.id) > (session_time, session)
+            ORDER BY s.created_at, s.id LIMIT 1;
+            EXIT WHEN NOT FOUND; -- and `session` is NULL now
+            CONTINUE;
+        END IF;
+        SELECT convert_to(string_agg(page.line, ''), 'UTF8') INTO lines
+        FROM (
+            SELECT concat(
+                '{"type":"message","id":"', m.id, '","session_id":"', m.session_id,
+                '","position":', m.position, ',"role":"', m.role, '","content":',
+                to_json(m.content), ',"created_at":"',
+                to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                E'"}\n') AS line
+            FROM messages m
+            WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
+            AND m.position <= reached
+            ORDER BY m.position LIMIT most_rows
+        ) AS page;
+        last := reached;
+        sent := sent + coalesce(octet_length(lines), 0);
+        RETURN NEXT;
+        EXIT WHEN sent >= bytes;
+    END LOOP;
+    lines := NULL;
+    RETURN NEXT;
+END $$
+"""
