@@ -7,11 +7,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.http.errors import BadRequest
+from app.http.external_ids import PATTERN
 
 ON_BEHALF_OF = "On-Behalf-Of"
 EXTERNAL = "external:"
-# 1 to 255 of the printable ASCII characters; not what paths mean something else by.
-EXTERNAL_ID = re.compile(r"(?!\.{1,2}\Z)[!-~]{1,255}\Z")
+EXTERNAL_ID = re.compile(PATTERN)
 USER_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 
