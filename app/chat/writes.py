@@ -16,16 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Generator,
-    Hashable,
-    Mapping,
-    Sequence,
-)
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -62,6 +53,24 @@ class LookUpTooOld(Unavailable):  # a problem, see errors.py
     """The database took too long; try again."""
 
 
+class Turn:
+    """Holds its key's turn for the time of a block. One that is free costs no timer."""
+
+    def __init__(self, free: asyncio.Semaphore, seconds: float) -> None:
+        self._free = free
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        async with asyncio.timeout(self._seconds):
+            await self._free.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
+
+
 class Writes:
     """Raises Unauthenticated for who may not write any more, whenever that was committed."""
 
@@ -78,7 +87,7 @@ class Writes:
         self._kept_seconds = answers_kept_seconds
         self._turn_seconds = turn_seconds
         # A turn is kept by those who have it or wait for it, and by nobody else.
-        self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     async def append(
         self,
@@ -107,25 +116,18 @@ class Writes:
             found = await self._once(actor, request, write, keep)
             return Appended(found) if isinstance(found, bytes) else found
 
-    @asynccontextmanager
-    async def turn(self, key: Hashable) -> AsyncGenerator[None]:
-        """Let in one at a time for each key. Raises TimeoutError after `turn_seconds`."""
-        lock = self._turns.setdefault(key, asyncio.Lock())
-        async with asyncio.timeout(self._turn_seconds):
-            await lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def turn(self, key: Hashable) -> Turn:
+        """Let in one at a time for each key. Entering raises TimeoutError after `turn_seconds`."""
+        return Turn(self._turns.setdefault(key, asyncio.Semaphore()), self._turn_seconds)
 
-    def _alone(self, actor: Principal, request: KeyedRequest) -> AbstractAsyncContextManager[None]:
+    def _alone(self, actor: Principal, request: KeyedRequest) -> Turn:
         """Take the key's own turn, which is never waited for.
 
         The database's lock says the same, to other processes; here it is asked before the wait.
         """
         key = (actor.user_id, request.key)
-        lock = self._turns.get(key)
-        if lock is not None and lock.locked():
+        free = self._turns.get(key)
+        if free is not None and free.locked():
             raise still_running()
         return self.turn(key)
 
@@ -214,12 +216,10 @@ class Writes:
         if time.monotonic() > _end(actor):  # it has waited already, for its turn perhaps
             actor = await self._look_up_again(actor)
         try:
-            with _refusals():
-                return await attempt(_end(actor))
+            return await _attempted(attempt, _end(actor))
         except LookUpTooOld:
             actor = await self._look_up_again(actor)
-        with _refusals():
-            return await (second or attempt)(_end(actor))
+        return await _attempted(second or attempt, _end(actor))
 
 
 def _end(actor: Principal) -> float:
@@ -227,11 +227,10 @@ def _end(actor: Principal) -> float:
     return actor.looked_up_at + HOLDS_SECONDS
 
 
-@contextmanager
-def _refusals() -> Generator[None]:
+async def _attempted(attempt: Attempt[T], not_after: float) -> T:
     """Tells what check_write says from other errors of the database."""
     try:
-        yield
+        return await attempt(not_after)
     except (PostgresError, DBAPIError) as error:
         state, _ = sqlstate(error)
         if state == LOOK_UP_TOO_OLD:

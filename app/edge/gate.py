@@ -132,11 +132,11 @@ class Passage:
         headers = self._scope["headers"]
         if self._rule.needs_token:
             self._recognise(credential_of(headers))
-        self._lane.check(self._caller)  # a body need not be read for that
         declared = declared_bytes(headers)
         if declared is None:
             await self._work(receive)
             return
+        self._lane.check(self._caller)  # no body is read for who will be refused
         body = Body(self._gate.memory, receive, self._rule.max_body_bytes)
         try:
             await body.begin(declared)
