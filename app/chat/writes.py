@@ -125,7 +125,7 @@ class Writes:
 
         The database's lock says the same, to other processes; here it is asked before the wait.
         """
-        key = (actor.user_id, request.key)
+        key = (actor.actor_id, actor.user_id, request.key)
         free = self._turns.get(key)
         if free is not None and free.locked():
             raise still_running()
