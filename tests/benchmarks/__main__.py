@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from tests.benchmarks import beside, export, flood, growth, start
+from tests.benchmarks import beside, callers, export, flood, growth, start
 from tests.benchmarks.options import Options, Sizes
 from tests.benchmarks.routes import KEYS
 
@@ -80,6 +80,9 @@ _command(
     "export", "Export and batch, beside the bare driver's cursor and COPY.", export.measure_bulk
 )
 _command("flood", "Another tenant's p99 beside one caller's flood.", flood.measure_flood)
+_command(
+    "callers", "An API key on behalf of many, beside their own tokens.", callers.measure_callers
+)
 _command("start", "How soon and how small it starts, and its --help.", start.measure_start)
 
 if __name__ == "__main__":

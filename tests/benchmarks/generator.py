@@ -30,7 +30,7 @@ class Load(NamedTuple):
 
     method: str
     path: str  # %s: the session
-    targets: Path  # lines of "token session"
+    targets: Path  # lines of "token session", or of an API key "token session person"
     body: Path | None = None
     connections: int = 32
 
@@ -86,14 +86,16 @@ def main() -> None:
     connections, seconds, url, method, path, targets, body = sys.argv[1:]
     content = Path(body).read_bytes() if body else b""
     requests = [
-        request_bytes(method, path.replace("%s", session), token, content)
-        for token, session in map(str.split, Path(targets).read_text().splitlines())
+        request_bytes(method, path.replace("%s", session), token, content, *person)
+        for token, session, *person in map(str.split, Path(targets).read_text().splitlines())
     ]
     print(json.dumps(asyncio.run(_drive(url, requests, int(connections), int(seconds)))))  # noqa: T201
 
 
-def request_bytes(method: str, path: str, token: str, body: bytes) -> bytes:
+def request_bytes(method: str, path: str, token: str, body: bytes, person: str = "") -> bytes:
     head = f"{method} {path} HTTP/1.1\r\nHost: benchmark\r\nAuthorization: Bearer {token}\r\n"
+    if person:
+        head += f"On-Behalf-Of: {person}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body

@@ -38,7 +38,7 @@ class Route:
 
 def routes(targets: Sequence[Target], folder: Path) -> list[Route]:
     lines, message, batch = folder / "targets", folder / "message.json", folder / "batch.json"
-    lines.write_text("".join(f"{one.token} {one.session_id}\n" for one in targets))
+    lines.write_text("".join(" ".join(map(str, one)).rstrip() + "\n" for one in targets))
     message.write_text(json.dumps(MESSAGE))
     batch.write_text(json.dumps(batch_body()))
     append = Load("POST", MESSAGES, lines, message)

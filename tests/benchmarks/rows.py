@@ -21,10 +21,11 @@ TEXTS = 1024
 
 
 class Target(NamedTuple):
-    """A session to ask for, with its owner's token."""
+    """A session to ask for, with its owner's token, or an API key on behalf of the owner."""
 
     token: str
     session_id: UUID
+    on_behalf_of: str = ""
 
 
 class Someone(NamedTuple):
@@ -70,8 +71,12 @@ def mixture(messages: int) -> Iterator[int]:
 
 
 def targets(conversations: Sequence[Conversation], most: int = 2000) -> list[Target]:
+    return [one.target for one in asked(conversations, most)]
+
+
+def asked(conversations: Sequence[Conversation], most: int = 2000) -> list[Conversation]:
     """Pick conversations that fill a page."""
-    full = [one.target for one in conversations if one.messages > PAGE]
+    full = [one for one in conversations if one.messages > PAGE]
     return random.Random(1).sample(full, min(most, len(full)))  # the same each time
 
 
@@ -91,7 +96,7 @@ async def _copy_people(pair: Pair, people: Sequence[Someone]) -> None:
         )
         await user.copy_records_to_table(
             "users",
-            columns=["id", "tenant_id", "username", "email", "password_hash"],
+            columns=["id", "tenant_id", "username", "email", "password_hash", "external_id"],
             records=[_user(one) for one in people],
         )
         await user.copy_records_to_table(
@@ -104,7 +109,7 @@ async def _copy_people(pair: Pair, people: Sequence[Someone]) -> None:
 def _user(one: Someone) -> tuple[Any, ...]:
     tenant, name = one.tenant_id.hex, one.user_id.hex
     username, email = f"\\tenant-{tenant}\\user-{name}", f"{name}@example.org"
-    return one.user_id, one.tenant_id, username, email, "not a hash: nobody logs in"
+    return one.user_id, one.tenant_id, username, email, "not a hash: nobody logs in", name
 
 
 async def _copy_conversations(

@@ -68,12 +68,13 @@ class Pair:
         return dict(zip(("USER_URL", "GENERAL_URL"), self.urls("postgres"), strict=True))
 
     def rest(self) -> None:
-        """Before each measurement: no token is due to be touched.
+        """Before each measurement: no token and no API key is due to be touched.
 
-        The service notes a token's use once a minute. Its peers do not, so here nobody does.
+        The service notes their use once a minute. Its peers do not, so here nobody does.
         """
-        touch = "UPDATE access_tokens SET last_used_at = now()"
-        run(self.user, self.name, touch, "VACUUM access_tokens")
+        for table in ("access_tokens", "api_keys"):
+            touch = f"UPDATE {table} SET last_used_at = now()"  # one of two names
+            run(self.user, self.name, touch, f"VACUUM {table}")
 
     def undo(self) -> None:
         """After writing: as it was loaded, so that the next one finds the same."""

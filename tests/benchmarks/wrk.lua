@@ -1,5 +1,6 @@
 -- wrk … URL -- METHOD PATH TARGETS BODY: each request to a target picked at random.
--- PATH has %s for the session; TARGETS is a file of "token session" lines; BODY is a file or empty.
+-- PATH has %s for the session; TARGETS is a file of "token session" lines, of an API key with
+-- "person" as well; BODY is a file or empty.
 
 local heads, body = {}, ""
 
@@ -11,8 +12,9 @@ function init(arguments)
   end
   local blank_line = "\r\nContent-Length: " .. #body .. "\r\n\r\n"
   for line in io.lines(targets) do
-    local token, session = line:match("(%S+) (%S+)")
+    local token, session, person = line:match("(%S+) (%S+) ?(%S*)")
     wrk.headers["Authorization"] = "Bearer " .. token
+    wrk.headers["On-Behalf-Of"] = person ~= "" and person or nil
     -- Not with the body, which would be stored as often as there are targets.
     local head = wrk.format(method, (path:gsub("%%s", session)))
     heads[#heads + 1] = head:gsub("\r\n\r\n$", blank_line)
