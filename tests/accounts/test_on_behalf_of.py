@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from app.edge.lanes import Caller
 from tests.support.api_keys import ON_BEHALF_OF, a_backend
 from tests.support.factories import World
 
@@ -23,6 +24,16 @@ async def test_what_a_key_writes_for_a_person_is_theirs(world: World) -> None:
     path = f"{SESSIONS}/{made.json()['id']}"
     assert (await backend.acting_for(bob.id).get(path)).status_code == 404
     assert (await acting.get(path)).status_code == 200
+
+
+async def test_fair_shares_count_the_person_behind_a_key(world: World) -> None:
+    """One person's flood through the backend leaves room for the others whom it serves."""
+    boss, alice, bob = await world.tenant_admin(), await world.member(), await world.member()
+    backend = await a_backend(world, boss, "chat:read")
+    for person in (alice, bob):
+        assert (await backend.acting_for(person.id).get(SESSIONS)).status_code == 200
+    counted = world.app.state.gate.known.values()
+    assert list(counted)[-2:] == [Caller(one.id, one.tenant_id) for one in (alice, bob)]
 
 
 REFUSALS = {

@@ -21,7 +21,9 @@ async def shared(servers: Servers, template: str) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="module")
 async def callers(servers: Servers, shared: str) -> AsyncIterator[Callers]:
-    service = create_app(settings_for(servers, shared, login_free_attempts=10_000))
+    service = create_app(
+        settings_for(servers, shared, login_free_attempts=10_000, request_exports=1000)
+    )
     user = await asyncpg.connect(servers.user.url(shared))
     general = await asyncpg.connect(servers.general.url(shared))
     async with alive(service):

@@ -101,7 +101,7 @@ def in_turn(every: Iterator[Cell]) -> Iterator[Cell]:
 
 def test_every_operation_has_a_door_and_every_door_an_operation() -> None:
     assert set(DOORS) | PUBLIC == set(OPERATIONS)
-    of_users = {one.id for one in OPERATIONS.values() if "/users/{user_id}" in one.path}
+    of_users = {one.id for one in OPERATIONS.values() if "/users/" in one.path}
     assert of_users | {"get_erasure"} == set(POWERS)
 
 
@@ -112,7 +112,7 @@ async def test_each_refusal_comes_in_its_order_and_changes_nothing(
     """All are sent to one victim's rows, which any of them would change or show."""
     victim = house.scene.people["active"]
     paths = {
-        name: await house.scene.owned(victim, victim.id, OPERATIONS[name].path) + door.query
+        name: await house.scene.owned(victim, victim, OPERATIONS[name].path) + door.query
         for name, door in DOORS.items()
     }
     before = await house.scene.rows()
@@ -159,15 +159,16 @@ async def _let_in(house: House, cell: Cell) -> httpx.Response:
     state = "foreign" if caller is FOREIGN else "active"
     person = await scene.someone(state, caller.home, caller.role)
     target = person
-    if "{user_id}" in cell.operation.path:
-        target = await scene.someone("erased" if cell.operation.id == "get_erasure" else "active")
+    if cell.operation.id in POWERS:
+        is_over = cell.operation.id == "get_erasure"
+        target = await scene.someone("erased" if is_over else state, caller.home)
     is_key = caller.came is Came.KEY
     credential = scene.credentials[caller.name] if is_key else ""
     headers = {"Authorization": f"Bearer {credential or await scene.token(person, caller.scopes)}"}
     if not cell.subject.is_missing:
         external = f"external:{external_id_of(person)}"
         headers[ON_BEHALF_OF] = external if cell.subject.is_external else str(person.id)
-    path = await scene.owned(person, target.id, cell.operation.path) + cell.door.query
+    path = await scene.owned(person, target, cell.operation.path) + cell.door.query
     body = cell.door.body() if cell.door.body else None
     return await house.http.request(cell.operation.method, path, json=body, headers=headers)
 
@@ -178,8 +179,7 @@ async def test_a_key_has_power_over_members_of_its_tenant_alone(house: House) ->
         operation, door = OPERATIONS[name], DOORS[name]
         key = house.scene.credentials[f"key, {min(door.scopes)}"]
         for state, status in statuses.items():
-            target = await _target(house.scene, state)
-            path = operation.path.format(user_id=target)
+            path = await _path_to(house.scene, state, operation.path)
             answer = await house.http.request(
                 operation.method,
                 path,
@@ -191,17 +191,51 @@ async def test_a_key_has_power_over_members_of_its_tenant_alone(house: House) ->
     assert wrong == []
 
 
-async def _target(scene: Scene, state: str) -> str:
+async def _path_to(scene: Scene, state: str, path: str) -> str:
     match state:
         case "unknown":
-            return "0198c5a0-0000-7000-8000-000000000000"
+            unknown = "0198c5a0-0000-7000-8000-000000000000"
+            return path.format(user_id=unknown, external_id=unknown)
         case "malformed":
-            return "alice"
+            return path.format(user_id="alice", external_id="a%20b")
         case _:
-            return str((await scene.someone(state)).id)
+            person = await scene.someone(state)
+            return await scene.owned(person, person, path)
 
 
 async def test_what_is_open_asks_for_no_credential(house: House) -> None:
     headers = {"Authorization": "Bearer bic_key_wrong", ON_BEHALF_OF: "alice"}
     for path in ("/health", "/health/live", "/health/ready"):
         assert (await house.http.get(path, headers=headers)).status_code == 200
+
+
+async def test_the_header_counts_once_and_in_the_head_alone(house: House) -> None:
+    """A folded line is no request at all, and what comes as a trailer is not heard."""
+    alice, bob = [await house.scene.someone("active") for _ in range(2)]
+    names = f"{ON_BEHALF_OF}: {alice.id}", f"on-behalf-of: {bob.id}"
+    to_alice, to_bob = (line.encode() for line in names)
+    faults = {
+        b"twice": to_alice + b"\r\n" + to_bob,
+        b"twice the same": to_alice + b"\r\n" + to_alice.lower(),
+        b"as a list": to_alice + b", " + str(bob.id).encode(),
+        b"folded": to_alice.replace(b" ", b"\r\n ", 1),
+        b"folded after": to_alice + b"\r\n " + str(bob.id).encode(),
+        b"quoted": to_alice.replace(b": ", b': "') + b'"',
+        b"in a trailer only": b"X-Nobody: named",
+    }
+    for name, lines in faults.items():
+        assert (await _asked(house, lines, trailer=to_bob)).startswith(b"HTTP/1.1 400"), name
+    for spaced in (to_alice, to_alice.replace(b": ", b":\t ") + b" \t"):
+        answer = await _asked(house, spaced, trailer=to_bob)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert str(alice.id).encode() in answer
+
+
+async def _asked(house: House, lines: bytes, *, trailer: bytes) -> bytes:
+    """Ask who the person is, in a request whose body is chunked and has a trailer."""
+    key = house.scene.credentials["key, chat:read"].encode()
+    head = b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked"
+    head += b"\r\nAuthorization: Bearer " + key + b"\r\n" + lines + b"\r\n\r\n"
+    async with wired(house.port) as wire:
+        await wire.send(head + b"0\r\n" + trailer + b"\r\n\r\n")
+        return await wire.until_closed()

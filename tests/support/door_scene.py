@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -145,9 +146,9 @@ class Scene:
         digest = token_digest(await self.token(row))
         return await self._user.fetchval("SELECT id FROM access_tokens WHERE digest = $1", digest)
 
-    async def owned(self, row: Account, target: UUID, path: str) -> str:
+    async def owned(self, row: Account, target: Account, path: str) -> str:
         """Fill the path with ids of what is the person's, and of a user who is acted on."""
-        values: dict[str, Any] = {"user_id": target, "position": 1}
+        values: dict[str, Any] = {"user_id": target.id, "position": 1}
         if "{session_id}" in path:
             values["session_id"] = await self.session_of(row)
         if "{token_id}" in path:
@@ -155,7 +156,8 @@ class Scene:
         if "{key_id}" in path:
             values["key_id"] = (await self.key("acme"))[0]
         if "{external_id}" in path:
-            values["external_id"] = uuid4().hex
+            known_as = external_id_of(target) if "/users/" in path else uuid4().hex
+            values["external_id"] = quote(known_as, safe="")
         if "{tenant_id}" in path:
             values["tenant_id"] = await self._callers.tenant(f"t-{uuid4().hex}")
         return path.format(**values)

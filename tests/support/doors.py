@@ -187,6 +187,8 @@ DOORS: dict[str, Door] = {
     "get_user": administration(200, "users:read"),
     "change_user": administration(200, "users:write", body=_always({"is_active": False})),
     "delete_user": administration(202, "users:erase"),
+    "put_external_user": administration(200, "users:write", body=_always({"roles": ["member"]})),
+    "get_external_user": administration(200, "users:read"),
     "block_user": administration(200, "users:write"),
     "unblock_user": administration(200, "users:write"),
     "mint_token": administration(201, "tokens", body=_always({"expires_in": 60})),
@@ -209,7 +211,10 @@ DOORS: dict[str, Door] = {
 # What a key with the scope is answered where the path names one of these instead of a member.
 _HIDDEN = {"erased": 404, "foreign": 404, "unknown": 404, "malformed": 404}
 _MUTED = {"blocked": 200, "inactive": 200, "administrator": 403} | _HIDDEN
+_NEW = {"erased": 201, "foreign": 201, "unknown": 201, "malformed": 422}
 POWERS: dict[str, dict[str, int]] = {
+    "get_external_user": _MUTED | {"administrator": 200, "malformed": 422},
+    "put_external_user": _MUTED | _NEW,  # whose id nobody has in this tenant is somebody new
     "get_user": _MUTED | {"administrator": 200},
     "change_user": _MUTED,
     "delete_user": _MUTED | {"blocked": 202, "inactive": 202},
