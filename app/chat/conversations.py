@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from app.chat import metadata, schemas
 from app.chat.etags import Expected
 from app.chat.models import DEFAULT_TITLE
-from app.chat.repositories import NAMES, ChatSessionRepository, Listing, SessionRow, sessions_of
+from app.chat.repositories import ChatSessionRepository, Listing, SessionRow, sessions_of
 from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
@@ -36,7 +36,7 @@ NOT_PAST = "Send a moment in the future, or null."
 def _calling(function: str, *arguments: str, reads: bool = False) -> Statement:
     """Read a session from one of the functions in app/databases/sql/general: in one round trip."""
     values = ", ".join(f":{one}" for one in ("tenant_id", "user_id", "session_id", *arguments))
-    return Statement(text(f"SELECT {NAMES} FROM {function}({values})"), reads=reads)  # noqa: S608  # names of ours
+    return Statement(text(f"SELECT * FROM {function}({values})"), reads=reads)  # noqa: S608  # names of ours
 
 
 NEW = ("title", "metadata", "tags", "external_id", "expires_at", "created_by", "not_after")

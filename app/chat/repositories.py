@@ -64,7 +64,6 @@ class SessionRow(Struct, frozen=True):
 
 
 sessions_of = StructsOf(SessionRow)
-NAMES = ", ".join(SessionRow.__struct_fields__)
 COLUMNS = [ChatSession.__table__.c[name] for name in SessionRow.__struct_fields__]
 # Every row; without it PostgreSQL takes no notice of the index.
 IN_RECENT_INDEX = text("chat_sessions.changed_minute > '-infinity'")

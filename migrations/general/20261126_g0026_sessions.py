@@ -25,20 +25,33 @@ def downgrade() -> None:
 
 FIND_SESSION = """
 CREATE FUNCTION find_session(tenant uuid, owner uuid, session uuid)
-RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     RETURN QUERY
-        SELECT s.* FROM chat_sessions s
+        SELECT s.id, s.title, s.message_count, s.last_position, s.version, s.metadata,
+            s.external_id, s.expires_at, s.created_by, s.forked_from_session,
+            s.forked_from_position, s.created_at, s.updated_at, s.changed_minute
+        FROM chat_sessions s
         WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner;
 END $$;
 """
 
 OPEN_SESSION = """
 CREATE FUNCTION open_session(
-    tenant uuid, owner uuid, session uuid, name text, metadata text, tags bytea[], external text,
+    tenant uuid, owner uuid, session uuid, name text, pairs text, tags bytea[], external text,
     expires timestamptz, creator uuid, not_after timestamptz
-) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     IF expires <= now() THEN
@@ -54,22 +67,32 @@ BEGIN
         INSERT INTO chat_sessions AS s (
             tenant_id, id, user_id, title, metadata, metadata_tags, external_id, expires_at,
             created_by)
-        VALUES (tenant, session, owner, name, metadata, tags, external, expires, creator)
-        RETURNING s.*;
+        VALUES (tenant, session, owner, name, pairs, tags, external, expires, creator)
+        RETURNING s.id, s.title, s.message_count, s.last_position, s.version, s.metadata,
+            s.external_id, s.expires_at, s.created_by, s.forked_from_session,
+            s.forked_from_position, s.created_at, s.updated_at, s.changed_minute;
     PERFORM check_write(tenant, owner, not_after);
 END $$;
 """
 
 FIND_OR_OPEN_SESSION = """
 CREATE FUNCTION find_or_open_session(
-    tenant uuid, owner uuid, session uuid, name text, metadata text, tags bytea[], external text,
+    tenant uuid, owner uuid, session uuid, name text, pairs text, tags bytea[], external text,
     expires timestamptz, creator uuid, not_after timestamptz
-) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     LOOP
         RETURN QUERY
-            SELECT s.* FROM chat_sessions s
+            SELECT s.id, s.title, s.message_count, s.last_position, s.version, s.metadata,
+                s.external_id, s.expires_at, s.created_by, s.forked_from_session,
+                s.forked_from_position, s.created_at, s.updated_at, s.changed_minute
+            FROM chat_sessions s
             WHERE s.tenant_id = tenant AND s.user_id = owner AND s.external_id = external;
         IF FOUND THEN
             RETURN;
@@ -77,7 +100,7 @@ BEGIN
         BEGIN
             RETURN QUERY
                 SELECT * FROM open_session(
-                    tenant, owner, session, name, metadata, tags, external, expires, creator,
+                    tenant, owner, session, name, pairs, tags, external, expires, creator,
                     not_after);
             RETURN;
         EXCEPTION WHEN unique_violation THEN
@@ -91,10 +114,14 @@ FORK_SESSION = """
 CREATE FUNCTION fork_session(
     tenant uuid, owner uuid, session uuid, up_to bigint, fork uuid, creator uuid,
     most_messages bigint, most_bytes bigint, not_after timestamptz
-) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 DECLARE
-    source chat_sessions;
-    made chat_sessions;
+    source record;
     last bigint;
     messages_copied bigint;
     bytes_copied bigint;
@@ -102,7 +129,8 @@ DECLARE
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     PERFORM FROM owners o WHERE o.tenant_id = tenant AND o.user_id = owner FOR KEY SHARE;
-    SELECT s.* INTO source FROM chat_sessions s
+    SELECT s.title, s.message_count, s.last_position, s.metadata, s.metadata_tags INTO source
+    FROM chat_sessions s
     WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner FOR SHARE;
     IF NOT FOUND THEN
         RETURN;
@@ -123,13 +151,12 @@ BEGIN
     IF messages_copied > most_messages OR bytes_copied > most_bytes THEN
         RAISE EXCEPTION 'there is too much to copy' USING ERRCODE = 'BC022';
     END IF;
-    INSERT INTO chat_sessions AS s (
+    INSERT INTO chat_sessions (
         tenant_id, id, user_id, title, message_count, last_position, metadata, metadata_tags,
         created_by, forked_from_session, forked_from_position)
     VALUES (
         tenant, fork, owner, source.title, messages_copied, nullif(last, messages_copied),
-        source.metadata, source.metadata_tags, creator, session, last)
-    RETURNING s.* INTO made;
+        source.metadata, source.metadata_tags, creator, session, last);
     INSERT INTO messages (
         tenant_id, id, session_id, position, role, content, parts, metadata, client_id,
         client_digest, item_id, status, created_by, created_at, updated_at)
@@ -142,6 +169,6 @@ BEGIN
     FROM messages m
     WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last;
     PERFORM check_write(tenant, owner, not_after);
-    RETURN NEXT made;
+    RETURN QUERY SELECT * FROM find_session(tenant, owner, fork);
 END $$;
 """

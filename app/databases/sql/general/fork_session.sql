@@ -9,10 +9,14 @@
 CREATE OR REPLACE FUNCTION fork_session(
     tenant uuid, owner uuid, session uuid, up_to bigint, fork uuid, creator uuid,
     most_messages bigint, most_bytes bigint, not_after timestamptz
-) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 DECLARE
-    source chat_sessions;
-    made chat_sessions;
+    source record;
     last bigint;
     messages_copied bigint;
     bytes_copied bigint;
@@ -20,7 +24,8 @@ DECLARE
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     PERFORM FROM owners o WHERE o.tenant_id = tenant AND o.user_id = owner FOR KEY SHARE;
-    SELECT s.* INTO source FROM chat_sessions s
+    SELECT s.title, s.message_count, s.last_position, s.metadata, s.metadata_tags INTO source
+    FROM chat_sessions s
     WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner FOR SHARE;
     IF NOT FOUND THEN
         RETURN;
@@ -41,13 +46,12 @@ BEGIN
     IF messages_copied > most_messages OR bytes_copied > most_bytes THEN
         RAISE EXCEPTION 'there is too much to copy' USING ERRCODE = 'BC022';
     END IF;
-    INSERT INTO chat_sessions AS s (
+    INSERT INTO chat_sessions (
         tenant_id, id, user_id, title, message_count, last_position, metadata, metadata_tags,
         created_by, forked_from_session, forked_from_position)
     VALUES (
         tenant, fork, owner, source.title, messages_copied, nullif(last, messages_copied),
-        source.metadata, source.metadata_tags, creator, session, last)
-    RETURNING s.* INTO made;
+        source.metadata, source.metadata_tags, creator, session, last);
     INSERT INTO messages (
         tenant_id, id, session_id, position, role, content, parts, metadata, client_id,
         client_digest, item_id, status, created_by, created_at, updated_at)
@@ -60,5 +64,5 @@ BEGIN
     FROM messages m
     WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last;
     PERFORM check_write(tenant, owner, not_after);
-    RETURN NEXT made;
+    RETURN QUERY SELECT * FROM find_session(tenant, owner, fork);
 END $$;

@@ -2,9 +2,14 @@
 -- erasure closes the owner, then waits for such locks. Nothing is opened, and no row returned, where
 -- `expires` has passed by this server's clock.
 CREATE OR REPLACE FUNCTION open_session(
-    tenant uuid, owner uuid, session uuid, name text, metadata text, tags bytea[], external text,
+    tenant uuid, owner uuid, session uuid, name text, pairs text, tags bytea[], external text,
     expires timestamptz, creator uuid, not_after timestamptz
-) RETURNS SETOF chat_sessions LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    id uuid, title varchar, message_count bigint, last_position bigint, version bigint,
+    metadata text, external_id varchar, expires_at timestamptz, created_by uuid,
+    forked_from_session uuid, forked_from_position bigint, created_at timestamptz,
+    updated_at timestamptz, changed_minute timestamptz
+) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     IF expires <= now() THEN
@@ -20,7 +25,9 @@ BEGIN
         INSERT INTO chat_sessions AS s (
             tenant_id, id, user_id, title, metadata, metadata_tags, external_id, expires_at,
             created_by)
-        VALUES (tenant, session, owner, name, metadata, tags, external, expires, creator)
-        RETURNING s.*;
+        VALUES (tenant, session, owner, name, pairs, tags, external, expires, creator)
+        RETURNING s.id, s.title, s.message_count, s.last_position, s.version, s.metadata,
+            s.external_id, s.expires_at, s.created_by, s.forked_from_session,
+            s.forked_from_position, s.created_at, s.updated_at, s.changed_minute;
     PERFORM check_write(tenant, owner, not_after);
 END $$;
