@@ -56,7 +56,7 @@ class Gate:
         self.look_up = look_up
         self.limits = token_limits(settings)
         self.memory = BodyMemory(settings)
-        self._pacing = Pacing()
+        self.pacing = Pacing()
         self.timeout_seconds = settings.request_timeout_seconds
         self.known: OrderedDict[int, Caller] = OrderedDict()  # by hashes of what they came with
         self._lanes = lanes_of(settings)
@@ -79,7 +79,7 @@ class Gate:
 
     def pause_seconds(self, scope: Scope) -> float:
         """Return how long the answer is to wait, so that others are served meanwhile."""
-        return 0.0 if PLACED in scope else self._pacing.pause_seconds(_address(scope))
+        return 0.0 if PLACED in scope else self.pacing.pause_seconds(_address(scope))
 
     def _rule(self, handler: BaseRouteHandler) -> Rule:
         needs_token = bool(cast("Any", handler).resolve_guards())

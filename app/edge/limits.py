@@ -76,6 +76,9 @@ class Pacing:
     def __init__(self) -> None:
         self._latest: OrderedDict[str, float] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._latest)
+
     def pause_seconds(self, address: str) -> float:
         """Return how long the next answer to the address has to wait."""
         now, interval = time.monotonic(), 1 / ANSWERS_PER_SECOND
