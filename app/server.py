@@ -29,6 +29,7 @@ from app.bridge.export.api import ExportController
 from app.chat.api.edits import MessageEditController
 from app.chat.api.messages import MessageController
 from app.chat.api.sessions import ChatSessionController
+from app.chat.openai.api import ConversationController, ItemController
 from app.chat.writes import Writes
 from app.config.settings import Settings, SettingsError
 from app.databases.config import database_config
@@ -140,6 +141,8 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             ChatSessionController,
             MessageController,
             MessageEditController,
+            ConversationController,
+            ItemController,
             ErasureController,
             ExportController,
             AuditController,

@@ -98,6 +98,10 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "open_session": "EXECUTE",
             "find_or_open_session": "EXECUTE",
             "fork_session": "EXECUTE",
+            "item_place": "EXECUTE",
+            "store_items": "EXECUTE",
+            "read_items": "EXECUTE",
+            "read_item": "EXECUTE",
             "chat_session_of": "EXECUTE",  # by the version before
             "message_page": "EXECUTE",
             "small_message_page": "EXECUTE",

@@ -58,7 +58,7 @@ class ChatSessionService:
         self, owner: Principal, new: schemas.NewChatSession, request: KeyedRequest | None = None
     ) -> schemas.ChatSession | bytes:
         """Raises Invalid for one that has expired already; another's external id is a conflict."""
-        values = _opened(owner, new, new.external_id)
+        values = opening(owner, new, new.external_id)
 
         async def write(fetch: Fetch) -> schemas.ChatSession:
             return _not_past(await fetch(OPEN, values)).to(schemas.ChatSession)
@@ -69,7 +69,7 @@ class ChatSessionService:
         self, owner: Principal, external_id: str, new: schemas.NamedChatSession
     ) -> tuple[SessionRow, bool]:
         """Find the one of this external id, or open it; and tell whether it is new."""
-        values = _opened(owner, new, external_id)
+        values = opening(owner, new, external_id)
 
         async def write(fetch: Fetch) -> SessionRow:
             return _not_past(await fetch(FIND_OR_OPEN, values))
@@ -156,11 +156,12 @@ def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
     return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
 
 
-def _opened(
+def opening(
     owner: Principal,
     new: schemas.NewChatSession | schemas.NamedChatSession,
     external_id: str | None,
 ) -> dict[str, Any]:
+    """Give the values that OPEN takes."""
     return _key(owner, uuid7()) | {
         "title": new.title if new.title is not None else DEFAULT_TITLE,
         "metadata": metadata.stored(new.metadata),

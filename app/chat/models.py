@@ -104,8 +104,10 @@ class ChatSession(GeneralBase):
 class Message(GeneralBase):
     """A message. `content` is its text; `parts` is its content as JSON, where the text is not all.
 
-    `item_id` is the id that a client of the conversations API gave it. `client_digest` is of the
-    request that brought `client_id`. `updated_at` is NULL until the message is changed.
+    `item_id` is the id that a client of the conversations API gave it, `item_members` those members
+    of the item that have no column, as JSON; where `is_item`, the one part is the item itself.
+    `client_digest` is of the request that brought `client_id`. `updated_at` is NULL until the
+    message is changed.
     """
 
     __tablename__ = "messages"
@@ -149,6 +151,8 @@ class Message(GeneralBase):
     status: Mapped[str] = mapped_column(String(20), server_default=text("'completed'"))
     created_by: Mapped[UUID | None]
     updated_at: Mapped[datetime | None]
+    item_members: Mapped[str | None]
+    is_item: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class ErasureReceipt(GeneralBase):

@@ -69,7 +69,7 @@ def stored(content: str | Sequence[Raw], path: str) -> Stored:
     texts, written = list[str](), list[str]()
     for number, part in enumerate(content):
         sent = bytes(part)
-        texts.append(_text_of(sent, f"{path}[{number}]"))
+        texts.append(_checked_text(sent, f"{path}[{number}]"))
         written.append(sent.decode())
     return Stored("".join(texts).translate(REPLACED), f"[{','.join(written)}]")
 
@@ -82,16 +82,30 @@ def _stored_text(text: str) -> Stored:
     return Stored(text.translate(REPLACED), sent)
 
 
-def _text_of(sent: bytes, path: str) -> str:
+def _checked_text(sent: bytes, path: str) -> str:
+    check_depth(sent, path)
     part = _decoded(sent, path)
     if errors := list(_faults(part, path)):
         raise Invalid(errors=errors)
+    return _said(part)
+
+
+def text_of(sent: bytes, path: str) -> str:
+    """Read a part's text, whatever else its type should have. Raises Invalid without a type."""
+    return _said(_decoded(sent, path))
+
+
+def _said(part: Known) -> str:
     return decode_text(part.text) if _is_string(part.text) else ""
 
 
-def _decoded(sent: bytes, path: str) -> Known:
+def check_depth(sent: bytes, path: str) -> None:
+    """Raises Invalid for JSON that common parsers would not read."""
     if _is_too_deep(sent):
         raise Invalid.field(path, DEEPER)
+
+
+def _decoded(sent: bytes, path: str) -> Known:
     try:
         return decode_part(sent)
     except ValidationError as error:

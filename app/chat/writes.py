@@ -158,7 +158,7 @@ class Writes:
                 once = Once(session, actor, request, kept_seconds=self._kept_seconds)
                 if stored := await once.stored():
                     return stored
-                written = await write(_within(session))
+                written = await write(within(session))
                 deadline = await not_after_for(session, not_after)
                 return await keep(once, written, deadline)
 
@@ -183,7 +183,7 @@ class Writes:
             return await write(partial(self._general.fetch, not_after=not_after))
 
         async def slowly(session: GeneralSession) -> T:
-            return await write(_within(session))
+            return await write(within(session))
 
         return await self._held(actor, at_once, self._checked(actor, slowly))
 
@@ -240,7 +240,7 @@ async def _attempted(attempt: Attempt[T], not_after: float) -> T:
         raise
 
 
-def _within(session: GeneralSession) -> Fetch:
+def within(session: GeneralSession) -> Fetch:
     """Statements in the session's transaction, which makes the check at its end."""
 
     async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:

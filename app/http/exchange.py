@@ -44,6 +44,7 @@ CLOSE = (b"connection", b"close")
 PARAMETERS = "query_parameters"  # in a handler's `opt`
 # In a handler's `opt`, too: parameters whose names begin so are its own to read, by `sent_under`.
 PREFIX = "query_prefix"
+IGNORES_OTHERS = "query_ignores_others"  # parameters that a route does not have are let be
 # A second way to decode a body that msgspec does not take for JSON.
 OTHERWISE = "decode_otherwise"
 TOO_DEEP = "The request's body nests lists or objects too deeply."
@@ -125,7 +126,10 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
         _check_media(request)
     opt = request.route_handler.opt
     if request.scope["query_string"] and PARAMETERS in opt:
-        _check_query(_query(request), opt[PARAMETERS], opt.get(PREFIX))
+        known, query = opt[PARAMETERS], _query(request)
+        if opt.get(IGNORES_OTHERS):
+            query = [(name, value) for name, value in query if name in known]
+        _check_query(query, known, opt.get(PREFIX))
 
 
 def sent_under(request: Request[Any, Any, Any], prefix: str) -> list[tuple[str, str]]:

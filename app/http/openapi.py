@@ -51,6 +51,7 @@ TAGS = {
     "auth": "Log in for an access token, and end it.",
     "me": "Your own account: read it, change its password, delete it.",
     "chat": "Your conversations and their messages; nobody else can read them.",
+    "conversations": "Your conversations again, as OpenAI's clients speak of them.",
     "export": "All there is about a person, from both databases, line by line.",
     "users": "A tenant's users, for its administrators.",
     "tokens": "Tokens of a person's devices: list and end your own, mint them for your users.",

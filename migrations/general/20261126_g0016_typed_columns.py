@@ -75,6 +75,8 @@ COLUMNS = {
         "client_id varchar(255)",
         "client_digest bytea",
         "item_id varchar(255)",
+        "item_members text",  # JSON
+        "is_item boolean NOT NULL DEFAULT false",
         f"status varchar(20) NOT NULL DEFAULT 'completed' {STATUSES}",
         "created_by uuid",
         "updated_at timestamptz",  # NULL: created_at

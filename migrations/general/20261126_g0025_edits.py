@@ -111,6 +111,8 @@ BEGIN
         UPDATE messages m SET
             content = CASE WHEN has_content THEN new_content ELSE m.content END,
             parts = CASE WHEN has_content THEN new_parts ELSE m.parts END,
+            item_members = CASE WHEN NOT has_content THEN m.item_members END,
+            is_item = m.is_item AND NOT has_content,
             metadata = CASE WHEN has_metadata THEN new_metadata ELSE m.metadata END,
             status = coalesce(new_status, m.status), updated_at = changed_at
         WHERE m.tenant_id = tenant AND m.session_id = session AND m.position = place

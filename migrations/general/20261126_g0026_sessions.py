@@ -143,7 +143,7 @@ BEGIN
     SELECT count(*), sum(m.size) INTO messages_copied, bytes_copied
     FROM (
         SELECT octet_length(coalesce(m.parts, m.content)) + coalesce(octet_length(m.metadata), 0)
-            AS size
+            + coalesce(octet_length(m.item_members), 0) AS size
         FROM messages m
         WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last
         ORDER BY m.position LIMIT most_messages + 1
@@ -159,13 +159,13 @@ BEGIN
         source.metadata, source.metadata_tags, creator, session, last);
     INSERT INTO messages (
         tenant_id, id, session_id, position, role, content, parts, metadata, client_id,
-        client_digest, item_id, status, created_by, created_at, updated_at)
+        client_digest, item_id, item_members, is_item, status, created_by, created_at, updated_at)
     SELECT
         m.tenant_id,
         (stamp || '7' || left(md5(fork::text || m.id::text), 3)
             || '8' || right(md5(fork::text || m.id::text), 15))::uuid,
         fork, m.position, m.role, m.content, m.parts, m.metadata, m.client_id, m.client_digest,
-        m.item_id, m.status, m.created_by, m.created_at, m.updated_at
+        m.item_id, m.item_members, m.is_item, m.status, m.created_by, m.created_at, m.updated_at
     FROM messages m
     WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last;
     PERFORM check_write(tenant, owner, not_after);

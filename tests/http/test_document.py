@@ -90,7 +90,7 @@ def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str,
     optional = {name for name, is_required in required.items() if not is_required}
     assert optional == {
         *("create_chat_session", "put_chat_session", "fork_chat_session"),
-        *("block_user", "put_external_user"),
+        *("block_user", "put_external_user", "create_conversation"),
     }
 
 

@@ -78,6 +78,7 @@ def credentials(victim: Victim) -> Any:
 
 NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "another quiet corner of it"}
 A_MESSAGE = {"role": "user", "content": "mine"}
+AN_ITEM = {"type": "message", **A_MESSAGE}
 EXPECTED: dict[str, Rule] = {
     "get_live": Rule(public(200)),
     "get_health": Rule(public(200)),
@@ -130,6 +131,15 @@ EXPECTED: dict[str, Rule] = {
     "edit_message": Rule(owner(200), always({"content": "mine"})),
     "delete_message": Rule(owner(204)),
     "delete_messages": Rule(owner(200)),
+    "create_conversation": Rule(inside(200), always({"items": [AN_ITEM]})),
+    "list_conversations": Rule(inside(200)),
+    "get_conversation": Rule(owner(200)),
+    "change_conversation": Rule(owner(200), always({"metadata": {}})),
+    "delete_conversation": Rule(owner(200)),
+    "create_items": Rule(owner(200), always({"items": [AN_ITEM]})),
+    "list_items": Rule(owner(200)),
+    "get_item": Rule(owner(200)),
+    "delete_item": Rule(owner(200)),
 }
 
 
@@ -164,6 +174,8 @@ async def _call(
     path = operation.path.format(
         user_id=user_id,
         session_id=victim.session_id,
+        conversation_id=f"conv_{victim.session_id.hex}",
+        item_id=f"msg_{victim.session_id.hex}",
         tenant_id=victim.owner.tenant_id,
         external_id=victim.owner.external_id,
         key_id=uuid4(),

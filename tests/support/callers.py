@@ -108,12 +108,12 @@ class Callers:
         await self._general.execute(
             "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
             " VALUES ($1, $2, $3, 1, 'user', $4)",
-            *(owner.tenant_id, uuid7(), session_id, content),
+            *(owner.tenant_id, session_id, session_id, content),  # its id is the session's
         )
         for connection, name in ((self._user, "user"), (self._general, "general")):
             await connection.execute(
                 f"INSERT INTO {name}_idempotency_keys (tenant_id, user_id, key, answer, expires_at)"
-                " VALUES ($1, $2, 'k', $3, now() + interval '1 day')",
+                " VALUES ($1, $2, 'a key that no test sends', $3, now() + interval '1 day')",
                 *(owner.tenant_id, owner.id, content.encode()),
             )
         return Victim(owner, session_id, doomed.id, title, content)

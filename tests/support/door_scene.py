@@ -137,7 +137,7 @@ class Scene:
         await self._general.execute(
             "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
             " VALUES ($1, $2, $3, 1, 'user', 'theirs')",
-            *(row.tenant_id, uuid7(), session_id),
+            *(row.tenant_id, session_id, session_id),  # the message's id is the session's
         )
         return session_id
 
@@ -155,6 +155,12 @@ class Scene:
             values["token_id"] = await self.token_id(row)
         if "{key_id}" in path:
             values["key_id"] = (await self.key("acme"))[0]
+        if "{conversation_id}" in path:
+            session_id = await self.session_of(row)
+            values |= {
+                "conversation_id": f"conv_{session_id.hex}",
+                "item_id": f"msg_{session_id.hex}",
+            }
         if "{external_id}" in path:
             known_as = external_id_of(target) if "/users/" in path else uuid4().hex
             values["external_id"] = quote(known_as, safe="")

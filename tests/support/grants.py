@@ -78,6 +78,7 @@ functions: append_message, append_messages, open_chat_session, add_message, add_
 functions: read_messages, read_messages_by_bytes, store_message, store_messages, store_answer
 functions: keep_answer, check_write, export_messages, export_page
 functions: find_session, open_session, find_or_open_session, fork_session
+functions: item_place, store_items, read_items, read_item
 """,
         "relay": """
 owners: SELECT, UPDATE (created_at)
