@@ -180,23 +180,6 @@ async def test_who_has_no_password_cannot_log_in_and_confirms_nothing(
     assert (await own.get("/v1/me")).json()["external_id"] == "mute"
 
 
-async def test_whoever_was_deleted_comes_again_as_somebody_else(world: World) -> None:
-    boss = await world.tenant_admin()
-    backend = await a_backend(world, boss)
-    old = (await backend.http.put(path_of("ours-4711"), json={"email": "p@example.org"})).json()
-    acting = backend.acting_for("external:ours-4711")
-    assert (await acting.post("/v1/chat-sessions", json={"title": "old"})).status_code == 201
-    assert (await backend.http.delete(f"/v1/users/{old['id']}")).status_code == 202
-    assert (await backend.http.get(path_of("ours-4711"))).status_code == 404
-    assert (await acting.get("/v1/chat-sessions")).status_code == 404
-    again = await backend.http.put(path_of("ours-4711"), json={"email": "p@example.org"})
-    assert (again.status_code, again.json()["id"] == old["id"]) == (201, False)
-    assert (await acting.get("/v1/chat-sessions")).json()["items"] == []
-    late = backend.acting_for(old["id"])
-    assert (await late.post("/v1/chat-sessions", json={})).status_code == 410
-    assert (await backend.http.get("/v1/erasures")).json()["items"][0]["user_id"] == old["id"]
-
-
 async def test_each_change_is_an_audit_event_and_none_is_not(world: World) -> None:
     boss = await world.tenant_admin()
     backend = await a_backend(world, boss)
