@@ -33,3 +33,10 @@ async def folder(address: str, tmp_path: Path) -> Path:
 @pytest.fixture
 async def tour(folder: Path, address: str, world: World) -> Tour:
     return Tour(folder, address, (await world.member()).username)
+
+
+@pytest.fixture
+async def variables(address: str, world: World) -> dict[str, str]:
+    """They are what a client is told: where the service is, and a person's token."""
+    token = await world.log_in((await world.member()).username)
+    return {"BASE": address, "TOKEN": token}

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from tests.support.factories import World
-from tests.support.generators import TOURS, needs, python
+from tests.support.generators import needs, needs_node
+from tests.support.tours import node_tour, python_tour
 
 WARM = [f"Where is it warm? {number}" for number in range(30)]
 
 
-@pytest.fixture
-async def variables(address: str, world: World) -> dict[str, str]:
-    """They are what a client is told: where the service is, and a person's token."""
-    token = await world.log_in((await world.member()).username)
-    return {"BASE": address, "TOKEN": token}
-
-
-async def tour(script: str, folder: Path, variables: dict[str, str]) -> Any:
-    copy = Path(shutil.copy(TOURS / script, folder))
-    return json.loads((await python(copy, folder=folder, **variables)).out)
-
-
 @needs("openai")
 async def test_the_python_client(tmp_path: Path, variables: dict[str, str]) -> None:
-    assert await tour("openai_conversations.py", tmp_path, variables) == {
+    assert await python_tour("openai_conversations.py", tmp_path, variables) == {
         "object": "conversation",
         "metadata": {"topic": "weather"},
         "added": 32,
@@ -49,7 +32,7 @@ async def test_the_python_client(tmp_path: Path, variables: dict[str, str]) -> N
 @needs("openai", "agents")
 async def test_a_session_of_the_agents_sdk(tmp_path: Path, variables: dict[str, str]) -> None:
     turn = ["message", "reasoning", "function_call", "function_call_output", "message"]
-    assert await tour("openai_agents.py", tmp_path, variables) == {
+    assert await python_tour("openai_agents.py", tmp_path, variables) == {
         "said": ["It is 4 °C in Oslo.", "It is 4 °C in Oslo."],
         "types": turn * 2,
         "thoughts": ["rs_1", "rs_3"],
@@ -58,4 +41,16 @@ async def test_a_session_of_the_agents_sdk(tmp_path: Path, variables: dict[str, 
         "latest": ["function_call", "function_call_output"],
         "many": 54,
         "after": [],
+    }
+
+
+@needs_node
+async def test_the_client_for_node(tmp_path: Path, variables: dict[str, str]) -> None:
+    assert await node_tour("openai_conversations.mjs", tmp_path, variables) == {
+        "texts": [WARM[0], "function_call", *WARM[1:4]],
+        "found": ["c1", "weather", '{"in":"Oslo"}', "completed"],
+        "metadata": {"topic": "weather"},
+        "left": 4,
+        "deleted": True,
+        "gone": 404,
     }

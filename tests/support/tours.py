@@ -1,13 +1,15 @@
-"""The tour that a generated client is asked to make, and what it should have seen in the end."""
+"""Tours that clients are asked to make, and what a generated one should have seen in the end."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.support.factories import PASSWORD
+from tests.support.generators import MODULES, TOURS, node, python
 
 CONTENTS = ["Where is it warm?", 'In "Ålesund"?\n', "日本語 👋", "\\", "5", "6", "7"]
 
@@ -42,3 +44,16 @@ class Tour:
             "said": CONTENTS,
             "left": 204,
         }
+
+
+async def python_tour(script: str, folder: Path, variables: dict[str, str]) -> Any:
+    """Run a script of the folder `tours`, and read what it has seen."""
+    copy = Path(shutil.copy(TOURS / script, folder))
+    return json.loads((await python(copy, folder=folder, **variables)).out)
+
+
+async def node_tour(script: str, folder: Path, variables: dict[str, str]) -> Any:
+    """Run one that Node.js reads as it is."""
+    (folder / "node_modules").symlink_to(MODULES)
+    copy = shutil.copy(TOURS / script, folder)
+    return json.loads((await node(copy, folder=folder, **variables)).out)
