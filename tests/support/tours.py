@@ -56,4 +56,4 @@ async def node_tour(script: str, folder: Path, variables: dict[str, str]) -> Any
     """Run one that Node.js reads as it is."""
     (folder / "node_modules").symlink_to(MODULES)
     copy = shutil.copy(TOURS / script, folder)
-    return json.loads((await node(copy, folder=folder, **variables)).out)
+    return json.loads((await node(str(copy), folder=folder, **variables)).out)
