@@ -122,11 +122,18 @@ class Passage:
             case Problem():
                 return error
             case TimeoutError():
-                return Unavailable(TOO_LONG)
+                return self._broken_off(TOO_LONG)
             case asyncio.CancelledError() if self._gate.stopping.is_set():
-                return Unavailable(STOPPING)
+                return self._broken_off(STOPPING)
             case _:
                 return None
+
+    def _broken_off(self, detail: str) -> Problem:
+        """Tell clients that repeat by themselves not to: the change may be done or not."""
+        problem = Unavailable(detail)
+        if self._scope["method"] not in ("GET", "HEAD"):
+            problem.headers["X-Should-Retry"] = "false"
+        return problem
 
     async def _admit(self, receive: Receive) -> None:
         headers = self._scope["headers"]

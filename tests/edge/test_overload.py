@@ -74,7 +74,9 @@ async def test_a_request_that_takes_too_long_is_given_up(
     slow = {"db_lock_timeout_seconds": 600, "db_statement_timeout_seconds": 600}
     async with service(servers, database, request_timeout_seconds=0.3, **slow) as it:
         async with locked(servers, database, ROW, session["id"]) as row:
-            assert refused(await append(it.world.same(alice), session), 503)
+            answer = await append(it.world.same(alice), session)
+            assert refused(answer, 503)
+            assert answer.headers["x-should-retry"] == "false"
             await row.has_waiting(0)
         assert await faults(it.world.databases.general) == []
     assert (await a_message(alice, session["id"]))["position"] == 1
