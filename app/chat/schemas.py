@@ -19,7 +19,7 @@ MAX_PARTS = 256
 NO_NUL = pattern(r"^[^\x00]*$", "Leave the character U+0000 out.")
 MAX_POSITION = 2**53 - 1  # what every client's numbers hold
 PART_TYPE = pattern(r"^[a-z0-9_.-]+\Z", "Send a type of the characters a-z, 0-9, `_`, `.` and `-`.")
-Moment = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[datetime, Meta(tz=True, examples=["2100-01-31T09:30:00Z"])]
 MessageRole = Annotated[
     Literal["user", "assistant", "system", "developer", "tool"], Meta(title="MessageRole")
 ]
@@ -88,9 +88,13 @@ class ChatSession(Struct, frozen=True):
     metadata: Metadata
     external_id: Annotated[str | None, Meta(examples=["thread-4711"])]
     message_count: Annotated[int, Meta(ge=0)]
-    last_position: Annotated[int, Meta(ge=0)]
+    last_position: Annotated[
+        int, Meta(ge=0, description="The last position given; none is given twice.")
+    ]
     expires_at: datetime | None
-    created_by: UUID | None
+    created_by: Annotated[
+        UUID | None, Meta(description="The API key that opened it; null for the person.")
+    ]
     forked_from: ForkedFrom | None
     created_at: datetime
     updated_at: datetime

@@ -113,7 +113,8 @@ def _plain(response: httpx.Response) -> tuple[int, Any]:
 def _message(item: dict[str, Any]) -> dict[str, Any]:
     """JavaScript's times end at the millisecond."""
     return {
-        key: _milliseconds(value) if key.endswith("_at") else value for key, value in item.items()
+        key: _milliseconds(value) if value and key.endswith("_at") else value
+        for key, value in item.items()
     }
 
 
@@ -128,8 +129,8 @@ def _new(response: httpx.Response, newest: int) -> tuple[int, Any]:
     body = response.json()
     items = body.get("items", [body])
     shown = [
-        {**item, "id": len(item["id"]), "created_at": item["created_at"][-1]}
-        | {"position": item["position"] - newest}
+        {**item, "id": len(item["id"]), "position": item["position"] - newest}
+        | {key: item[key][-1] for key in ("created_at", "updated_at")}
         for item in items
     ]
     return response.status_code, (sorted(body.keys() - {"next"}), shown)

@@ -6,16 +6,24 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, ForeignKey, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
+
+from tests.benchmarks.peers.fastapi_models import (
+    ChatSessionRead,
+    MessageCreate,
+    MessagePage,
+    MessageRead,
+    MessagesCreate,
+    MessagesRead,
+)
 
 PAGE = 50
 
@@ -59,9 +67,25 @@ class ChatSession(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     title: Mapped[str]
+    pairs: Mapped[str | None] = mapped_column("metadata")
+    external_id: Mapped[str | None]
     message_count: Mapped[int]
+    last: Mapped[int | None] = mapped_column("last_position")
+    expires_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None]
+    forked_from_session: Mapped[UUID | None]
+    forked_from_position: Mapped[int | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+    @property
+    def last_position(self) -> int:
+        return self.message_count if self.last is None else self.last
+
+    @property
+    def forked_from(self) -> dict[str, object] | None:
+        source = {"session_id": self.forked_from_session, "position": self.forked_from_position}
+        return source if self.forked_from_session else None
 
 
 class Message(Base):
@@ -73,47 +97,16 @@ class Message(Base):
     position: Mapped[int]
     role: Mapped[str]
     content: Mapped[str]
+    pairs: Mapped[str | None] = mapped_column("metadata")
+    client_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="completed")
+    created_by: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    changed_at: Mapped[datetime | None] = mapped_column("updated_at")
 
-
-class FromRow(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-
-class ChatSessionRead(FromRow):
-    id: UUID
-    title: str
-    message_count: int
-    created_at: datetime
-    updated_at: datetime
-
-
-class MessageCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["user", "assistant"]
-    content: str = Field(min_length=1, max_length=262_144)
-
-
-class MessagesCreate(BaseModel):
-    messages: list[MessageCreate] = Field(min_length=1, max_length=1000)
-
-
-class MessageRead(FromRow):
-    id: UUID
-    session_id: UUID
-    position: int
-    role: str
-    content: str
-    created_at: datetime
-
-
-class MessagesRead(BaseModel):
-    items: list[MessageRead]
-
-
-class MessagePage(MessagesRead):
-    next: str | None
+    @property
+    def updated_at(self) -> datetime:
+        return self.changed_at or self.created_at
 
 
 app = FastAPI()

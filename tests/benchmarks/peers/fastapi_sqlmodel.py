@@ -6,14 +6,23 @@ import hashlib
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import Column, DateTime, Engine, LargeBinary, Uuid
+from sqlalchemy import BigInteger, Column, DateTime, Engine, LargeBinary, Text, Uuid
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 from uuid_utils.compat import uuid7
+
+from tests.benchmarks.peers.fastapi_models import (
+    ChatSessionRead,
+    MessageCreate,
+    MessagePage,
+    MessageRead,
+    MessagesCreate,
+    MessagesRead,
+)
 
 PAGE = 50
 
@@ -46,14 +55,6 @@ class AccessToken(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
-class ChatSessionRead(SQLModel):
-    id: UUID
-    title: str
-    message_count: int
-    created_at: datetime
-    updated_at: datetime
-
-
 class ChatSession(SQLModel, table=True):
     __tablename__ = "chat_sessions"
 
@@ -61,23 +62,25 @@ class ChatSession(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     user_id: UUID
     title: str
+    pairs: str | None = Field(sa_column=Column("metadata", Text))
+    external_id: str | None
     message_count: int
+    last: int | None = Field(sa_column=Column("last_position", BigInteger))
+    expires_at: datetime | None = Field(sa_type=DateTime(timezone=True))
+    created_by: UUID | None
+    forked_from_session: UUID | None
+    forked_from_position: int | None
     created_at: datetime = Field(sa_type=DateTime(timezone=True))
     updated_at: datetime = Field(sa_type=DateTime(timezone=True))
 
+    @property
+    def last_position(self) -> int:
+        return self.message_count if self.last is None else self.last
 
-class MessageCreate(SQLModel):
-    role: Literal["user", "assistant"]
-    content: str = Field(min_length=1, max_length=262_144)
-
-
-class MessageRead(SQLModel):
-    id: UUID
-    session_id: UUID
-    position: int
-    role: str
-    content: str
-    created_at: datetime
+    @property
+    def forked_from(self) -> dict[str, object] | None:
+        source = {"session_id": self.forked_from_session, "position": self.forked_from_position}
+        return source if self.forked_from_session else None
 
 
 class Message(SQLModel, table=True):
@@ -89,19 +92,18 @@ class Message(SQLModel, table=True):
     position: int
     role: str
     content: str
+    pairs: str | None = Field(default=None, sa_column=Column("metadata", Text))
+    client_id: str | None = None
+    status: str = "completed"
+    created_by: UUID | None = None
     created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
+    changed_at: datetime | None = Field(
+        default=None, sa_column=Column("updated_at", DateTime(timezone=True))
+    )
 
-
-class MessagesCreate(SQLModel):
-    messages: list[MessageCreate] = Field(min_length=1, max_length=1000)
-
-
-class MessagesRead(SQLModel):
-    items: list[MessageRead]
-
-
-class MessagePage(MessagesRead):
-    next: str | None
+    @property
+    def updated_at(self) -> datetime:
+        return self.changed_at or self.created_at
 
 
 app = FastAPI()

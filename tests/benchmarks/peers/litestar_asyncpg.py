@@ -16,10 +16,11 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 from uuid_utils.compat import uuid7
 
 PAGE = 50
+EMPTY = Raw(b"{}")
 
 TOKEN = """
 SELECT users.id, users.tenant_id FROM access_tokens
@@ -29,14 +30,20 @@ AND users.is_active AND NOT users.is_blocked
 """
 
 SESSION = """
-SELECT id, title, message_count, created_at, updated_at FROM chat_sessions
+SELECT id, title, coalesce(metadata, '{}') AS metadata, external_id, message_count,
+       coalesce(last_position, message_count) AS last_position, expires_at, created_by,
+       CASE WHEN forked_from_session IS NOT NULL THEN json_build_object(
+           'session_id', forked_from_session, 'position', forked_from_position) END AS forked_from,
+       created_at, updated_at
+FROM chat_sessions
 WHERE tenant_id = $1 AND id = $2 AND user_id = $3
 """
 
 # The session's row comes without a message if there is none: that tells an empty one from no one's.
 MESSAGES = """
 SELECT message.id, session.id AS session_id, message.position, message.role, message.content,
-       message.created_at
+       message.metadata, message.client_id, message.status, message.created_by, message.created_at,
+       coalesce(message.updated_at, message.created_at) AS updated_at
 FROM chat_sessions AS session LEFT JOIN LATERAL (
     SELECT * FROM messages
     WHERE messages.tenant_id = session.tenant_id AND messages.session_id = session.id
@@ -56,7 +63,8 @@ INSERT INTO messages (tenant_id, id, session_id, position, role, content)
 SELECT $1, new.id, $2, session.before + new.number, new.role, new.content
 FROM session, unnest($4::uuid[], $5::text[], $6::text[])
     WITH ORDINALITY AS new (id, role, content, number)
-RETURNING id, session_id, position, role, content, created_at
+RETURNING id, session_id, position, role, content, metadata, client_id, status, created_by,
+          created_at, coalesce(updated_at, created_at) AS updated_at
 """
 
 
@@ -72,7 +80,13 @@ class NewMessages(Struct, forbid_unknown_fields=True):
 class ChatSession(Struct):
     id: UUID
     title: str
+    metadata: Raw
+    external_id: str | None
     message_count: int
+    last_position: int
+    expires_at: datetime | None
+    created_by: UUID | None
+    forked_from: Raw | None
     created_at: datetime
     updated_at: datetime
 
@@ -83,7 +97,12 @@ class Message(Struct):
     position: int
     role: str
     content: str
+    metadata: Raw
+    client_id: str | None
+    status: str
+    created_by: UUID | None
     created_at: datetime
+    updated_at: datetime
 
 
 class Messages(Struct):
@@ -121,7 +140,8 @@ async def get_session(request: Call, session_id: FromPath[UUID]) -> ChatSession:
     row = await request.app.state.general.fetchrow(SESSION, user.tenant_id, session_id, user.id)
     if row is None:
         raise NotFoundException
-    return ChatSession(*row)
+    source = row["forked_from"] and Raw(row["forked_from"].encode())
+    return ChatSession(**{**row, "metadata": Raw(row["metadata"].encode()), "forked_from": source})
 
 
 @get("/v1/chat-sessions/{session_id:uuid}/messages", guards=[authenticate])
@@ -131,7 +151,7 @@ async def list_messages(request: Call, session_id: FromPath[UUID]) -> MessagePag
     rows = await pool.fetch(MESSAGES, user.tenant_id, session_id, user.id, PAGE + 1)
     if not rows:
         raise NotFoundException
-    items = [Message(*row) for row in rows[:PAGE] if row["id"] is not None]
+    items = [message_of(row) for row in rows[:PAGE] if row["id"] is not None]
     more = str(items[-1].position) if len(rows) > PAGE else None
     return MessagePage(items, more)
 
@@ -149,7 +169,13 @@ async def append(request: Call, session_id: UUID, new: list[NewMessage]) -> list
     )
     if not rows:
         raise NotFoundException
-    return sorted((Message(*row) for row in rows), key=lambda message: message.position)
+    return sorted(map(message_of, rows), key=lambda message: message.position)
+
+
+def message_of(row: asyncpg.Record) -> Message:
+    id_, session_id, position, role, content, metadata, *rest = row
+    pairs = Raw(metadata.encode()) if metadata else EMPTY
+    return Message(id_, session_id, position, role, content, pairs, *rest)
 
 
 @post("/v1/chat-sessions/{session_id:uuid}/messages", guards=[authenticate])

@@ -24,12 +24,24 @@ const general = connect(process.env.GENERAL_URL);
 
 // With the schemas of its answers fastify compiles a serializer for each.
 const time = { type: "string", format: "date-time" };
+const optional = { type: "string", nullable: true };
+const pairs = { type: "object", additionalProperties: { type: "string" } };
 const chatSession = {
   type: "object",
   properties: {
     id: { type: "string" },
     title: { type: "string" },
+    metadata: pairs,
+    external_id: optional,
     message_count: { type: "integer" },
+    last_position: { type: "integer" },
+    expires_at: { ...time, nullable: true },
+    created_by: optional,
+    forked_from: {
+      type: "object",
+      nullable: true,
+      properties: { session_id: { type: "string" }, position: { type: "integer" } },
+    },
     created_at: time,
     updated_at: time,
   },
@@ -42,7 +54,12 @@ const message = {
     position: { type: "integer" },
     role: { type: "string" },
     content: { type: "string" },
+    metadata: pairs,
+    client_id: optional,
+    status: { type: "string" },
+    created_by: optional,
     created_at: time,
+    updated_at: time,
   },
 };
 const messages = { type: "object", properties: { items: { type: "array", items: message } } };
@@ -98,7 +115,9 @@ async function append(user, id, added) {
     FROM session, unnest(${added.map((one) => one.role)}::text[],
                          ${added.map((one) => one.content)}::text[])
         WITH ORDINALITY AS added (role, content, number)
-    RETURNING id, session_id, position, role, content, created_at`;
+    RETURNING id, session_id, position, role, content, coalesce(metadata, '{}')::json AS metadata,
+              client_id, status, created_by, created_at,
+              coalesce(updated_at, created_at) AS updated_at`;
   if (rows.length === 0) throw refusal(404, "no such session");
   return rows.sort((one, other) => one.position - other.position);
 }
@@ -116,7 +135,12 @@ app.register(async (authenticated) => {
     { schema: { params, response: { 200: chatSession } } },
     async ({ user, params: { id } }) => {
       const [found] = await general`
-        SELECT id, title, message_count, created_at, updated_at FROM chat_sessions
+        SELECT id, title, coalesce(metadata, '{}')::json AS metadata, external_id, message_count,
+               coalesce(last_position, message_count) AS last_position, expires_at, created_by,
+               CASE WHEN forked_from_session IS NOT NULL THEN json_build_object(
+                   'session_id', forked_from_session, 'position', forked_from_position) END AS forked_from,
+               created_at, updated_at
+        FROM chat_sessions
         WHERE tenant_id = ${user.tenant_id} AND id = ${id} AND user_id = ${user.id}`;
       if (!found) throw refusal(404, "no such session");
       return found;
@@ -129,7 +153,9 @@ app.register(async (authenticated) => {
     async ({ user, params: { id } }) => {
       const rows = await general`
         SELECT message.id, session.id AS session_id, message.position, message.role,
-               message.content, message.created_at
+               message.content, coalesce(message.metadata, '{}')::json AS metadata,
+               message.client_id, message.status, message.created_by, message.created_at,
+               coalesce(message.updated_at, message.created_at) AS updated_at
         FROM chat_sessions AS session LEFT JOIN LATERAL (
             SELECT * FROM messages
             WHERE messages.tenant_id = session.tenant_id AND messages.session_id = session.id
