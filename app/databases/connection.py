@@ -126,7 +126,8 @@ class TenantConnection(asyncpg.Connection):
             self.is_lost |= self.is_closed()
             raise
         except CancelledError:
-            self.is_spoiled |= self.ending is None
+            # Of the pool's outside a transaction nothing is under way, or `ending` tells when.
+            self.is_spoiled |= not self.is_patient or self.is_in_transaction()
             raise
         except BaseException as error:
             self.is_spoiled = True

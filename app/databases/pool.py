@@ -167,7 +167,8 @@ class Pool:
 
     async def _opened(self) -> TenantConnection:
         connection = await self._connect()
-        connection.opened_at, connection.is_patient = time.monotonic(), True
+        connection.opened_at = time.monotonic()
+        connection.is_patient = not connection.behind_pgbouncer
         return connection
 
     def _close(self, connection: TenantConnection) -> asyncio.Task[None]:
