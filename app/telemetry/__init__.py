@@ -26,7 +26,7 @@ or of text on a terminal:
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
 | `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |
-| `export_revoked`   | user_id, subject_id, reason               | and the answer is broken off    |
+| `export_revoked`   | user_id, actor, subject_id, reason        | and the answer is broken off    |
 | `databases_differ` | count, kinds                              | reconcile found differences     |
 | `reconcile_failed` | error, sqlstate, where                    | and is tried again, later       |
 | `login_refused`    | reason, account, address                  | account and address as digests  |

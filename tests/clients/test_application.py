@@ -6,8 +6,11 @@ import json
 import re
 from pathlib import Path
 from uuid import UUID
+from zlib import crc32
 
+from app.accounts.keys import new_key
 from tests.support.api_keys import a_key
+from tests.support.doors import KEY_SCOPES
 from tests.support.factories import World
 from tests.support.generators import NODE, node, python
 from tests.support.servers import ROOT
@@ -93,6 +96,17 @@ async def _browser(
         said = await node(str(script), address, token, conversation, "Hello", folder=folder)
         assert json.loads(said.out)["role"] == "user"
         assert (await device.get(path)).json()["items"][0]["content"] == "Hello"
+
+
+def test_the_page_has_every_scope() -> None:
+    assert re.findall(r"(?m)^\| `([a-z:]+)` \|", SECTION) == list(KEY_SCOPES)
+
+
+def test_scanners_find_a_key_as_the_page_says() -> None:
+    [pattern] = re.findall(r"`(bic_key_\[.*?)`", SECTION)
+    key = new_key()
+    assert re.fullmatch(pattern, key)
+    assert key[-8:] == f"{crc32(key[:-8].encode()):08x}"
 
 
 def test_the_backend_is_short() -> None:

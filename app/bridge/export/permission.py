@@ -85,8 +85,9 @@ class Permission:
     def _revoke(self, reason: str) -> None:
         log.warning(
             "export_revoked",
-            user_id=str(self._actor.user_id),
-            subject_id=str(self._subject_id),
+            user_id=self._actor.person_id,
+            actor=self._actor.actor_id,
+            subject_id=self._subject_id,
             reason=reason,
         )
         raise RevokedError from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from app.bridge.export.repository import PAGE_BYTES
 from app.http.security import Role
 from app.telemetry.requests import requests_in_flight
+from tests.support.api_keys import ON_BEHALF_OF, a_backend
 from tests.support.erasure_scene import Subject, a_session
 from tests.support.factories import PASSWORD, Someone, World
 from tests.support.log_lines import events
@@ -37,8 +39,9 @@ async def exporting(
 ) -> AsyncGenerator[asyncio.StreamReader]:
     """Begin an export and read no more of it than that it has begun."""
     reading, writing = await asyncio.open_connection("127.0.0.1", running.port, limit=SMALL)
-    token = reader.http.headers["authorization"]
-    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
+    sent = {name: reader.http.headers.get(name) for name in ("authorization", ON_BEHALF_OF)}
+    lines = [f"{name}: {value}" for name, value in sent.items() if value]
+    head = "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "", ""])
     writing.write(head.encode())
     try:
         assert (await reading.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
@@ -169,3 +172,24 @@ async def test_an_export_of_somebody_who_is_promoted_above_its_reader_ends(
             assert is_broken_off(await rest(reading))
     [line] = events(capsys.readouterr().err, "export_revoked")
     assert (line["subject_id"], line["reason"]) == (str(eve.id), "Forbidden")
+
+
+@bounded
+async def test_an_export_that_a_key_takes_for_a_person_ends_with_the_key_and_the_person(
+    servers: Servers, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with service(servers, database) as running:
+        world = running.world
+        boss, alice = await world.tenant_admin(), await world.member()
+        backends = [await a_backend(world, boss, "export") for _ in range(2)]
+        await fill(servers, database, alice)
+        key = boss.http.delete(f"/v1/api-keys/{backends[0].id}")
+        for backend, end in zip(backends, (key, blocked(world, alice)), strict=True):
+            acting = replace(alice, http=backend.acting_for(alice.id))
+            async with exporting(running, acting, "/v1/me/export") as reading:
+                await end
+                assert is_broken_off(await rest(reading))
+    lines = events(capsys.readouterr().err, "export_revoked")
+    assert [line["reason"] for line in lines] == ["Unauthenticated", "Forbidden"]
+    assert [line["actor"] for line in lines] == [str(one.id) for one in backends]
+    assert {line["user_id"] for line in lines} == {str(alice.id)}
