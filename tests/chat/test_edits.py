@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.support.conversation import a_conversation
@@ -42,6 +43,60 @@ async def test_a_conversation_is_cut_off_or_emptied(world: World) -> None:
     assert (await chat.cut(0)).json() == {"deleted": 4}
     assert (await chat.read(), await chat.count()) == ({}, 0)
     assert (await alice.http.get(chat.path)).status_code == 200
+
+
+async def test_no_position_is_given_twice(world: World) -> None:
+    alice = await world.member()
+    chat = await a_conversation(alice, "a", "b", "c")
+    assert (await chat.delete(3)).status_code == 204
+    assert await chat.say("d") == [4]
+    assert await chat.say("e", "f") == [5, 6]
+    assert (await chat.delete(5)).status_code == 204
+    assert (await chat.cut(1)).json() == {"deleted": 3}
+    assert await chat.say("g", "h") == [7, 8]
+    assert (await chat.cut(0)).json() == {"deleted": 3}
+    single = {"role": "user", "content": "i"}
+    assert (await alice.http.post(chat.messages, json=single)).json()["position"] == 9
+    assert (await chat.read(), await chat.count()) == ({9: "i"}, 1)
+
+
+async def test_an_edit_changes_what_it_names_alone(world: World) -> None:
+    """Parts come back byte for byte, and each way of writing a content takes the other's place."""
+    alice = await world.member()
+    chat = await a_conversation(alice, "a")
+    before = (await chat.get(1)).json()
+    parts = '[{"type":"x.y", "n":12345678901234567890.10, "text":"b\\u0000", "text":"b"}]'
+    for body, content in (
+        (f'{{"content": {parts}}}', parts),
+        ('{"metadata": {"b": "1", "a": "2"}}', parts),
+        ('{"status": "in_progress"}', parts),
+        ('{"content": "a\\u0000\\ud800"}', '"a\\u0000\\ud800"'),
+        ('{"content": "plain", "metadata": {}, "status": "completed"}', '"plain"'),
+    ):
+        headers = {"Content-Type": "application/json"}
+        path = f"{chat.messages}/1"
+        edited = await alice.http.patch(path, content=body.encode(), headers=headers)
+        assert edited.status_code == 200, edited.text
+        assert f'"content":{content},' in edited.text
+        assert (await chat.get(1)).text == edited.text
+        page = (await alice.http.get(chat.messages)).text
+        assert edited.text in page
+        same = {"id", "position", "role", "client_id", "created_by", "created_at"}
+        assert {name: json.loads(edited.text, strict=False)[name] for name in same} == {
+            name: before[name] for name in same
+        }
+    after = (await chat.get(1)).json()
+    assert after["updated_at"] > before["updated_at"] == before["created_at"]
+    assert after | {"updated_at": None, "content": None} == before | {
+        "updated_at": None,
+        "content": None,
+    }
+    large = {"content": [{"type": "text", "text": "x" * (1 << 20)}]}
+    assert (await alice.http.patch(f"{chat.messages}/1", json=large)).status_code == 413
+    wrong = {"content": [{"type": "tool_call", "id": "1"}]}
+    refused = await alice.http.patch(f"{chat.messages}/1", json=wrong)
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "content[0].name")
+    assert (await chat.get(1)).json() == after
 
 
 async def test_what_is_not_there_is_not_found(world: World) -> None:

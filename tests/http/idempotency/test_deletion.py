@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.http.idempotency import HEADER
+from tests.support.conversation import a_conversation
 from tests.support.factories import World
 from tests.support.idempotency import Rows, a_request
 
@@ -11,6 +12,15 @@ SELECT coalesce(convert_from(answer, 'UTF8'), ''), coalesce(fingerprint, '')
 FROM user_idempotency_keys WHERE user_id = $1
 """
 GONE = ("", "")
+# An answer stored by a version that did not write down whom it quotes.
+OF_BEFORE = """
+UPDATE general_idempotency_keys SET first_position = NULL, last_position = NULL
+WHERE user_id = $1 AND key = $2
+"""
+EMPTIED = """
+SELECT key FROM general_idempotency_keys
+WHERE user_id = $1 AND answer IS NULL AND fingerprint IS NULL ORDER BY key
+"""
 
 
 async def test_a_key_is_deleted_with_its_user(world: World, rows: Rows) -> None:
@@ -62,6 +72,28 @@ async def test_a_key_is_deleted_with_the_conversation_whose_messages_it_repeats(
     assert (await alice.http.delete(session)).status_code == 204
     assert await rows.keys(alice) == 0
     assert (await message.send("k")).status_code == 404
+
+
+async def test_an_answer_is_emptied_when_a_message_that_it_quotes_is_edited_or_deleted(
+    world: World, rows: Rows
+) -> None:
+    """The key stays used: a retry that comes late brings nothing back, and appends nothing."""
+    alice = await world.member()
+    chat = await a_conversation(alice)
+    for number in range(10):  # two messages each: positions 1 and 2, 3 and 4 …
+        await chat.say(f"{number}a", f"{number}b", **{HEADER: f"k{number}"})
+    await rows.general.execute(OF_BEFORE, alice.id, "k5")
+    for write in (chat.edit(4, status="incomplete"), chat.delete(7), chat.cut(17)):
+        assert (await write).is_success
+    there = await chat.read()
+    for number in range(10):
+        body = {"messages": [{"role": "user", "content": f"{number}{one}"} for one in "ab"]}
+        headers = {HEADER: f"k{number}"}
+        late = await alice.http.post(f"{chat.messages}/batch", json=body, headers=headers)
+        assert late.status_code == (409 if number in (1, 3, 5, 8, 9) else 201), number
+    assert await chat.read() == there
+    emptied = await rows.general.fetch(EMPTIED, alice.id)
+    assert [row[0] for row in emptied] == ["k1", "k3", "k5", "k8", "k9"]
 
 
 async def test_no_key_is_stored_once_its_owner_is_closed(world: World, rows: Rows) -> None:

@@ -1,0 +1,169 @@
+"""Appends, edits, deletions and cuts of many clients at once, with and without If-Match, and reads:
+one order of changes explains all that was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.support.conversation import Conversation, a_conversation, if_match
+from tests.support.factories import World
+from tests.support.servers import Servers
+from tests.support.versions import (
+    Change,
+    Effect,
+    Read,
+    Rows,
+    Said,
+    State,
+    appended,
+    deleted,
+    edited,
+    faults,
+)
+
+CLIENTS, TURNS = 8, 30
+LARGE = 20_000  # characters: stored apart from the row, in pieces
+STATUSES = ("in_progress", "completed")
+STORED = "SELECT position, content, status FROM messages WHERE session_id = $1 ORDER BY position"
+SESSION = "SELECT message_count, last_position, version FROM chat_sessions WHERE id = $1"
+
+
+@dataclass
+class Clients:
+    """Each turn is one request, chosen by chance. All know the last tag and position seen."""
+
+    chat: Conversation
+    chance: random.Random
+    changes: list[Change] = field(default_factory=list[Change])
+    reads: list[Read] = field(default_factory=list[Read])
+    answers: list[int] = field(default_factory=list[int])
+    clock: Iterator[int] = field(default_factory=lambda: count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    last: int = 1
+    tag: str = '"0-0"'
+
+    async def work(self) -> None:
+        for _ in range(TURNS):
+            turn = self.chance.choices(
+                [self.append, self.edit, self.delete, self.cut, self.read, self.read_page],
+                [30, 30, 6, 3, 15, 16],
+            )
+            await turn[0]()
+
+    def said(self) -> Said:
+        """Every message and every edit has a text of its own, the same from end to end."""
+        word = f"{next(self.numbers)} "
+        return Said(word * (LARGE // len(word)), self.chance.choice(STATUSES))
+
+    async def append(self) -> None:
+        said = [self.said() for _ in range(self.chance.choice([1, 1, 3]))]
+        sent = [{"role": "user", **one._asdict()} for one in said]
+        path = "" if len(sent) == 1 else "/batch"
+        body = sent[0] if len(sent) == 1 else {"messages": sent}
+
+        def effect(answer: httpx.Response) -> Effect:
+            told = answer.json()
+            positions = [one["position"] for one in told.get("items", [told])]
+            self.last = max(self.last, *positions)
+            return appended(said, positions)
+
+        await self.change("POST", path, effect, json=body)
+
+    async def edit(self) -> None:
+        said, position = self.said(), self.position()
+        effect = edited(position, said)
+        await self.change("PATCH", f"/{position}", lambda _: effect, json=said._asdict())
+
+    async def delete(self) -> None:
+        position = self.position()
+        await self.change("DELETE", f"/{position}", lambda _: deleted(position, position, 1))
+
+    async def cut(self) -> None:
+        after = self.position()
+
+        def effect(answer: httpx.Response) -> Effect | None:
+            gone = answer.json()["deleted"]
+            return deleted(after + 1, None, gone) if gone else None
+
+        await self.change("DELETE", f"?after={after}", effect)
+
+    async def change(
+        self, method: str, path: str, effect: Callable[[httpx.Response], Effect | None], **what: Any
+    ) -> None:
+        expected = self.tag if self.chance.random() < 0.3 else ""
+        began = next(self.clock)
+        answer = await self.chat.http.request(
+            method, f"{self.chat.messages}{path}", headers=if_match(expected), **what
+        )
+        ended = next(self.clock)
+        self.answers.append(answer.status_code)
+        assert answer.status_code in (200, 201, 204, 404, 412), answer.text
+        if answer.status_code == 404:
+            return
+        self.tag = answer.headers["etag"]
+        if answer.status_code == 412:
+            assert self.tag != expected
+        elif (done := effect(answer)) is not None:
+            self.changes.append(
+                Change(
+                    began=began,
+                    ended=ended,
+                    version=version_of(self.tag),
+                    effect=done,
+                    expected=version_of(expected) if expected else None,
+                )
+            )
+
+    async def read(self) -> None:
+        answer = await self.chat.get(position := self.position())
+        if answer.status_code == 200:
+            self.reads.append(Read(version_of(answer.headers["etag"]), rows_of([answer.json()])))
+            assert answer.json()["position"] == position
+
+    async def read_page(self) -> None:
+        answer = await self.chat.http.get(self.chat.messages, params={"limit": 30})
+        page = answer.json()
+        self.tag = answer.headers["etag"]
+        whole = page["next"] is None
+        self.reads.append(Read(version_of(self.tag), rows_of(page["items"]), whole))
+
+    def position(self) -> int:
+        """Mostly a late one, where everybody is at work."""
+        return max(1, self.last - int(self.chance.expovariate(0.3)))
+
+
+def version_of(tag: str) -> int:
+    return int(tag.removeprefix('"').split("-")[0])
+
+
+def rows_of(messages: list[dict[str, Any]]) -> Rows:
+    return {one["position"]: Said(one["content"], one["status"]) for one in messages}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_one_order_of_changes_explains_all_that_was_answered(
+    world: World, servers: Servers, database: str, seed: int
+) -> None:
+    chat = await a_conversation(await world.member())
+    clients = Clients(chat, random.Random(seed))  # noqa: S311  it chooses what is tried
+    await asyncio.gather(*(clients.work() for _ in range(CLIENTS)))
+    general = await asyncpg.connect(servers.general.url(database))
+    session_id = chat.path.rsplit("/", 1)[1]
+    rows = await general.fetch(STORED, session_id)
+    there, last_position, version = await general.fetchrow(SESSION, session_id)
+    await general.close()
+    end = State({row[0]: Said(row[1], row[2]) for row in rows}, last_position)
+    assert faults(clients.changes, clients.reads, end) == []
+    assert (there, version) == (len(rows), len(clients.changes))
+    assert {200, 201, 204, 404, 412} == set(clients.answers)
+    assert len(clients.reads) > CLIENTS
