@@ -25,7 +25,7 @@ PAGES = [
 ]
 LONGEST_FRONT = 250
 FENCED = re.compile(r"(?ms)^```.*?^```$")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"""(?:\]\(|\bsrc(?:set)?=")([^)\s"]+)""")  # a picture's two are HTML
 DEFINERS = """
 SELECT proname FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY proname

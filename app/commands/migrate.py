@@ -35,6 +35,16 @@ ON_BOTH = {"upgrade", "check", "show-current-revision", "heads", "history", "bra
 # init: there is one, and Advanced Alchemy's would ignore it. dump-data: it looks in a registry we
 # do not use, so it would write nothing and call that success; pg_dump does it.
 REMOVED = ("init", "list-templates", "dump-data")
+# Alembic's options that take a value, each with an example as ours have them.
+HELP = {
+    "tag": "A word for migrations/env.py, which has no use for it, as nightly.",
+    "rev_range": "From which revision to which, as u0040:head.",
+    "message": "What the revision does, as 'add a time zone'.",
+    "branch_label": "A name for the branch that begins there, as trial.",
+    "rev_id": "Its id, in the place of one by chance, as u0050.",
+    "head": "The revision that it follows, as u0041.",
+    "version_path": "The folder for its file, as migrations/user.",
+}
 
 _one_at_a_time = Lock()  # Alembic's `context` and `op` are globals of the process
 
@@ -140,8 +150,15 @@ def _give_scope() -> None:
         if one.callback:
             one.callback = _scoped(name, one.callback)
         for option in one.params:
-            if isinstance(option, click.Option) and option.name == "bind_key":
-                option.help = f"user or general; {'else both' if name in ON_BOTH else 'required'}"
+            if isinstance(option, click.Option):
+                option.help = _help(name, option)
+
+
+def _help(command_name: str, option: click.Option) -> str | None:
+    if option.name == "bind_key":
+        need = "else both" if command_name in ON_BOTH else "required"
+        return f"Which database, as user or general; {need}."
+    return HELP.get(option.name or "", option.help)
 
 
 def _drop_by_downgrading(commands: MutableMapping[str, click.Command]) -> None:

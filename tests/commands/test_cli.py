@@ -143,8 +143,7 @@ def _options(command: click.Command, path: str) -> Iterator[tuple[str, click.Par
 
 
 def test_each_option_of_ours_says_what_it_is() -> None:
-    ours = [one for one in COMMANDS if one.name != "database"]  # whose options are Alembic's
-    found = [each for one in ours for each in _options(one.command(), one.name or "")]
+    found = [each for one in COMMANDS for each in _options(one.command(), one.name or "")]
     options = [(path, one) for path, one in found if isinstance(one, click.Option)]
     assert len(options) > 15
     assert [f"{path} {one.name}" for path, one in options if not one.help] == []

@@ -15,7 +15,9 @@ from app.commands.migrate import upgrade
 from app.config.settings import SettingsError
 from app.databases.database import Databases
 from app.databases.opening import open_connection
+from tests.support.commands import litestar
 from tests.support.servers import Servers, run, settings_for
+from tests.support.service import environment
 
 SECONDS = 0.5
 NOWHERE = "127.0.0.1:1"
@@ -110,5 +112,10 @@ async def test_a_database_that_is_not_utf8_is_refused(
         await databases.dispose()
         with pytest.raises(CommandError, match=f"encoding is {encoding}; make one in UTF8"):
             await asyncio.to_thread(upgrade, settings, "user")
+        ended = await litestar("database", "upgrade", env=environment(settings))
+        refusal = f"user database: the database's encoding is {encoding}; make one in UTF8"
+        assert ended.code == 1
+        said = ended.err.splitlines()[-1]
+        assert said == f"bicameral: {refusal}; the general database was left alone"
     finally:
         await run(servers.user, f"DROP DATABASE {name} WITH (FORCE)")

@@ -14,6 +14,7 @@ from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[2]
 OURS = ("DATABASE_", "LITESTAR_")
+TERMINAL_BYTES = 65_536
 
 
 class Ended(NamedTuple):
@@ -48,6 +49,22 @@ async def litestar(
         code = await asyncio.to_thread(forked.run, words, _environment(env), folder, streams)
         out, err = ((streams / file).read_text() for file in ("out", "err"))
     return Ended(code, out, leaks.note(err))
+
+
+async def on_a_terminal(*words: str, env: dict[str, str]) -> tuple[Ended, str]:
+    """Run it with standard error on a terminal; give what that has shown, too."""
+    reading, writing = os.openpty()
+    with TemporaryDirectory() as name:
+        streams = Path(name)
+        (streams / "in").touch()
+        (streams / "err").symlink_to(os.ttyname(writing))
+        code = await asyncio.to_thread(forked.run, words, _environment(env), ROOT, streams)
+        out = (streams / "out").read_text()
+    os.write(writing, b"\0")  # so that there is something to read
+    shown = os.read(reading, TERMINAL_BYTES).decode()
+    os.close(reading)
+    os.close(writing)
+    return Ended(code, out, ""), leaks.note(shown)
 
 
 async def start(

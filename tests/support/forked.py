@@ -59,7 +59,7 @@ def _become(words: tuple[str, ...], env: dict[str, str], folder: Path, streams: 
 
 def _take_streams(streams: Path) -> None:
     for descriptor, name in enumerate(("in", "out", "err")):
-        file = os.open(streams / name, os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(streams / name, os.O_RDWR | os.O_CREAT | os.O_NOCTTY, 0o600)
         os.dup2(file, descriptor)
         os.close(file)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  a process of multiprocessing's reads nothing
