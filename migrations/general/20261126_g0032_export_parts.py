@@ -42,7 +42,8 @@ BEGIN
         SELECT max(next.position), sum(next.size) INTO reached, size
         FROM (
             SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
-                + coalesce(octet_length(m.metadata), 0) AS size
+                + coalesce(octet_length(m.metadata), 0)
+                + coalesce(octet_length(m.item_members), 0) AS size
             FROM messages m
             WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
             ORDER BY m.position LIMIT most_rows
@@ -53,7 +54,8 @@ BEGIN
                 SELECT m.position, sum(m.size) OVER (ORDER BY m.position) - m.size AS before
                 FROM (
                     SELECT m.position, coalesce(octet_length(m.parts), octet_length(m.content))
-                        + coalesce(octet_length(m.metadata), 0) AS size
+                        + coalesce(octet_length(m.metadata), 0)
+                        + coalesce(octet_length(m.item_members), 0) AS size
                     FROM messages m
                     WHERE m.tenant_id = tenant AND m.session_id = session AND m.position > last
                     ORDER BY m.position LIMIT most_rows
@@ -79,6 +81,9 @@ BEGIN
                 ',"client_id":', coalesce(to_json(m.client_id)::text, 'null'),
                 ',"status":"', m.status,
                 '","created_by":', coalesce('"' || m.created_by || '"', 'null'),
+                ',"item_id":', coalesce(to_json(m.item_id)::text, 'null'),
+                ',"item_members":', coalesce(translate(m.item_members, E'\r\n', '  '), 'null'),
+                ',"is_item":', m.is_item::text,
                 ',"created_at":"', to_char(m.created_at AT TIME ZONE 'UTC', form),
                 '","updated_at":"',
                 to_char(coalesce(m.updated_at, m.created_at) AT TIME ZONE 'UTC', form),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar.params import Body
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from app.accounts import schemas as accounts
 from app.accounts.api import audit
 from app.chat import schemas as chat
+from app.http.document.texts import written_as
 
 
 class UserLine(accounts.Account, frozen=True, tag_field="type", tag="user"):
@@ -26,7 +27,15 @@ class ChatSessionLine(chat.ChatSession, frozen=True, tag_field="type", tag="chat
 
 
 class MessageLine(chat.Message, frozen=True, tag_field="type", tag="message"):
-    """There is one for each message, by conversation and position. PostgreSQL writes these."""
+    """There is one for each message, by conversation and position. PostgreSQL writes these.
+
+    The last three are of what came through the conversations API: an item's own id, its members
+    that no other field has, and whether the only part is the item itself.
+    """
+
+    item_id: str | None
+    item_members: Annotated[Raw, written_as(dict[str, Any])] | None
+    is_item: bool
 
 
 class LoginAddressLine(Struct, frozen=True, tag_field="type", tag="login_address"):

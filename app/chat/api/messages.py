@@ -50,7 +50,7 @@ class MessageController(Controller):
         `Idempotency-Key` the same request can be sent again without appending twice.
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
-        state = expected(request, if_match) if if_match else ANY
+        state = ANY if if_match is None else expected(request, if_match)
         await _check_sizes(request, [data])
         request.user.check_role_of([data.role])
         service = MessageService(request.app.state.writes)
@@ -75,7 +75,7 @@ class MessageController(Controller):
         All of them or none, in the order sent, at positions that follow one another.
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
-        state = expected(request, if_match) if if_match else ANY
+        state = ANY if if_match is None else expected(request, if_match)
         await _check_sizes(request, data.messages)
         request.user.check_role_of(message.role for message in data.messages)
         service, messages = MessageService(request.app.state.writes), data.messages
