@@ -15,13 +15,14 @@ from tests.support.servers import Servers
 
 SESSIONS = "/v1/chat-sessions"
 KEPT = (
-    "position, role, content, parts, metadata, client_id, client_digest, item_id, status,"
-    " created_by, created_at, updated_at"
+    "position, role, content, parts, metadata, client_id, client_digest, item_id, item_members,"
+    " is_item, status, created_by, created_at, updated_at"
 )
 TYPED = """
 UPDATE messages SET parts = '[{"type": "x", "n": 1e400}]', metadata = '{"a": "b"}',
     client_id = 'c-' || position, client_digest = '\\x01', item_id = 'rs_' || position,
-    status = 'in_progress', created_by = $1, updated_at = now() WHERE position = 2
+    item_members = '{"type": "x"}', is_item = true, status = 'in_progress', created_by = $1,
+    updated_at = now() WHERE position = 2
 """
 
 
