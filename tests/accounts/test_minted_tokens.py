@@ -94,6 +94,36 @@ async def test_without_any_a_minted_token_writes_as_the_user_only(world: World) 
     assert (await usual.get(f"{path}/2")).json()["content"] == "Bye"
 
 
+async def test_it_writes_as_the_user_only_in_every_way_there_is(world: World) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    path = f"{SESSIONS}/{(await a_session(alice))['id']}/messages"
+    for role in ("user", "assistant"):
+        await alice.http.post(path, json={"role": role, "content": "Hello"})
+    conversation = (await alice.http.post("/v1/conversations", json={})).json()["id"]
+    items = f"/v1/conversations/{conversation}/items"
+    mine = {"type": "message", "role": "user", "content": "Hello"}
+    theirs = [
+        {"type": "message", "role": "assistant", "content": "Hello"},
+        {"type": "function_call", "call_id": "c", "name": "n", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "x"},
+    ]
+    usual = world.with_token((await minted(boss.http, alice.id))["access_token"])
+    asked: list[tuple[str, str, Any, int]] = [
+        ("PATCH", f"{path}/1", {"content": "Mine"}, 200),
+        ("PATCH", f"{path}/2", {"content": "Mine"}, 403),
+        ("POST", items, {"items": [mine]}, 200),
+        *(("POST", items, {"items": [mine, item]}, 403) for item in theirs),
+        *(("POST", "/v1/conversations", {"items": [item]}, 403) for item in theirs),
+    ]
+    for method, where, body, status in asked:
+        answer = await usual.request(method, where, json=body)
+        assert answer.status_code == status, (where, body, answer.text)
+    messages = (await alice.http.get(path, params={"order": "asc"})).json()["items"]
+    assert [one["content"] for one in messages] == ["Mine", "Hello"]
+    assert len((await alice.http.get(items)).json()["data"]) == 1
+    assert len((await alice.http.get("/v1/conversations")).json()["data"]) == 2
+
+
 async def test_a_token_minted_by_a_key_ends_with_it(world: World) -> None:
     boss, alice = await world.tenant_admin(), await world.member()
     soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
