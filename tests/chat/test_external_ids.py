@@ -8,7 +8,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.support.factories import Someone, World, a_message
+from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.locks import until_waiting
+from tests.support.logins import superuser
+from tests.support.servers import Servers
 
 SESSIONS = "/v1/chat-sessions"
 AT_ONCE = 50
@@ -52,6 +55,22 @@ async def test_of_fifty_at_once_one_opens_it(world: World) -> None:
     assert len({one.json()["id"] for one in answers}) == 1
     assert len((await alice.http.get(SESSIONS)).json()["items"]) == 1
     assert (await put(bob, "thread")).status_code == 201  # each owner's ids are their own
+
+
+async def test_who_waited_while_another_opened_it_finds_it(
+    world: World, servers: Servers, database: str
+) -> None:
+    """All have looked for it in vain before the first one opens it."""
+    alice = await world.member()
+    await a_session(alice)
+    async with superuser(servers.general.url(database)) as general:
+        async with general.transaction():
+            await general.execute("SELECT FROM owners FOR UPDATE")
+            late = [asyncio.create_task(put(alice, "thread")) for _ in range(3)]
+            await until_waiting(general, 3)
+        answers = await asyncio.gather(*late)
+    assert sorted(one.status_code for one in answers) == [200, 200, 201]
+    assert len({one.json()["id"] for one in answers}) == 1
 
 
 async def test_it_is_found_as_it_is_by_now_and_opened_anew_once_deleted(world: World) -> None:

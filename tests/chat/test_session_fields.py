@@ -15,6 +15,8 @@ import pytest
 from app.chat.etags import HEADER, etag
 from tests.support.api_keys import a_backend
 from tests.support.factories import Someone, World, a_message, a_session
+from tests.support.locks import until_waiting
+from tests.support.logins import superuser
 from tests.support.servers import Servers
 
 SESSIONS = "/v1/chat-sessions"
@@ -173,15 +175,21 @@ async def test_every_change_has_a_tag_of_its_own_and_may_name_the_last_one(world
     assert (await changed(alice, session["id"], title="x", if_match="*")).status_code == 404
 
 
-async def test_of_many_who_change_the_same_state_one_wins(world: World) -> None:
+async def test_of_many_who_change_the_same_state_one_wins(
+    world: World, servers: Servers, database: str
+) -> None:
+    """All of them wait for the session before the first one changes it."""
     alice = await world.member()
     session = await a_session(alice)
     tag = etag(0, datetime.fromisoformat(session["updated_at"]))
-    titles = [f"title {number}" for number in range(12)]
-    answers = await asyncio.gather(
-        *(changed(alice, session["id"], title=title, if_match=tag) for title in titles)
-    )
-    assert sorted(one.status_code for one in answers) == [200] + [412] * 11
+    async with superuser(servers.general.url(database)) as general:
+        async with general.transaction():
+            await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+            sent = (changed(alice, session["id"], title=title, if_match=tag) for title in "abc")
+            late = [asyncio.create_task(one) for one in sent]
+            await until_waiting(general, 3)
+        answers = await asyncio.gather(*late)
+    assert sorted(one.status_code for one in answers) == [200, 412, 412]
     (winner,) = [one for one in answers if one.status_code == 200]
     assert (await alice.http.get(f"{SESSIONS}/{session['id']}")).json() == winner.json()
 
