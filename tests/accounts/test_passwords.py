@@ -8,6 +8,7 @@ import os
 import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import httpx
@@ -22,12 +23,15 @@ from zxcvbn.matching import (
 from app.accounts.passwords import Passwords, broken_rule
 from app.accounts.strength import readable
 from app.config.settings import Settings
+from app.http.errors import Unavailable
 from tests.support.factories import PASSWORD, World
 from tests.support.logins import threads_of
 
 SHORT, LONG = "Too short: at least 15 characters.", "Too long: at most 128 characters."
 COMMON, NAMES, EASY = "Too common", "Too close to your own names", "Too easy to guess. "
 NEW = "seven herons over the estuary"
+PATIENCE_SECONDS = 5
+QUEUE = {"password_hash_queue": 1}
 OWN = ["acme", "alice", "example.org"]
 
 
@@ -48,6 +52,24 @@ OWN = ["acme", "alice", "example.org"]
 )
 def test_a_password_may_have_any_character_and_needs_none(password: str) -> None:
     assert broken_rule(password, OWN) is None
+
+
+async def test_as_many_are_hashed_at_a_time_and_wait_as_the_settings_say() -> None:
+    passwords = Passwords(Settings.model_validate({"password_hash_threads": 3} | QUEUE))
+    threads: ThreadPoolExecutor = vars(passwords)["_threads"]
+    together = Barrier(4, timeout=PATIENCE_SECONDS)
+    held = [threads.submit(together.wait) for _ in range(3)]
+    await asyncio.to_thread(together.wait)
+    await asyncio.gather(*map(asyncio.wrap_future, held))
+    held = [threads.submit(together.wait) for _ in range(3)]
+    waiting = [asyncio.create_task(passwords.hash("x")) for _ in range(3 + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await passwords.hash("x")
+    together.wait()
+    await asyncio.gather(*waiting, *map(asyncio.wrap_future, held))
+    passwords.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")

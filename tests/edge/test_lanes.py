@@ -12,6 +12,7 @@ from app.config.settings import Settings
 from app.edge.lanes import REST, Caller, Company, Lane, LaneName, SaturatedError, lanes_of
 
 PLACES, QUEUE = 8, 4
+LOGINS = {"password_hash_threads": 1, "password_hash_queue": 3}
 ANN, ABE = Caller("ann", "a"), Caller("abe", "a")
 BEA, CAL = Caller("bea", "b"), Caller("cal", "c")
 Tasks = list[asyncio.Task[None]]
@@ -126,6 +127,12 @@ async def test_no_lane_is_one_callers_while_others_are_there(name: LaneName) -> 
     hers = await come(lanes[name], ANN, 8)
     assert sum(is_inside(hers)) == 2
     assert refused(hers) == (6 if name is LaneName.EXPORTS else 0)
+
+
+async def test_a_lane_of_logins_has_room_for_as_many_as_are_hashed_and_wait() -> None:
+    lane = lanes_of(Settings.model_validate(LOGINS))[LaneName.LOGINS]
+    assert is_inside(tasks := await come(lane, ANN, 5)) == [True] * 2 + [False] * 3
+    assert refused(tasks) == 1
 
 
 async def test_a_whole_share_rests_while_others_are_there() -> None:

@@ -217,15 +217,3 @@ async def test_an_erasure_that_another_relay_holds_is_waited_for(scene: Scene) -
     assert await reconciler(scene, watch=watch).repair() == Outcome(frozenset(), frozenset())
     assert await other
     assert await scene.orphans() == 0
-
-
-async def test_an_erasure_that_fails_stays_pending_and_is_reported(scene: Scene) -> None:
-    subject = await scene.a_user(sessions=1)
-    await scene.delete(subject)
-    await scene.general.execute("ALTER TABLE messages RENAME TO hidden")
-    own = {"relay_lease_seconds": 0.1, "relay_backoff_seconds": 100}
-    scene.settings = scene.settings.model_copy(update=own)
-    relay = scene.relay()
-    assert await relay.run_once()
-    await scene.general.execute("ALTER TABLE hidden RENAME TO messages")
-    assert await reconciler(scene).repair() == Outcome(frozenset(), frozenset(), pending=1)

@@ -18,7 +18,7 @@ from tests.support.servers import Servers, settings_for
 
 BAD = [b"", b" ", b"x" * 256, "schlüssel".encode(), b"\xff", b"a\tb", b"a\x00b", b"a\n"]
 
-LEFT = "SELECT expires_at - now() FROM general_idempotency_keys WHERE user_id = $1"
+LEFT = "SELECT expires_at - now() FROM {}_idempotency_keys WHERE user_id = $1"
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -183,13 +183,14 @@ async def test_an_error_stores_nothing(world: World, rows: Rows) -> None:
     assert await rows.keys(alice) == await rows.keys(root) == 1
 
 
+@pytest.mark.parametrize(("route", "name"), [("session", "general"), ("user", "user")])
 async def test_a_key_is_kept_for_as_long_as_the_setting_says(
-    servers: Servers, database: str, rows: Rows
+    servers: Servers, database: str, rows: Rows, route: str, name: str
 ) -> None:
     async with world_on(settings_for(servers, database, idempotency_kept_seconds=600)) as world:
-        request = await a_request(world, "session")
+        request = await a_request(world, route)
         await request.send("k")
-    left = await rows.general.fetchval(LEFT, request.by.id)
+    left = await getattr(rows, name).fetchval(LEFT.format(name), request.by.id)
     assert timedelta() < left <= timedelta(seconds=600)
 
 
