@@ -48,9 +48,12 @@ class Schemas:
         return self._named(str(schema.title), schema) if is_named else schema
 
     def close(self, node: Node | None) -> None:
-        """Says of all objects in a request's body that a field they do not name is refused."""
+        """Says of all objects in a request's body that a field they do not name is refused.
+
+        Those that are passed on unread say that they may have more; see texts.py.
+        """
         schema = self._component(node) if isinstance(node, Reference) else node
-        if schema is None or schema.additional_properties is False:
+        if schema is None or isinstance(schema.additional_properties, bool):
             return
         if schema.properties:
             schema.additional_properties = False

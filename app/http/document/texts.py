@@ -33,4 +33,16 @@ class TextsPlugin(OpenAPISchemaPlugin):
             for one in field_definition.metadata
             if isinstance(one, Meta) and one.extra and CONTENT in one.extra
         )
-        return schema_creator.for_field_definition(FieldDefinition.from_annotation(content))
+        node = schema_creator.for_field_definition(FieldDefinition.from_annotation(content))
+        _open(node, schema_creator)
+        return node
+
+
+def _open(node: Schema | Reference | None, schema_creator: SchemaCreator) -> None:
+    if isinstance(node, Reference):
+        node = schema_creator.schema_registry.from_reference(node).schema
+    if node is None:
+        return
+    if node.properties:
+        node.additional_properties = True
+    _open(node.items, schema_creator)
