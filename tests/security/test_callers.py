@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import asyncpg
 import httpx
@@ -17,45 +16,14 @@ import pytest
 
 from tests.support.api_keys import ON_BEHALF_OF
 from tests.support.callers import Callers
+from tests.support.door_cells import Cell, Choice, cells, in_turn, known
 from tests.support.door_scene import Scene, external_id_of
-from tests.support.doors import (
-    CALLERS,
-    DOORS,
-    FOREIGN,
-    POWERS,
-    PUBLIC,
-    SUBJECTS,
-    Caller,
-    Came,
-    Door,
-    Subject,
-    expected,
-)
-from tests.support.operations import OPERATIONS, Operation
+from tests.support.doors import DOORS, FOREIGN, POWERS, PUBLIC, Came
+from tests.support.operations import OPERATIONS
 from tests.support.servers import Servers
 from tests.support.wire import Wire, serving, wired
 
 CONNECTIONS = 8
-
-
-class Cell(NamedTuple):
-    """One request of the matrix."""
-
-    operation: Operation
-    door: Door
-    caller: Caller
-    subject: Subject
-
-    @property
-    def status(self) -> int:
-        return expected(self.door, self.operation.path, self.caller, self.subject)
-
-    def __str__(self) -> str:
-        how = "external " if self.subject.is_external else ""
-        return f"{self.operation.id}: {self.caller.name}, {how}{self.subject.name}"
-
-
-Choice = Callable[[Iterator[Cell]], Iterator[Cell]]
 
 
 @dataclass
@@ -82,35 +50,13 @@ async def house(callers: Callers, servers: Servers, shared: str) -> AsyncGenerat
     await general.close()
 
 
-def cells() -> Iterator[Cell]:
-    for name, door in DOORS.items():
-        for caller in CALLERS:
-            for subject in SUBJECTS:
-                yield Cell(OPERATIONS[name], door, caller, subject)
-
-
-def in_turn(every: Iterator[Cell]) -> Iterator[Cell]:
-    """Thin out what is refused before the person matters: there each operation meets each caller
-    with a person or two, and each caller meets all of them; and persons' tokens that are let in.
-    """
-    for cell in every:
-        matters = cell.caller.came is Came.KEY and cell.door.scopes & (cell.caller.scopes or set())
-        is_plain = cell.subject.is_missing and cell.caller.came is not Came.BAD
-        places = list(DOORS).index(cell.operation.id), CALLERS.index(cell.caller)
-        turn = sum(places) + SUBJECTS.index(cell.subject)
-        if cell.status < 400 and cell.caller.came is Came.TOKEN and cell.door.of_person:
-            is_plain = turn % 4 == 0
-        if matters or is_plain or turn % len(SUBJECTS) == 0:
-            yield cell
-
-
 def test_every_operation_has_a_door_and_every_door_an_operation() -> None:
     assert set(DOORS) | PUBLIC == set(OPERATIONS)
     of_users = {one.id for one in OPERATIONS.values() if "/users/" in one.path}
     assert of_users | {"get_erasure"} == set(POWERS)
 
 
-choices = pytest.mark.parametrize("chosen", [in_turn, pytest.param(iter, marks=pytest.mark.slow)])
+choices = pytest.mark.parametrize("chosen", [in_turn, pytest.param(known, marks=pytest.mark.slow)])
 
 
 @choices
