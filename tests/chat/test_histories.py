@@ -160,7 +160,7 @@ async def test_one_order_of_changes_explains_all_that_was_answered(
     general = await asyncpg.connect(servers.general.url(database))
     session_id = chat.path.rsplit("/", 1)[1]
     rows = await general.fetch(STORED, session_id)
-    there, last_position, version = await general.fetchrow(SESSION, session_id)
+    ((there, last_position, version),) = await general.fetch(SESSION, session_id)
     await general.close()
     end = State({row[0]: Said(row[1], row[2]) for row in rows}, last_position)
     assert faults(clients.changes, clients.reads, end) == []
