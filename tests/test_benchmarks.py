@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.benchmarks.contestants import OUR_NAME, SQLALCHEMY
+from app.chat.messages import prepared
+from app.chat.schemas import NewMessages
+from tests.benchmarks import typed
+from tests.benchmarks.contestants import ASYNCPG, OUR_NAME, SQLALCHEMY
 from tests.benchmarks.goals import verdicts
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.report import judge
 
+FOLDER = Path(typed.__file__).parent
 
-def rounds(contestant: str, rates: Sequence[float], p99_ms: float) -> list[Sample]:
+
+def rounds(
+    contestant: str, rates: Sequence[float], p99_ms: float, route: str = "session"
+) -> list[Sample]:
     return [
-        Sample("session", contestant, number, rate, 1, p99_ms, 1, 1, 1)
+        Sample(route, contestant, number, rate, 1, p99_ms, 1, 1, 1)
         for number, rate in enumerate(rates)
     ]
 
@@ -36,3 +47,28 @@ def test_a_missed_goal_is_said(
 
 def test_what_was_not_measured_has_no_goal() -> None:
     assert list(verdicts(rounds(OUR_NAME, (1,), 1))) == []
+
+
+@pytest.mark.parametrize(("route", "floor"), [("typed messages", 0.7), ("typed batch", 1)])
+@pytest.mark.parametrize("is_met", [True, False])
+def test_typed_messages_have_floors(route: str, floor: float, is_met: bool) -> None:
+    rate = 1000 * floor * (1.01 if is_met else 0.99)
+    samples = rounds(OUR_NAME, (rate,), 1, route) + rounds(ASYNCPG, (1000,), 1, route)
+    assert [one.is_met for one in verdicts(samples)] == [is_met]
+
+
+def test_the_typed_messages_loaded_are_as_the_service_stores_them() -> None:
+    sent = msgspec.json.decode(msgspec.json.encode(typed.batch()), type=NewMessages).messages
+    assert len(sent) == 1000
+    for one in map(prepared, sent):
+        loaded = typed.stored(one.content)
+        assert one.content == loaded.content
+        assert len(json.loads(one.parts or "[]")) == 2
+        assert (one.parts, json.loads(one.metadata or "")) == (loaded.parts, typed.METADATA)
+
+
+def test_each_word_of_the_command_is_told_with_its_goals() -> None:
+    words = re.findall(r'^_command\(\s*"(\w+)"', (FOLDER / "__main__.py").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert sorted(words) == sorted(rows)
+    assert {"typed", "flood"} <= set(words)

@@ -14,6 +14,8 @@ AT_LEAST: dict[str, dict[str, float]] = {
     "messages": {SQLMODEL: 5, SQLALCHEMY: 2.5, ASYNCPG: 0.75},
     "message": {SQLMODEL: 5, SQLALCHEMY: 2.5, ASYNCPG: 0.6},
     "batch": {SQLMODEL: 10, SQLALCHEMY: 5, ASYNCPG: 0.7},
+    "typed messages": {ASYNCPG: 0.7},
+    "typed batch": {ASYNCPG: 1},
 }
 # The 99th percentile, under so much of the peer's.
 P99_UNDER: dict[str, dict[str, float]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ SESSION = "/v1/chat-sessions/%s"
 MESSAGES = f"{SESSION}/messages"
 BATCHES = f"{MESSAGES}/batch"
 MESSAGE = {"role": "user", "content": "Where is it warm in the winter, and not too far away?"}
+Body = Mapping[str, object]
+Answers = Iterator[tuple[str, object]]
 KEYS = ("session", "messages", "message", "batch")
 
 
@@ -57,13 +59,22 @@ def batch_body() -> dict[str, list[dict[str, str]]]:
     return {"messages": [{"role": "user", "content": text(chance)} for _ in range(BATCH)]}
 
 
-def compare(ours: Running, peer: Running, targets: Sequence[Target]) -> None:
+def compare(
+    ours: Running,
+    peer: Running,
+    targets: Sequence[Target],
+    message: Body = MESSAGE,
+    batch: Body | None = None,
+) -> None:
     """Raises BenchmarkError: whoever answers something else does other work, and is no measure.
 
     One after the other, for each appends its own messages.
     """
+    (mine, other, *_), many = targets, batch or batch_body()
     for ask in (_reads, _writes):
-        pairs = zip(list(ask(ours, *targets[:2])), list(ask(peer, *targets[:2])), strict=True)
+        our_answers = list(ask(ours, mine, other, message, many))
+        their_answers = list(ask(peer, mine, other, message, many))
+        pairs = zip(our_answers, their_answers, strict=True)
         for (asked, our_answer), (_, their_answer) in pairs:
             if our_answer != their_answer:
                 raise BenchmarkError(
@@ -72,10 +83,7 @@ def compare(ours: Running, peer: Running, targets: Sequence[Target]) -> None:
                 )
 
 
-Answers = Iterator[tuple[str, object]]
-
-
-def _reads(one: Running, mine: Target, other: Target) -> Answers:
+def _reads(one: Running, mine: Target, other: Target, message: Body, batch: Body) -> Answers:
     with _client(one, mine.token) as http:
         yield "GET session", _plain(http.get(SESSION % mine.session_id))
         yield "GET messages", _plain(http.get(MESSAGES % mine.session_id))
@@ -84,16 +92,16 @@ def _reads(one: Running, mine: Target, other: Target) -> Answers:
         with _client(one, token) as http:
             for path in (SESSION, MESSAGES):
                 yield f"GET of {token}", http.get(path % session_id).status_code
-            for path, body in ((MESSAGES, MESSAGE), (BATCHES, batch_body())):
+            for path, body in ((MESSAGES, message), (BATCHES, batch)):
                 yield f"POST of {token}", http.post(path % session_id, json=body).status_code
 
 
-def _writes(one: Running, mine: Target, _: Target) -> Answers:
+def _writes(one: Running, mine: Target, _: Target, message: Body, batch: Body) -> Answers:
     path = MESSAGES % mine.session_id
     with _client(one, mine.token) as http:
         newest = http.get(path).json()["items"][0]["position"]
-        yield "POST message", _new(http.post(path, json=MESSAGE), newest)
-        yield "POST batch", _new(http.post(BATCHES % mine.session_id, json=batch_body()), newest)
+        yield "POST message", _new(http.post(path, json=message), newest)
+        yield "POST batch", _new(http.post(BATCHES % mine.session_id, json=batch), newest)
         yield "GET what was posted", _new(http.get(path), newest)
 
 

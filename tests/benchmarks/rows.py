@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,6 +18,10 @@ PAGE = 50
 LONG_SESSION = 5000
 WORDS = 'The quiet corner holds more "weather" than most rooms dare: naïve, \\ 日本語, and on. '
 TEXTS = 1024
+MESSAGE_COLUMNS = (
+    *("tenant_id", "id", "session_id", "position", "role"),
+    *("content", "parts", "metadata", "status", "created_at"),
+)
 
 
 class Target(NamedTuple):
@@ -44,15 +48,35 @@ class Conversation(NamedTuple):
         return Target(self.owner.token, self.id)
 
 
-def load(pair: Pair, *, tenants: int, users: int, lengths: Iterable[int]) -> list[Conversation]:
-    """`users` in each tenant, conversations of these `lengths`, dealt out to them in turn."""
+class Content(NamedTuple):
+    """A message's columns for what was said: `content` is the text, `parts` and `metadata` JSON."""
+
+    content: str
+    parts: str | None = None
+    metadata: str | None = None
+
+
+def load(
+    pair: Pair,
+    *,
+    tenants: int,
+    users: int,
+    lengths: Iterable[int],
+    content: Callable[[str], Content] = Content,
+    unfinished: int | None = None,
+) -> list[Conversation]:
+    """Load `users` in each tenant, conversations of these `lengths`, dealt out to them in turn.
+
+    `content` makes a message of its text; the one at the position `unfinished` is in progress.
+    """
     people = _people(tenants, users)
     conversations = [
         Conversation(people[number % len(people)], uuid7(), length)
         for number, length in enumerate(lengths)
     ]
     asyncio.run(_copy_people(pair, people))
-    asyncio.run(_copy_conversations(pair, people, conversations))
+    messages = _messages(conversations, content, unfinished)
+    asyncio.run(_copy_conversations(pair, people, conversations, messages))
     for server in (pair.user, pair.general):
         run(server, pair.name, "VACUUM ANALYZE", "CHECKPOINT")
     return conversations
@@ -113,7 +137,10 @@ def _user(one: Someone) -> tuple[Any, ...]:
 
 
 async def _copy_conversations(
-    pair: Pair, people: Sequence[Someone], conversations: Sequence[Conversation]
+    pair: Pair,
+    people: Sequence[Someone],
+    conversations: Sequence[Conversation],
+    messages: Iterator[tuple[Any, ...]],
 ) -> None:
     async with connected(pair.general, pair.name) as general:
         await general.copy_records_to_table(
@@ -130,21 +157,26 @@ async def _copy_conversations(
         await general.execute("SET session_replication_role = replica")
         await general.copy_records_to_table(
             "messages",
-            columns=["tenant_id", "id", "session_id", "position", "role", "content", "created_at"],
-            records=_messages(conversations),
+            columns=MESSAGE_COLUMNS,
+            records=messages,
         )
 
 
-def _messages(conversations: Sequence[Conversation]) -> Iterator[tuple[Any, ...]]:
+def _messages(
+    conversations: Sequence[Conversation],
+    content: Callable[[str], Content],
+    unfinished: int | None,
+) -> Iterator[tuple[Any, ...]]:
     chance = random.Random(1)  # the same each time
-    texts = [text(chance) for _ in range(TEXTS)]
+    contents = [content(text(chance)) for _ in range(TEXTS)]
     began = datetime.now(UTC).replace(microsecond=123_456) - timedelta(days=30)
     for owner, session_id, length in conversations:
         for position in range(1, length + 1):
             role = "user" if position % 2 else "assistant"
-            content = texts[chance.getrandbits(10)]
+            said = contents[chance.getrandbits(10)]
+            status = "in_progress" if position == unfinished else "completed"
             at = began + timedelta(seconds=position)
-            yield owner.tenant_id, uuid7(), session_id, position, role, content, at
+            yield owner.tenant_id, uuid7(), session_id, position, role, *said, status, at
 
 
 def text(chance: random.Random) -> str:

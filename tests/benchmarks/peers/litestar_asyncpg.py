@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from litestar import Litestar, Request, get, post
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, NotFoundException
@@ -41,7 +42,8 @@ WHERE tenant_id = $1 AND id = $2 AND user_id = $3
 
 # The session's row comes without a message if there is none: that tells an empty one from no one's.
 MESSAGES = """
-SELECT message.id, session.id AS session_id, message.position, message.role, message.content,
+SELECT message.id, session.id AS session_id, message.position, message.role,
+       CASE WHEN message.parts IS NULL THEN message.content END AS content, message.parts,
        message.metadata, message.client_id, message.status, message.created_by, message.created_at,
        coalesce(message.updated_at, message.created_at) AS updated_at
 FROM chat_sessions AS session LEFT JOIN LATERAL (
@@ -59,18 +61,28 @@ WITH session AS (
     WHERE tenant_id = $1 AND id = $2 AND user_id = $3
     RETURNING message_count - cardinality($4::uuid[]) AS before
 )
-INSERT INTO messages (tenant_id, id, session_id, position, role, content)
-SELECT $1, new.id, $2, session.before + new.number, new.role, new.content
-FROM session, unnest($4::uuid[], $5::text[], $6::text[])
-    WITH ORDINALITY AS new (id, role, content, number)
-RETURNING id, session_id, position, role, content, metadata, client_id, status, created_by,
+INSERT INTO messages
+    (tenant_id, id, session_id, position, role, content, parts, metadata, client_id, status)
+SELECT $1, new.id, $2, session.before + new.number, new.role, new.content, new.parts,
+       new.metadata, new.client_id, new.status
+FROM session, unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                     $10::text[])
+    WITH ORDINALITY AS new (id, role, content, parts, metadata, client_id, status, number)
+RETURNING id, session_id, position, role, CASE WHEN parts IS NULL THEN content END AS content,
+          parts, metadata, client_id, status, created_by,
           created_at, coalesce(updated_at, created_at) AS updated_at
 """
 
 
 class NewMessage(Struct, forbid_unknown_fields=True):
-    role: Literal["user", "assistant"]
-    content: Annotated[str, Meta(min_length=1, max_length=262_144)]
+    role: Literal["user", "assistant", "system", "developer", "tool"]
+    content: (
+        Annotated[str, Meta(min_length=1, max_length=262_144)]
+        | Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=256)]
+    )
+    metadata: dict[str, str] | None = None
+    client_id: str | None = None
+    status: Literal["completed", "in_progress", "incomplete"] = "completed"
 
 
 class NewMessages(Struct, forbid_unknown_fields=True):
@@ -96,7 +108,7 @@ class Message(Struct):
     session_id: UUID
     position: int
     role: str
-    content: str
+    content: str | Raw
     metadata: Raw
     client_id: str | None
     status: str
@@ -165,17 +177,32 @@ async def append(request: Call, session_id: UUID, new: list[NewMessage]) -> list
         user.id,
         [uuid7() for _ in new],
         [one.role for one in new],
-        [one.content for one in new],
+        [text_of(one.content) for one in new],
+        [None if isinstance(one.content, str) else written(one.content) for one in new],
+        [written(one.metadata) if one.metadata else None for one in new],
+        [one.client_id for one in new],
+        [one.status for one in new],
     )
     if not rows:
         raise NotFoundException
     return sorted(map(message_of, rows), key=lambda message: message.position)
 
 
+def text_of(content: str | list[dict[str, Any]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if "text" in part)
+
+
+def written(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def message_of(row: asyncpg.Record) -> Message:
-    id_, session_id, position, role, content, metadata, *rest = row
+    id_, session_id, position, role, content, parts, metadata, *rest = row
+    shown = Raw(parts.encode()) if parts else content
     pairs = Raw(metadata.encode()) if metadata else EMPTY
-    return Message(id_, session_id, position, role, content, pairs, *rest)
+    return Message(id_, session_id, position, role, shown, pairs, *rest)
 
 
 @post("/v1/chat-sessions/{session_id:uuid}/messages", guards=[authenticate])
