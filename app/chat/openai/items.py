@@ -25,6 +25,7 @@ NEEDS_STATUS = f"Send one of these: {', '.join(STATUSES)}."
 NEEDS_CONTENT = "Send a string, or a list of objects that have a `type`."
 NEEDS_TYPE = "Send a string."
 NEEDS_OBJECT = "Send an object."
+decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 class Item(NamedTuple):
@@ -164,11 +165,23 @@ SHOWN = {
 }
 
 
+def _may_be_one(parts: str) -> bool:
+    """Tell a part that is alone from more, and from a text; msgspec may be unable to."""
+    try:
+        return len(decode_list(parts)) == 1
+    except msgspec.ValidationError:
+        return False
+    except msgspec.DecodeError:
+        return True
+
+
 def _shown_call(parts: str) -> str | None:
     """Write the members of a call, or of an output, that is alone in its message; else None."""
+    if not _may_be_one(parts):
+        return None
     try:
         part = Members(parts[1:-1].encode())
-    except msgspec.DecodeError:  # there are more parts, or a text
+    except msgspec.DecodeError:  # there are more parts, with halves of surrogate pairs
         return None
     kind, names = SHOWN.get(part.string("type") or "", ("", {}))
     if not kind:
