@@ -33,7 +33,7 @@ END $$
 TABLES = {"user": ("users", "access_tokens"), "general": ("chat_sessions", "messages")}
 FUNCTIONS = {
     "user": "'authenticate', 'login_attempt'",
-    "general": "'find_session', 'small_message_page', 'open_session', 'add_message'",
+    "general": "'find_session', 'read_messages', 'open_session', 'store_message'",
 }
 EXPAND = {
     name: [
