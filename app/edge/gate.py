@@ -30,7 +30,7 @@ from app.telemetry import log
 
 if TYPE_CHECKING:
     from litestar.handlers import BaseRouteHandler
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 LookUp = Callable[[Credential], Awaitable[Principal]]
 TOO_LONG = "The request took too long and was given up; try again."
@@ -131,7 +131,7 @@ class Passage:
     def _broken_off(self, detail: str) -> Problem:
         """Tell clients that repeat by themselves not to: the change may be done or not."""
         problem = Unavailable(detail)
-        if self._scope["method"] not in ("GET", "HEAD"):
+        if cast("HTTPScope", self._scope)["method"] not in ("GET", "HEAD"):
             problem.headers["X-Should-Retry"] = "false"
         return problem
 
