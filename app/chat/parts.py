@@ -27,7 +27,7 @@ DEEPER = f"Nest lists and objects at most {MAX_DEPTH} deep."
 NOTHING = Raw(b"")
 NO_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+')
 INNERMOST = re.compile(rb"\[]|{}")
-REPLACED = {0: "\N{REPLACEMENT CHARACTER}"}
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class Known(Struct, frozen=True):
@@ -71,7 +71,7 @@ def stored(content: str | Sequence[Raw], path: str) -> Stored:
         sent = bytes(part)
         texts.append(_checked_text(sent, f"{path}[{number}]"))
         written.append(sent.decode())
-    return Stored("".join(texts).translate(REPLACED), f"[{','.join(written)}]")
+    return Stored("".join(texts).replace("\0", REPLACEMENT), f"[{','.join(written)}]")
 
 
 def _stored_text(text: str) -> Stored:
@@ -79,7 +79,7 @@ def _stored_text(text: str) -> Stored:
     if type(text) is str and "\0" not in text:
         return Stored(text, None)
     sent = text.json if isinstance(text, SentText) else msgspec.json.encode(text).decode()
-    return Stored(text.translate(REPLACED), sent)
+    return Stored(text.replace("\0", REPLACEMENT), sent)
 
 
 def _checked_text(sent: bytes, path: str) -> str:

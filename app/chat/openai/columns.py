@@ -64,7 +64,7 @@ def _prepared(sent: bytes, number: int) -> Prepared:
         parts.text_of(bytes(part), f"{path}.content[{n}]")
         for n, part in enumerate(read_list(without_halves(one.content.encode())))
     ]
-    return Prepared(uuid7(), one, "".join(texts).translate(parts.REPLACED), one.content)
+    return Prepared(uuid7(), one, "".join(texts).replace("\0", parts.REPLACEMENT), one.content)
 
 
 def _text(content: str) -> tuple[str, str | None]:
@@ -72,7 +72,7 @@ def _text(content: str) -> tuple[str, str | None]:
     readable = without_halves(content.encode())
     text = decode_text(readable)
     is_exact = readable == content.encode() and "\0" not in text
-    return text.translate(parts.REPLACED), None if is_exact else content
+    return text.replace("\0", parts.REPLACEMENT), None if is_exact else content
 
 
 def columns(items: Sequence[Prepared]) -> dict[str, Any]:
