@@ -122,7 +122,9 @@ class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
-    status: MessageStatus = "completed"
+    status: Annotated[
+        MessageStatus, Meta(description="It is `completed` where you leave it out.")
+    ] = "completed"
 
 
 class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):

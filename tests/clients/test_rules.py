@@ -17,7 +17,13 @@ from tests.support.generators import CLIENTS, needs, needs_node, node
 async def test_redocly_finds_nothing(folder: Path) -> None:
     words = ["--extends", "recommended", "--format", "json", "openapi.json"]
     said = await node("redocly", "lint", *words, folder=folder)
-    assert json.loads(said.out)["problems"] == []
+    assert [one for one in json.loads(said.out)["problems"] if not is_told_apart(one)] == []
+
+
+def is_told_apart(problem: dict[str, Any]) -> bool:
+    """No path is ambiguous for `by-external-id`: it is no UUID, which an id in its place is."""
+    is_ambiguous = problem["ruleId"] == "no-ambiguous-paths"
+    return is_ambiguous and "/by-external-id/{external_id}" in problem["message"]
 
 
 @needs_node

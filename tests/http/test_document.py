@@ -95,6 +95,22 @@ def test_bodies_are_closed_and_optional_ones_may_be_left_out(document: dict[str,
     }
 
 
+def test_an_answer_without_a_body_declares_none(document: dict[str, Any]) -> None:
+    answers = [one["responses"] for _, one in _operations(document) if "204" in one["responses"]]
+    assert len(answers) > 3
+    assert [one["204"] for one in answers if "content" in one["204"]] == []
+
+
+def test_a_field_that_may_be_left_out_of_a_body_has_no_default(document: dict[str, Any]) -> None:
+    """openapi-typescript, among others, makes a field that has one required."""
+    schemas = document["components"]["schemas"]
+    closed = [one for one in schemas.values() if one.get("additionalProperties") is False]
+    fields = [field for one in closed for field in one["properties"].values()]
+    assert len(fields) > 20
+    assert [field for field in fields if "default" in field] == []
+    assert "completed" in schemas["NewMessage"]["properties"]["status"]["description"]
+
+
 def test_one_name_for_two_schemas_stops_the_start() -> None:
     schemas = Schemas({"Role": Schema(title="Role", enum=["member"])})
     with pytest.raises(ValueError, match="are called Role"):

@@ -91,6 +91,8 @@ def header_components(names: set[str]) -> dict[str, OpenAPIHeader | Reference]:
 def _complete(status: str, answer: OpenAPIResponse) -> None:
     if answer.description in (HTTPStatus(int(status)).description, "Stream Response"):
         answer.description = DONE[status]
+    if status == "204":
+        answer.content = None  # a handler that sends headers with it has a response of None
     names = {*(answer.headers or ()), *_headers_that_follow(status)}
     if unknown := names - HEADERS.keys():
         raise ValueError(f"the document does not say what {unknown} is; see HEADERS")

@@ -50,13 +50,15 @@ class Schemas:
     def close(self, node: Node | None) -> None:
         """Says of all objects in a request's body that a field they do not name is refused.
 
-        Those that are passed on unread say that they may have more; see texts.py.
+        Those that are passed on unread say that they may have more; see texts.py. A field's default
+        is left to its description: generators take a field that has one for always present.
         """
         schema = self._component(node) if isinstance(node, Reference) else node
         if schema is None or isinstance(schema.additional_properties, bool):
             return
         if schema.properties:
             schema.additional_properties = False
+            schema.properties = {k: _without_default(one) for k, one in schema.properties.items()}
         parts = (schema.one_of, schema.all_of, (schema.properties or {}).values(), [schema.items])
         for part in chain.from_iterable(part or () for part in parts):
             self.close(part)
@@ -137,6 +139,10 @@ def _as_said(node: Node, said: dict[str, Any]) -> Node:
     if not said:
         return node
     return Schema(all_of=[node], **said) if isinstance(node, Reference) else replace(node, **said)
+
+
+def _without_default(node: Node) -> Node:
+    return node if isinstance(node, Reference) else replace(node, default=None)
 
 
 def _make_portable(schema: Schema) -> None:

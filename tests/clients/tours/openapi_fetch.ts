@@ -31,7 +31,7 @@ await client.POST("/v1/chat-sessions/{session_id}/messages/batch", {
   body: { messages: rest },
 });
 
-const read: string[] = [];
+const read: NewMessage["content"][] = []; // texts, or lists of parts
 let pages = 0;
 let after: string | undefined;
 do {

@@ -8,6 +8,7 @@ from generated import ApiClient, ApiException, AuthApi, ChatApi, Configuration, 
 from generated.models import (
     ExportLine,
     Login,
+    MessageContent,
     MessageLine,
     MessageRole,
     NewChatSession,
@@ -45,7 +46,8 @@ me = MeApi(client).get_me()
 
 chat = ChatApi(client)
 session = chat.create_chat_session(new_chat_session=NewChatSession(title=None))
-first, *rest = [NewMessage(role=MessageRole.USER, content=content) for content in CONTENTS]
+texts = map(MessageContent, CONTENTS)  # it may also be a list of parts
+first, *rest = [NewMessage(role=MessageRole.USER, content=text) for text in texts]
 once = chat.create_message(session.id, first, idempotency_key="tour")
 twice = chat.create_message(session.id, first, idempotency_key="tour")
 try:
@@ -54,12 +56,12 @@ except ApiException as error:
     reused = problem(error)
 chat.create_messages(session.id, NewMessages(messages=rest))
 
-read: list[str] = []
+read: list[object] = []
 pages = 0
 after: str | None = None
 while True:
     page = chat.list_messages(session.id, order=Order.ASC, limit=3, after=after)
-    read += [message.content for message in page.items]
+    read += [message.content.actual_instance for message in page.items]
     pages += 1
     after = page.next
     if after is None:
@@ -86,7 +88,9 @@ print(  # noqa: T201
             "read": read,
             "missing": [missing.status, missing.title],
             "kinds": [line.type for line in lines],
-            "said": [line.content for line in lines if isinstance(line, MessageLine)],
+            "said": [
+                line.content.actual_instance for line in lines if isinstance(line, MessageLine)
+            ],
             "left": left.status_code,
         }
     )

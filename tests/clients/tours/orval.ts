@@ -11,17 +11,17 @@ import {
   logOut,
 } from "./client";
 import {
+  Account,
   ChatSession,
   ExportLine,
   ListMessagesParams,
   Login,
+  LoginToken,
   Message,
   MessagePage,
   NewChatSession,
   NewMessage,
   ProblemDetails,
-  Token,
-  User,
 } from "./models";
 
 const { NAME: username, PASSWORD: password, CONTENTS } = process.env;
@@ -29,8 +29,8 @@ const contents: string[] = JSON.parse(CONTENTS);
 
 const wrong = await logIn({ username, password: "wrong" });
 const login = await logIn(Login.parse({ username, password }));
-const headers = { Authorization: `Bearer ${Token.parse(login.data).access_token}` };
-const me = User.parse((await getMe({ headers })).data);
+const headers = { Authorization: `Bearer ${LoginToken.parse(login.data).access_token}` };
+const me = Account.parse((await getMe({ headers })).data);
 
 const titles = [null, "Holiday in Norway", "x".repeat(256), "\0"];
 const accepted = titles.map((title) => NewChatSession.safeParse({ title }).success);
@@ -43,7 +43,7 @@ const twice = Message.parse((await append(first)).data);
 const reused = await append(rest[0]);
 await createMessages(session.id, { messages: rest }, { headers });
 
-const read: string[] = [];
+const read: Message["content"][] = []; // texts, or lists of parts
 let pages = 0;
 let after: string | undefined;
 do {
