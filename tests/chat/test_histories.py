@@ -15,9 +15,13 @@ import asyncpg
 import httpx
 import pytest
 
+from app.config.settings import Settings
+from app.server import create_app
+from tests.support.callers import client_of
 from tests.support.conversation import Conversation, a_conversation, if_match
 from tests.support.factories import World
-from tests.support.servers import Servers
+from tests.support.locks import until_waiting
+from tests.support.servers import Servers, alive
 from tests.support.versions import (
     Change,
     Effect,
@@ -52,8 +56,9 @@ class Clients:
     last: int = 1
     tag: str = '"0-0"'
 
-    async def work(self) -> None:
+    async def work(self, chat: Conversation) -> None:
         for _ in range(TURNS):
+            self.chat = chat  # through one of the services
             turn = self.chance.choices(
                 [self.append, self.edit, self.delete, self.cut, self.read, self.read_page],
                 [30, 30, 6, 3, 15, 16],
@@ -152,18 +157,49 @@ def rows_of(messages: list[dict[str, Any]]) -> Rows:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_one_order_of_changes_explains_all_that_was_answered(
-    world: World, servers: Servers, database: str, seed: int
+    world: World, servers: Servers, database: str, settings: Settings, seed: int
 ) -> None:
-    chat = await a_conversation(await world.member())
+    """Two services are asked: in one alone, the clients of a conversation would take turns."""
+    alice = await world.member()
+    chat = await a_conversation(alice)
     clients = Clients(chat, random.Random(seed))  # noqa: S311  it chooses what is tried
-    await asyncio.gather(*(clients.work() for _ in range(CLIENTS)))
+    other = create_app(settings)
+    async with alive(other), client_of(other, None) as nobody:
+        there = chat.of(World(other, nobody).same(alice).http)
+        await asyncio.gather(*(clients.work(one) for one in [chat, there] * (CLIENTS // 2)))
     general = await asyncpg.connect(servers.general.url(database))
     session_id = chat.path.rsplit("/", 1)[1]
     rows = await general.fetch(STORED, session_id)
-    ((there, last_position, version),) = await general.fetch(SESSION, session_id)
+    ((number, last_position, version),) = await general.fetch(SESSION, session_id)
     await general.close()
     end = State({row[0]: Said(row[1], row[2]) for row in rows}, last_position)
     assert faults(clients.changes, clients.reads, end) == []
-    assert (there, version) == (len(rows), len(clients.changes))
+    assert (number, version) == (len(rows), len(clients.changes))
     assert {200, 201, 204, 404, 412} == set(clients.answers)
     assert len(clients.reads) > CLIENTS
+
+
+async def test_two_who_wait_with_one_tag_do_not_both_write(
+    world: World, servers: Servers, database: str, settings: Settings
+) -> None:
+    """Each is compared when the row is its own, whatever it was when it came."""
+    alice = await world.member()
+    chat = await a_conversation(alice, "a", "b")
+    general = await asyncpg.connect(servers.general.url(database))
+    other = create_app(settings)
+    async with alive(other), client_of(other, None) as nobody:
+        there = chat.of(World(other, nobody).same(alice).http)
+        assert (await there.get(1)).status_code == 200  # it has a connection from here on
+        for second in (there.edit, there.delete):
+            tag = (await chat.get(1)).headers["etag"]
+            async with general.transaction():
+                await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+                body = {"content": tag} if second == there.edit else {}
+                late = [
+                    asyncio.create_task(chat.edit(1, content="c", tag=tag)),
+                    asyncio.create_task(second(2, tag=tag, **body)),
+                ]
+                await until_waiting(general, 2)
+            statuses = [(await one).status_code for one in late]
+            assert statuses.count(412) == 1, statuses
+    await general.close()
