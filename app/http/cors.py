@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 NOT_ALLOWED = "Pages of this origin may not make such a request; see CORS_ALLOWED_ORIGINS."
 SENT = [
-    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match"),
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "On-Behalf-Of"),
     *("traceparent", "tracestate", "X-Request-Id"),
 ]
 READ = [
     *("Allow", "ETag", "Location", "Retry-After", "WWW-Authenticate"),
-    *("X-Request-Id", "traceresponse"),
+    *("X-Request-Id", "X-Should-Retry", "traceresponse"),
 ]
 
 

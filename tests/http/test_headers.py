@@ -19,9 +19,12 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
 }
 PAGE = "https://app.example.org"
-READABLE = "Allow, ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id, traceresponse"
-SENT = ["authorization", "content-type", "idempotency-key", "if-match", "traceparent"]
-SENT.append("x-request-id")
+READABLE = (
+    "Allow, ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id, X-Should-Retry,"
+    " traceresponse"
+)
+SENT = ["authorization", "content-type", "idempotency-key", "if-match", "on-behalf-of"]
+SENT += ["traceparent", "x-request-id"]
 SECRET = "correct-horse-battery-staple"
 
 
