@@ -147,7 +147,8 @@ async def test_an_operator_is_nobody_in_particular(
 
 
 def test_every_action_is_on_the_page_and_none_that_is_not() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    _, section = PAGE.read_text().split("\n## Audit events\n")
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
     told = {name for row in rows for name in re.findall("`(.+?)`", row.split("|")[1])}
     assert told == set(Action)
 

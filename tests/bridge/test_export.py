@@ -46,7 +46,8 @@ async def test_an_export_shows_a_message_as_the_api_does(world: World) -> None:
     for content in ('Ærlig "talt" \\ / \n\r\t\b\f\x01\x1f\x7f \u2028 🌍', "{}", " "):
         await a_message(alice, session["id"], content)
     page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages?order=asc")
-    written = [{"type": "message", **item} for item in page.json()["items"]]
+    of_items = {"item_id": None, "item_members": None, "is_item": False}
+    written = [{"type": "message", **item, **of_items} for item in page.json()["items"]]
     assert (await _export(alice, "/v1/me/export"))[4:-1] == written
 
 
