@@ -72,8 +72,11 @@ class Server(uvicorn.Server):
 
         A request that arrives while its connection is being closed is answered by a reset.
         """
-        for one in (*self.servers, *(sockets or ())):
-            one.close()
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            await self._take_what_came(listening)
+            listening.close()
         began = asyncio.get_running_loop().time()
         while (waited := asyncio.get_running_loop().time() - began) < self._idle_seconds:
             if self.force_exit or not self._has_idle_clients():
@@ -82,6 +85,24 @@ class Server(uvicorn.Server):
         if self.config.timeout_graceful_shutdown:
             self.config.timeout_graceful_shutdown -= int(waited)
         await super().shutdown(sockets)
+
+    async def _take_what_came(self, listening: socket.socket) -> None:
+        """Accept the connections that wait for it; closing the socket would reset them."""
+        loop, config = asyncio.get_running_loop(), self.config
+        listening.setblocking(False)
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                return
+            await loop.connect_accepted_socket(self._protocol, connection, ssl=config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def _has_idle_clients(self) -> bool:
         connections: set[Any] = self.server_state.connections
