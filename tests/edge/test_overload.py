@@ -196,6 +196,36 @@ def test_a_newcomer_does_not_wait_for_a_crowd_of_connections() -> None:
     assert uvloop.run(turns_until_all_are_accepted()) < CONNECTIONS / 4
 
 
+async def answers_to_who_came_before_the_stop() -> list[bytes]:
+    config = uvicorn.Config(hello, lifespan="off", log_config=None)
+    config.load()
+    server = Server(config, 1)
+    server.lifespan = config.lifespan_class(config)
+    loop, answers = asyncio.get_running_loop(), list[bytes]()
+    with socket.create_server(HERE, backlog=CONNECTIONS) as listener, ExitStack() as stack:
+        await server.startup([listener])
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(CONNECTIONS)]
+        stopping = asyncio.create_task(server.shutdown([listener]))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for client in map(stack.enter_context, clients):
+                client.setblocking(False)
+                await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                answers.append(await loop.sock_recv(client, 1024))
+            stopping.cancel()
+    return answers
+
+
+async def hello(_: Any, __: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def test_who_connected_before_the_stop_is_answered() -> None:
+    """No turn of the loop had accepted them; a socket that is closed resets whoever waits."""
+    answers = uvloop.run(answers_to_who_came_before_the_stop())
+    assert [b"hello" in answer for answer in answers] == [True] * CONNECTIONS
+
+
 def test_limits_hold_no_more_tokens_than_they_may() -> None:
     limits = TokenLimits(per_second=0.001, burst=1)
     first = "bic_first"
