@@ -23,8 +23,10 @@ READABLE = (
     "Allow, ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id, X-Should-Retry,"
     " traceresponse"
 )
-SENT = ["authorization", "content-type", "idempotency-key", "if-match", "on-behalf-of"]
-SENT += ["traceparent", "x-request-id"]
+SENT = [
+    *("authorization", "content-type", "idempotency-key", "if-match", "on-behalf-of"),
+    *("traceparent", "x-request-id"),
+]
 SECRET = "correct-horse-battery-staple"
 
 
