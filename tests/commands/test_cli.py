@@ -121,6 +121,7 @@ async def test_help_lists_our_commands_and_imports_none_of_them() -> None:
     assert "app.cli" in modules
 
 
+@pytest.mark.slow
 async def test_in_any_folder_and_whatever_env_file_lies_above(tmp_path: Path) -> None:
     """The application is ours, though Litestar would look for one in this very folder."""
     (tmp_path / ".env").write_text("DB_POLL_SIZE=5\nLITESTAR_APP=nothing:at_all\n")

@@ -83,6 +83,7 @@ def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) ->
         assert [tenant["name"] for tenant in tenants["items"]] == ["demo", "platform"]
 
 
+@pytest.mark.slow
 def test_a_password_that_the_administrator_changed_stays_over_a_restart(tmp_path: Path) -> None:
     login = {"username": "\\platform\\admin", "password": "seven herons over the estuary"}
     kept = tmp_path / "administrator-password"
@@ -101,6 +102,7 @@ def test_a_password_that_the_administrator_changed_stays_over_a_restart(tmp_path
             dev.stop(SIGTERM)
 
 
+@pytest.mark.slow
 def test_the_documents_example_logs_in_and_finds_a_conversation(tmp_path: Path) -> None:
     for _ in range(2):  # a restart writes no second one
         with running(tmp_path) as dev, httpx.Client(base_url=dev.address) as http:

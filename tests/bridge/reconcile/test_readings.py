@@ -183,6 +183,7 @@ async def many_lives(scene: Scene, looked: asyncio.Event) -> None:
             await scene.delete(subject)
 
 
+@pytest.mark.slow
 async def test_a_relay_compares_the_databases_by_its_schedule(scene: Scene) -> None:
     """Tells, and mends nothing. With 0 it does not look at all."""
     subject = await rows_of_a_stranger(scene)
