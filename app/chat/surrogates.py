@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw, structs
+from msgspec import UnsetType, structs
 
 from app.chat.schemas import MessageEdit, NewMessage, NewMessages
-from app.http.errors import BadRequest, Invalid
-from app.http.surrogates import Marked, marked
+from app.http.errors import Invalid
+from app.http.surrogates import Marked, decode_marked
 
 Message = TypeVar("Message", NewMessage, MessageEdit)
 NO_HALVES = "Leave out half of a surrogate pair; `content` alone may have one."
@@ -25,10 +26,7 @@ class SentText(str):
 
 def decode_with_halves(body: bytes, shape: type[Any]) -> Any:
     """Decode one message, an edit, or NewMessages. Raises BadRequest where no half is at fault."""
-    found = marked(body)
-    if found.text == body:
-        raise BadRequest
-    sent = msgspec.json.decode(found.text, type=shape)
+    sent, found = decode_marked(body, shape)
     if not isinstance(sent, NewMessages):
         return _restored(sent, found, "")
     messages = enumerate(sent.messages)
@@ -36,16 +34,22 @@ def decode_with_halves(body: bytes, shape: type[Any]) -> Any:
 
 
 def _restored(message: Message, found: Marked, path: str) -> Message:
-    pairs = (message.metadata or {}).items()
-    if any(found.mark in text for pair in pairs for text in pair):
-        raise Invalid.field(f"{path}metadata", NO_HALVES)
+    check_metadata(message.metadata, found, f"{path}metadata")
     content = message.content
     if isinstance(content, list):
-        parts = [Raw(found.restored(bytes(part).decode()).encode()) for part in content]
-        return structs.replace(message, content=parts)
+        return structs.replace(message, content=list(map(found.restored_json, content)))
     if isinstance(content, str) and found.mark in content:
         return structs.replace(message, content=_text(content, found))
     return message
+
+
+def check_metadata(
+    metadata: Mapping[str, str] | UnsetType | None, found: Marked, path: str
+) -> None:
+    """Raises Invalid for halves: metadata are texts, and found by them."""
+    pairs = (metadata or {}).items()
+    if any(found.mark in text for pair in pairs for text in pair):
+        raise Invalid.field(path, NO_HALVES)
 
 
 def _text(content: str, found: Marked) -> SentText:

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from app.http.errors import BadRequest
 
 # Not UTF-8, so found nowhere else: after no backslash of these begins an escape.
 BACKSLASHES, APART = b"\\\\", b"\xff\xff"
@@ -28,6 +33,9 @@ class Marked(NamedTuple):
         """Write the halves again as the escapes that they were."""
         return re.sub(f"{self.mark}([0-9a-fA-F]{{4}})", r"\\u\1", text)
 
+    def restored_json(self, json: Raw) -> Raw:
+        return Raw(self.restored(bytes(json).decode()).encode())
+
     def without(self, text: str) -> str:
         """Write U+FFFD in the place of each half."""
         return re.sub(f"{self.mark}[0-9a-fA-F]{{4}}", "\N{REPLACEMENT CHARACTER}", text)
@@ -38,6 +46,14 @@ def marked(body: bytes) -> Marked:
     body.decode()
     mark = _unused(body)
     return Marked(_replaced(body, mark.encode() + rb"\1\2"), mark)
+
+
+def decode_marked(body: bytes, shape: type[Any]) -> tuple[Any, Marked]:
+    """Decode it with marks in the place of its halves. Raises BadRequest where none is at fault."""
+    found = marked(body)
+    if found.text == body:
+        raise BadRequest
+    return msgspec.json.decode(found.text, type=shape), found
 
 
 def without_halves(body: bytes) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -113,3 +115,14 @@ async def test_many_append_at_once_without_gaps(world: World) -> None:
     await asyncio.gather(*(add(member, conversation, MESSAGE, CALL) for _ in range(10)))
     positions = [one["position"] for one in await native(member, conversation)]
     assert positions == list(range(1, 21))
+
+
+@pytest.mark.parametrize("items", [[], [MESSAGE]])
+async def test_metadata_have_no_halves_of_surrogate_pairs(world: World, items: list[Any]) -> None:
+    member = await world.member()
+    body = json.dumps({"items": items, "metadata": {"topic": "\ud83d"}})
+    headers = {"Content-Type": "application/json"}
+    refused = await member.http.post("/v1/conversations", content=body, headers=headers)
+    assert refused.status_code == 422, refused.text
+    assert [error["path"] for error in refused.json()["errors"]] == ["metadata"]
+    assert (await member.http.get("/v1/conversations")).json()["data"] == []

@@ -14,7 +14,6 @@ from app.chat.openai import schemas
 from app.chat.openai.columns import Prepared, prepared
 from app.chat.openai.conversations import ConversationService
 from app.chat.openai.ids import CONVERSATION, uuid_of
-from app.chat.openai.members import decode_with_halves
 from app.chat.openai.service import ItemService
 from app.edge.lanes import LaneName
 from app.http.errors import NotFound, Problem
@@ -45,7 +44,7 @@ def answer_error(request: Request[Any, Any, Any], error: Any) -> Response[Proble
 class ConversationController(Controller):
     path = "/conversations"
     tags = ["conversations"]
-    opt = {"lane": LaneName.CHAT, OTHERWISE: decode_with_halves, IGNORES_OTHERS: True}
+    opt = {"lane": LaneName.CHAT, OTHERWISE: schemas.decode_with_halves, IGNORES_OTHERS: True}
     exception_handlers = {Exception: answer_error}  # pyright: ignore[reportUnknownVariableType]  # Litestar's own
 
     @post("/", guards=[writes_chat], status_code=200, responses=problems(403, 409))
@@ -119,7 +118,7 @@ class ConversationController(Controller):
 class ItemController(Controller):
     path = "/conversations/{conversation_id:str}/items"
     tags = ["conversations"]
-    opt = {"lane": LaneName.CHAT, OTHERWISE: decode_with_halves, IGNORES_OTHERS: True}
+    opt = {"lane": LaneName.CHAT, OTHERWISE: schemas.decode_with_halves, IGNORES_OTHERS: True}
     exception_handlers = {Exception: answer_error}  # pyright: ignore[reportUnknownVariableType]  # Litestar's own
 
     @post("/", guards=[writes_chat], status_code=200, responses=problems(403, 404, 409))

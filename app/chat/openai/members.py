@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-from msgspec import Raw, structs
+from msgspec import Raw
 
-from app.http.errors import BadRequest
 from app.http.surrogates import Marked, marked
 
 read = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -52,15 +49,3 @@ class Members:
 
     def _restored(self, text: str) -> str:
         return self._found.restored(text) if self._found else text
-
-
-def decode_with_halves(body: bytes, shape: type[Any]) -> Any:
-    """Decode a body whose items have halves of surrogate pairs. Raises BadRequest for any other."""
-    found = marked(body)
-    if found.text == body:
-        raise BadRequest
-    sent = msgspec.json.decode(found.text, type=shape)
-    if not getattr(sent, "items", None):
-        raise BadRequest
-    items = [Raw(found.restored(bytes(one).decode()).encode()) for one in sent.items]
-    return structs.replace(sent, items=items)

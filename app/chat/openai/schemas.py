@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from app.chat.metadata import Metadata
+from app.chat.surrogates import check_metadata
 from app.http.document.texts import written_as
+from app.http.surrogates import decode_marked
 
 ITEMS = 1000
 A_MESSAGE = {
@@ -67,3 +69,13 @@ class ConversationList(Struct, frozen=True):
     last_id: str | None
     has_more: bool
     object: Literal["list"] = "list"
+
+
+def decode_with_halves(body: bytes, shape: type[Any]) -> Any:
+    """Decode a body whose items may have halves of surrogate pairs. Raises BadRequest, Invalid."""
+    sent, found = decode_marked(body, shape)
+    if not isinstance(sent, NewItems):
+        check_metadata(sent.metadata, found, "metadata")
+    if isinstance(sent, ConversationChange) or not sent.items:
+        return sent
+    return structs.replace(sent, items=list(map(found.restored_json, sent.items)))
