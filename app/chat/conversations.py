@@ -91,7 +91,9 @@ class ChatSessionService:
             return await repository.page(listing, rows=limit + 1, after=after)
 
     async def get(self, owner: Principal, session_id: UUID) -> SessionRow:
-        sessions = sessions_of(await self._general.fetch(FIND, _key(owner, session_id)))
+        sessions = sessions_of(
+            await self._general.fetch(FIND, owner.whose | {"session_id": session_id})
+        )
         if not sessions:
             raise NotFound
         return sessions[0]
@@ -134,7 +136,8 @@ class ChatSessionService:
 
         Those who append to it here wait without a connection, as they do for each other.
         """
-        values = _key(owner, session_id) | {
+        values = owner.whose | {
+            "session_id": session_id,
             "up_to": position,
             "fork": uuid7(),
             "created_by": owner.key_id,
@@ -152,17 +155,14 @@ class ChatSessionService:
             return await self._writes.create(owner, request, write)
 
 
-def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
-    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
-
-
 def opening(
     owner: Principal,
     new: schemas.NewChatSession | schemas.NamedChatSession,
     external_id: str | None,
 ) -> dict[str, Any]:
     """Give the values that OPEN takes."""
-    return _key(owner, uuid7()) | {
+    return owner.whose | {
+        "session_id": uuid7(),
         "title": new.title if new.title is not None else DEFAULT_TITLE,
         "metadata": metadata.stored(new.metadata),
         "tags": metadata.tags(new.metadata),

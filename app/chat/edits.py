@@ -15,8 +15,8 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct
 from sqlalchemy import text
 
-from app.chat import parts
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
+from app.chat.messages import content_columns
 from app.chat.metadata import stored
 from app.chat.rows import MESSAGE_COLUMNS, messages_of
 from app.chat.schemas import Message, MessageEdit
@@ -96,7 +96,7 @@ class EditService:
         self._writes = writes
 
     async def get(self, owner: Principal, session_id: UUID, position: int) -> Tagged:
-        values = _key(owner, session_id) | {"position": _real(position)}
+        values = owner.whose | {"session_id": session_id, "position": _real(position)}
         return _tagged(session_id, await self._general.fetch(FIND, values))
 
     async def edit(
@@ -110,7 +110,9 @@ class EditService:
         """Raises Forbidden for a caller who may edit the role `user` alone."""
         if edit == MessageEdit():
             return await self._unchanged(owner, session_id, position, expected)
-        values = _key(owner, session_id) | {"position": _real(position)} | _changes(edit)
+        values = (
+            owner.whose | {"session_id": session_id, "position": _real(position)} | _changes(edit)
+        )
         values |= {"any_role": owner.writes_any_role, **expected._asdict()}
 
         async def write(fetch: Fetch) -> Tagged:
@@ -149,7 +151,7 @@ class EditService:
     async def _delete(
         self, owner: Principal, session_id: UUID, places: tuple[int, int], expected: Expected
     ) -> Deletion:
-        values = _key(owner, session_id) | {"first": places[0], "last": places[1]}
+        values = owner.whose | {"session_id": session_id, "first": places[0], "last": places[1]}
 
         async def write(fetch: Fetch) -> Deletion:
             rows = await fetch(DELETE, values | expected._asdict())
@@ -165,10 +167,6 @@ class EditService:
         return self._writes.turn((owner.user_id, session_id))
 
 
-def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
-    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
-
-
 def _real(position: int) -> int:
     if not 0 < position <= LAST_POSITION:
         raise NotFound
@@ -176,7 +174,7 @@ def _real(position: int) -> int:
 
 
 def _changes(edit: MessageEdit) -> dict[str, Any]:
-    content = (None, None) if edit.content is UNSET else parts.stored(edit.content, "content")
+    content = (None, None) if edit.content is UNSET else content_columns(edit.content, "content")
     return {
         "has_content": edit.content is not UNSET,
         "content": content[0],

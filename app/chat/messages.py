@@ -75,10 +75,15 @@ class Prepared(NamedTuple):
 
 def prepared(sent: NewMessage, path: str = "") -> Prepared:
     """Raises Invalid; `path` is where the message was."""
-    content, pairs = sent.content, metadata.stored(sent.metadata) if sent.metadata else None
+    pairs = metadata.stored(sent.metadata) if sent.metadata else None
+    return Prepared(uuid7(), sent, *content_columns(sent.content, f"{path}content"), pairs)
+
+
+def content_columns(content: str | Sequence[Raw], path: str) -> tuple[str, str | None]:
+    """Give the columns `content` and `parts`: a text that its column holds is all there is."""
     if type(content) is str and "\0" not in content:
-        return Prepared(uuid7(), sent, content, None, pairs)
-    return Prepared(uuid7(), sent, *parts.stored(content, f"{path}content"), pairs)
+        return content, None
+    return parts.stored(content, path)
 
 
 class MessageRepository:
@@ -90,9 +95,7 @@ class MessageRepository:
         self._fetch = fetch
         self._owner = owner
         self._session_id = session_id
-        self._place: dict[str, Any] = {
-            "tenant_id": owner.tenant_id,
-            "user_id": owner.user_id,
+        self._place = owner.whose | {
             "session_id": session_id,
             "author": owner.key_id,
             "version": expected.version,

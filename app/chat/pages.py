@@ -62,9 +62,8 @@ class PageService:
     ) -> Page:
         """Fetch messages by position: a page ends at `limit`, or before it has too many bytes."""
         rows = await self._rows(
-            {
-                "tenant_id": owner.tenant_id,
-                "user_id": owner.user_id,
+            owner.whose
+            | {
                 "session_id": session_id,
                 "newest": newest_first,
                 "after": after,

@@ -76,8 +76,6 @@ def stored(content: str | Sequence[Raw], path: str) -> Stored:
 
 def _stored_text(text: str) -> Stored:
     """Store as JSON, too, what the column cannot hold: U+0000, and halves of surrogate pairs."""
-    if type(text) is str and "\0" not in text:
-        return Stored(text, None)
     sent = text.json if isinstance(text, SentText) else msgspec.json.encode(text).decode()
     return Stored(text.replace("\0", REPLACEMENT), sent)
 

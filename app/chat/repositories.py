@@ -96,12 +96,17 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
 
     def __init__(self, session: GeneralSession, owner: Principal) -> None:
         super().__init__(session=session, wrap_exceptions=False)
-        self._owner: dict[str, Any] = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
+        self._owner = owner.whose
 
     async def page(
-        self, listing: Listing, *, rows: int, after: Place | RecentPlace | None
+        self,
+        listing: Listing,
+        *,
+        rows: int,
+        after: Place | RecentPlace | None,
+        oldest_first: bool = False,
     ) -> list[SessionRow]:
-        """Newest first, by the database's clock.
+        """Newest first, or oldest first, by the database's clock.
 
         Within the minute of their last change, which is in the index, PostgreSQL sorts them by its
         time, which is not: else each append would have to write to the index.
@@ -111,18 +116,19 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         if listing.is_recent:
             query = query.where(IN_RECENT_INDEX)
             order = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
-        query = query.order_by(*(one.desc() for one in order))
+        query = query.order_by(*(one.asc() if oldest_first else one.desc() for one in order))
         if after is not None:
-            query = query.where(tuple_(*order) < await self._known(after))
+            this, place = tuple_(*order), await self._known(after)
+            query = query.where(this > place if oldest_first else this < place)
         result = await self.session.execute(_filtered(query, listing).limit(rows))
         return sessions_of(result.all())
 
     async def _known(self, place: Place | RecentPlace) -> Sequence[Any]:
         if isinstance(place, Place) and place.at is None:
-            return await self._created_at(place.id) or made_at(place.id), place.id
+            return await self.created_at(place.id) or made_at(place.id), place.id
         return tuple(place)
 
-    async def _created_at(self, session_id: UUID) -> datetime | None:
+    async def created_at(self, session_id: UUID) -> datetime | None:
         query = select(ChatSession.created_at).filter_by(id=session_id, **self._owner)
         created_at: datetime | None = await self.session.scalar(query)
         return created_at

@@ -36,8 +36,6 @@ class Sent(Struct):
 
 def check_sizes(body: bytes, messages: Sequence[NewMessage | MessageEdit]) -> None:
     """Raises PayloadTooLarge for a message among these, which are all of the body's."""
-    if len(body) <= MESSAGE_BYTES:
-        return
     for number, sent in enumerate(_written(body)):
         content = messages[number].content
         if isinstance(content, str) and len(content) <= ANY_TEXT:

@@ -166,11 +166,7 @@ class Writes:
 
     async def at_once(self, actor: Principal, write: Callable[[Fetch], Awaitable[T]]) -> T:
         """Write in one statement, whose function ends with the check."""
-
-        async def attempt(not_after: float) -> T:
-            return await write(partial(self._general.fetch, not_after=not_after))
-
-        return await self._held(actor, attempt)
+        return await self._held(actor, self._in_one_statement(write))
 
     async def however_long(self, actor: Principal, write: Callable[[Fetch], Awaitable[T]]) -> T:
         """Write in one statement that may take longer than a look-up counts.
@@ -179,13 +175,15 @@ class Writes:
         after another look-up.
         """
 
-        async def at_once(not_after: float) -> T:
+        at_once = self._in_one_statement(write)
+        slowly = self._checked(actor, lambda session: write(within(session)))
+        return await self._held(actor, at_once, slowly)
+
+    def _in_one_statement(self, write: Callable[[Fetch], Awaitable[T]]) -> Attempt[T]:
+        async def attempt(not_after: float) -> T:
             return await write(partial(self._general.fetch, not_after=not_after))
 
-        async def slowly(session: GeneralSession) -> T:
-            return await write(within(session))
-
-        return await self._held(actor, at_once, self._checked(actor, slowly))
+        return attempt
 
     async def in_transaction(
         self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
@@ -197,15 +195,13 @@ class Writes:
     def _checked(
         self, actor: Principal, write: Callable[[GeneralSession], Awaitable[T]]
     ) -> Attempt[T]:
-        values = {"tenant_id": actor.tenant_id, "user_id": actor.user_id}
-
         async def attempt(not_after: float) -> T:
             async with self._general.session(actor.tenant_id) as session:
                 written = await write(session)
                 if time.monotonic() > not_after:  # many rows, or a long wait for them
                     not_after = _end(await self._look_up_again(actor))
                 deadline = await not_after_for(session, not_after)
-                await session.execute(CHECK, values | {"not_after": deadline})
+                await session.execute(CHECK, actor.whose | {"not_after": deadline})
                 return written
 
         return attempt

@@ -93,6 +93,11 @@ class Principal:
         return None if self.acts_for_nobody else self.user_id
 
     @property
+    def whose(self) -> dict[str, Any]:
+        """The key of what is this person's in the general database, by its columns."""
+        return {"tenant_id": self.tenant_id, "user_id": self.user_id}
+
+    @property
     def kind(self) -> Literal["login", "minted", "api_key"]:
         """Name what the caller came with, for metrics."""
         if self.key_id is not None:

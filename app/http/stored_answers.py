@@ -88,7 +88,7 @@ class AnswerRepository:
         key = _stored_key(actor, key)
         self._tenant_id = actor.tenant_id
         self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
-        self._whose = {"tenant_id": actor.tenant_id, "user_id": actor.user_id, "key": key}
+        self._whose = actor.whose | {"key": key}
 
     async def find(self) -> Row[Any]:
         """Tries the key's lock, and reads what is stored under it."""

@@ -9,9 +9,9 @@ from litestar import Controller, Request, Response, delete, get, patch
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from app.chat import schemas
+from app.chat.api.messages import check_message_sizes
 from app.chat.edits import LAST_POSITION, DeletedMessages, EditService
 from app.chat.etags import ETAG, IfMatch, expected
-from app.chat.sizes import check_sizes
 from app.chat.surrogates import decode_with_halves
 from app.edge.lanes import LaneName
 from app.http.exchange import OTHERWISE, response
@@ -65,7 +65,7 @@ class MessageEditController(Controller):
         What is left out stays as it is. A reply that is still being written can be stored as
         `in_progress`, and edited as it grows: who reads it sees one of its versions, whole.
         """
-        check_sizes(await request.body(), [data])
+        await check_message_sizes(request, [data])
         edited = await _edits(request).edit(
             request.user, session_id, position, data, expected(request, if_match)
         )

@@ -51,7 +51,7 @@ class MessageController(Controller):
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
         state = ANY if if_match is None else expected(request, if_match)
-        await _check_sizes(request, [data])
+        await check_message_sizes(request, [data])
         request.user.check_role_of([data.role])
         service = MessageService(request.app.state.writes)
         return _created(await service.append(request.user, session_id, data, state, sent))
@@ -76,7 +76,7 @@ class MessageController(Controller):
         """
         sent = await keyed(request, idempotency_key) if idempotency_key else None
         state = ANY if if_match is None else expected(request, if_match)
-        await _check_sizes(request, data.messages)
+        await check_message_sizes(request, data.messages)
         request.user.check_role_of(message.role for message in data.messages)
         service, messages = MessageService(request.app.state.writes), data.messages
         return _created(await service.append_all(request.user, session_id, messages, state, sent))
@@ -108,7 +108,10 @@ class MessageController(Controller):
         return response(answer, {"ETag": page.etag})
 
 
-async def _check_sizes(request: Call, messages: Sequence[schemas.NewMessage]) -> None:
+async def check_message_sizes(
+    request: Call, messages: Sequence[schemas.NewMessage | schemas.MessageEdit]
+) -> None:
+    """Raises PayloadTooLarge. No message of a small body is too large, which is nearly all."""
     body = await request.body()
     if len(body) > MESSAGE_BYTES:
         check_sizes(body, messages)

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
 from msgspec import Raw
 from uuid_utils.compat import uuid7
 
 from app.chat import parts
 from app.chat.openai.ids import MESSAGE, uuid_of
-from app.chat.openai.items import Item, StoredItem, item
+from app.chat.openai.items import Item, StoredItem, decode_list, item
 from app.chat.sizes import is_within
 from app.http.errors import PayloadTooLarge
 from app.http.surrogates import without_halves
 
 TOO_LARGE = "An item may have 1 MiB; that of index {} has more."
-read_list = msgspec.json.Decoder(list[Raw]).decode
-decode_text = msgspec.json.Decoder(str).decode
 
 
 class Prepared(NamedTuple):
@@ -62,7 +59,7 @@ def _prepared(sent: bytes, number: int) -> Prepared:
         return Prepared(uuid7(), one, *_text(one.content))
     texts = [
         parts.text_of(bytes(part), f"{path}.content[{n}]")
-        for n, part in enumerate(read_list(without_halves(one.content.encode())))
+        for n, part in enumerate(decode_list(without_halves(one.content.encode())))
     ]
     return Prepared(uuid7(), one, "".join(texts).replace("\0", parts.REPLACEMENT), one.content)
 
@@ -70,7 +67,7 @@ def _prepared(sent: bytes, number: int) -> Prepared:
 def _text(content: str) -> tuple[str, str | None]:
     """Read a string's JSON; it is kept where the column of texts cannot hold the string."""
     readable = without_halves(content.encode())
-    text = decode_text(readable)
+    text = parts.decode_text(readable)
     is_exact = readable == content.encode() and "\0" not in text
     return text.replace("\0", parts.REPLACEMENT), None if is_exact else content
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import select, tuple_
 
 from app.chat import schemas
 from app.chat.conversations import OPEN, ChatSessionService, opening
 from app.chat.etags import ANY
-from app.chat.models import ChatSession
 from app.chat.openai.columns import Prepared
 from app.chat.openai.ids import conversation_id
 from app.chat.openai.schemas import Conversation, ConversationList
 from app.chat.openai.service import store
-from app.chat.repositories import COLUMNS, SessionRow, sessions_of
+from app.chat.repositories import ChatSessionRepository, Listing, SessionRow, sessions_of
 from app.chat.writes import Fetch, Writes, within
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.errors import found
 from app.http.idempotency import KeyedRequest
+from app.http.paging import Place
 from app.http.security import Principal
 
 
@@ -57,17 +54,13 @@ class ConversationService:
         self, owner: Principal, *, limit: int, after: UUID | None, newest: bool
     ) -> ConversationList:
         """List them by creation. Raises NotFound where `after` is not there."""
-        whose = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
-        order = tuple_(ChatSession.created_at, ChatSession.id)
-        columns = (ChatSession.created_at, ChatSession.id)
-        query = select(*COLUMNS).filter_by(**whose).limit(limit + 1)
-        query = query.order_by(*(one.desc() if newest else one.asc() for one in columns))
         async with self._general.session(owner.tenant_id) as session:
-            if after is not None:
-                place = select(ChatSession.created_at).filter_by(id=after, **whose)
-                beyond: Any = (found(await session.scalar(place)), after)
-                query = query.where(order < beyond if newest else order > beyond)
-            return _listed(sessions_of((await session.execute(query)).all()), limit)
+            sessions = ChatSessionRepository(session, owner)
+            place = after and Place(found(await sessions.created_at(after)), after)
+            rows = await sessions.page(
+                Listing(), rows=limit + 1, after=place, oldest_first=not newest
+            )
+        return _listed(rows, limit)
 
     async def get(self, owner: Principal, session_id: UUID) -> Conversation:
         return conversation(await self._sessions.get(owner, session_id))

@@ -76,7 +76,7 @@ class ItemService:
         self, owner: Principal, session_id: UUID, *, limit: int, after: str | None, newest: bool
     ) -> ItemList:
         """A page ends at `limit`, or before it has too many bytes. Raises NotFound for `after`."""
-        values = _key(owner, session_id) | _named(after)
+        values = owner.whose | {"session_id": session_id} | _named(after)
         values |= {"newest": newest, "rows": limit + 1, "bytes": PAGE_BYTES}
         rows = await self._general.fetch(PAGE, values)
         if not rows or rows[0][POSITION] is None:
@@ -97,7 +97,9 @@ class ItemService:
     async def _find(
         self, owner: Principal, session_id: UUID, item_id: str
     ) -> tuple[StoredItem, int]:
-        rows = await self._general.fetch(FIND, _key(owner, session_id) | _named(item_id))
+        rows = await self._general.fetch(
+            FIND, owner.whose | {"session_id": session_id} | _named(item_id)
+        )
         if not rows:
             raise NotFound
         return StoredItem(*rows[0][:POSITION]), rows[0][POSITION]
@@ -107,7 +109,7 @@ async def store(
     fetch: Fetch, owner: Principal, session_id: UUID, items: Sequence[Prepared]
 ) -> ItemList:
     """Append the items by one statement. Raises NotFound."""
-    values = _key(owner, session_id) | columns(items) | {"author": owner.key_id}
+    values = owner.whose | {"session_id": session_id} | columns(items) | {"author": owner.key_id}
     rows = await fetch(STORE, values)
     if not rows:
         raise NotFound
@@ -118,10 +120,6 @@ async def store(
 def listed(items: Sequence[StoredItem], *, has_more: bool) -> ItemList:
     first, last = (shown_id(items[0]), shown_id(items[-1])) if items else (None, None)
     return ItemList([shown(one) for one in items], first, last, has_more)
-
-
-def _key(owner: Principal, session_id: UUID) -> dict[str, Any]:
-    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id, "session_id": session_id}
 
 
 def _named(item_id: str | None) -> dict[str, Any]:
