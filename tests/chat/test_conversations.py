@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from tests.support.api_keys import a_backend
-from tests.support.conversations import (
+from tests.support.factories import World
+from tests.support.openai_wire import (
     CALL,
     MESSAGE,
     REASONING,
@@ -19,7 +20,6 @@ from tests.support.conversations import (
     native,
     opened,
 )
-from tests.support.factories import World
 
 
 async def test_a_conversation_is_opened_changed_and_deleted(world: World) -> None:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.conversations import items_of, native, opened, session_of
 from tests.support.factories import World
+from tests.support.openai_wire import items_of, native, opened, session_of
 from tests.support.servers import ROOT
 
 ROW = re.compile(r"(?m)^\| `(.+?)` \| (⇄|→|←) \| `(.+?)`(?:, sent as `(.+)`)? \|$")

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.conversations import (
+from tests.support.factories import World, a_message, a_session
+from tests.support.openai_wire import (
     CALL,
     MESSAGE,
     ODD,
@@ -20,7 +21,6 @@ from tests.support.conversations import (
     opened,
     session_of,
 )
-from tests.support.factories import World, a_message, a_session
 
 
 async def test_items_come_back_as_they_were(world: World) -> None:

@@ -98,8 +98,19 @@ class Callers:
         await self._user.execute("DELETE FROM users WHERE id = $1", doomed.id)
         block = "INSERT INTO user_blocks (user_id, tenant_id) VALUES ($1, $2)"  # of long ago
         await self._user.execute(block, owner.id, owner.tenant_id)
-        session_id, title = uuid7(), f"title {uuid7()}"
-        content = f"message text {uuid7()}"
+        title, content = f"title {uuid7()}", f"message text {uuid7()}"
+        session_id = await self.session(owner, title, content)
+        for connection, name in ((self._user, "user"), (self._general, "general")):
+            await connection.execute(
+                f"INSERT INTO {name}_idempotency_keys (tenant_id, user_id, key, answer, expires_at)"
+                " VALUES ($1, $2, 'a key that no test sends', $3, now() + interval '1 day')",
+                *(owner.tenant_id, owner.id, content.encode()),
+            )
+        return Victim(owner, session_id, doomed.id, title, content)
+
+    async def session(self, owner: Account, title: str, content: str) -> UUID:
+        """Add a chat session with one message, whose id is the session's."""
+        session_id = uuid7()
         await self._general.execute(
             "INSERT INTO chat_sessions (tenant_id, id, user_id, title, message_count)"
             " VALUES ($1, $2, $3, $4, 1)",
@@ -108,15 +119,9 @@ class Callers:
         await self._general.execute(
             "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
             " VALUES ($1, $2, $3, 1, 'user', $4)",
-            *(owner.tenant_id, session_id, session_id, content),  # its id is the session's
+            *(owner.tenant_id, session_id, session_id, content),
         )
-        for connection, name in ((self._user, "user"), (self._general, "general")):
-            await connection.execute(
-                f"INSERT INTO {name}_idempotency_keys (tenant_id, user_id, key, answer, expires_at)"
-                " VALUES ($1, $2, 'a key that no test sends', $3, now() + interval '1 day')",
-                *(owner.tenant_id, owner.id, content.encode()),
-            )
-        return Victim(owner, session_id, doomed.id, title, content)
+        return session_id
 
     async def caller(self, kind: str, victim: Victim) -> httpx.AsyncClient:
         tenant = victim.owner.username.split("\\")[1]

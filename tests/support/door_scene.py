@@ -127,20 +127,6 @@ class Scene:
             case _:
                 return [str(row.id if row else uuid4())]
 
-    async def session_of(self, row: Account) -> UUID:
-        session_id = uuid7()
-        await self._general.execute(
-            "INSERT INTO chat_sessions (tenant_id, id, user_id, title, message_count)"
-            " VALUES ($1, $2, $3, 'theirs', 1)",
-            *(row.tenant_id, session_id, row.id),
-        )
-        await self._general.execute(
-            "INSERT INTO messages (tenant_id, id, session_id, position, role, content)"
-            " VALUES ($1, $2, $3, 1, 'user', 'theirs')",
-            *(row.tenant_id, session_id, session_id),  # the message's id is the session's
-        )
-        return session_id
-
     async def token_id(self, row: Account) -> UUID:
         """Give the id of another token of this person's."""
         digest = token_digest(await self.token(row))
@@ -150,13 +136,13 @@ class Scene:
         """Fill the path with ids of what is the person's, and of a user who is acted on."""
         values: dict[str, Any] = {"user_id": target.id, "position": 1}
         if "{session_id}" in path:
-            values["session_id"] = await self.session_of(row)
+            values["session_id"] = await self._callers.session(row, "theirs", "theirs")
         if "{token_id}" in path:
             values["token_id"] = await self.token_id(row)
         if "{key_id}" in path:
             values["key_id"] = (await self.key("acme"))[0]
         if "{conversation_id}" in path:
-            session_id = await self.session_of(row)
+            session_id = await self._callers.session(row, "theirs", "theirs")
             values |= {
                 "conversation_id": f"conv_{session_id.hex}",
                 "item_id": f"msg_{session_id.hex}",
