@@ -9,7 +9,19 @@ from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from msgspec import Struct
-from sqlalchemy import DateTime, Select, any_, func, literal, select, text, tuple_, update
+from sqlalchemy import (
+    DateTime,
+    Select,
+    any_,
+    asc,
+    desc,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from app.chat import metadata, schemas
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
@@ -65,6 +77,8 @@ class SessionRow(Struct, frozen=True):
 
 sessions_of = StructsOf(SessionRow)
 COLUMNS = [ChatSession.__table__.c[name] for name in SessionRow.__struct_fields__]
+CREATED = [ChatSession.created_at, ChatSession.id]
+RECENT = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
 # Every row; without it PostgreSQL takes no notice of the index.
 IN_RECENT_INDEX = text("chat_sessions.changed_minute > '-infinity'")
 
@@ -108,20 +122,22 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
     ) -> list[SessionRow]:
         """Newest first, or oldest first, by the database's clock.
 
-        Within the minute of their last change, which is in the index, PostgreSQL sorts them by its
-        time, which is not: else each append would have to write to the index.
+        The minute of their last change is in the index; its time is not, else each append would
+        have to write to the index. So a page by last change is cut at the end of a minute, and
+        sorted. The subquery says so because PostgreSQL, which expects few sessions of anybody,
+        might else sort all of them.
         """
-        query = select(*COLUMNS).filter_by(**self._owner)
-        order = [ChatSession.created_at, ChatSession.id]
-        if listing.is_recent:
-            query = query.where(IN_RECENT_INDEX)
-            order = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
-        query = query.order_by(*(one.asc() if oldest_first else one.desc() for one in order))
+        query = _filtered(select(*COLUMNS).filter_by(**self._owner), listing)
+        order, directed = RECENT if listing.is_recent else CREATED, asc if oldest_first else desc
         if after is not None:
             this, place = tuple_(*order), await self._known(after)
             query = query.where(this > place if oldest_first else this < place)
-        result = await self.session.execute(_filtered(query, listing).limit(rows))
-        return sessions_of(result.all())
+        if listing.is_recent:
+            minutes = query.where(IN_RECENT_INDEX).order_by(directed(order[0]))
+            page = minutes.fetch(rows, with_ties=True).subquery()
+            query, order = select(page), [page.c[one.key] for one in order]
+        query = query.order_by(*map(directed, order)).limit(rows)
+        return sessions_of((await self.session.execute(query)).all())
 
     async def _known(self, place: Place | RecentPlace) -> Sequence[Any]:
         if isinstance(place, Place) and place.at is None:

@@ -107,7 +107,7 @@ async def test_a_page_of_sessions_reads_only_its_own(servers: Servers, database:
         assert max(map(int, read)) <= 53
         lines = waste(plans)
         assert all("Sort" in line or line.endswith("Removed by Filter: 1") for line in lines)
-        assert sum("Incremental Sort" in line for line in lines) == 2 * TURNS
+        assert sum("Sort Key" in line for line in lines) == 2 * TURNS
 
 
 def _scans(plans: list[str], index: str) -> int:
