@@ -22,6 +22,7 @@ from app.databases.causes import (
     is_passing,
     sqlstate,
 )
+from app.databases.sealing.master_keys import KeyUnavailableError
 from app.http.errors import (
     BadRequest,
     Conflict,
@@ -150,6 +151,8 @@ def to_problem(error: BaseException) -> Problem:
             return error
         case NotFoundError():
             return NotFound()
+        case KeyUnavailableError():
+            return Unavailable(error.__doc__)
         case ValidationException():
             return _from_validation(error)
         case HTTPException():

@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import SecurityRequirement
 
+from app.databases.sealing.master_keys import WrappedKey
 from app.http.errors import Forbidden, Gone, NotFound, Unauthenticated
 from app.http.on_behalf_of import ON_BEHALF_OF, OnBehalfOf, check_header, read_header
 
@@ -63,7 +64,8 @@ class Principal:
     `user_id` is the person, also behind a key; for a key that acts for nobody it is the key's own
     id. `scopes` are None where nothing is limited. `looked_up_at` is the monotonic clock just
     before the look-up was sent: a block committed before that moment has been seen, one committed
-    after it has not.
+    after it has not. `wrapped_key` is the person's, if anything of theirs was ever sealed;
+    `is_sealing` says whether what is written is sealed.
     """
 
     user_id: UUID
@@ -76,6 +78,8 @@ class Principal:
     key_id: UUID | None = None
     on_behalf_of: OnBehalfOf | None = None
     subject_state: SubjectState | None = None
+    wrapped_key: WrappedKey | None = field(default=None, repr=False, compare=False)
+    is_sealing: bool = field(default=False, repr=False, compare=False)
 
     @property
     def is_admin(self) -> bool:
