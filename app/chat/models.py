@@ -14,6 +14,7 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     String,
+    false,
     func,
     text,
 )
@@ -30,13 +31,20 @@ STATUSES = ("completed", "in_progress", "incomplete")
 class Owner(GeneralBase):
     """Whom sessions belong to; only ever moves on, and is never removed: open, closed, erased.
 
-    `chat_sessions` and `messages` count what was purged so far.
+    `chat_sessions` and `messages` count what was purged so far. While the owner is `held`, nothing
+    they said is deleted or overwritten; `hold_rev` is of the hold, or the lift, that came last.
     """
 
     __tablename__ = "owners"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "user_id"),
         CheckConstraint("state IN ('open', 'closed', 'erased')", name="state"),
+        Index(
+            "idx_owners_hold_rev",
+            "tenant_id",
+            "user_id",
+            postgresql_where=text("hold_rev > 0"),
+        ),
     )
 
     tenant_id: Mapped[UUID]
@@ -46,6 +54,8 @@ class Owner(GeneralBase):
     closed_at: Mapped[datetime | None]
     chat_sessions: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     messages: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    held: Mapped[bool] = mapped_column(server_default=false())
+    hold_rev: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class ChatSession(GeneralBase):

@@ -79,6 +79,7 @@ sessions_of = StructsOf(SessionRow)
 COLUMNS = [ChatSession.__table__.c[name] for name in SessionRow.__struct_fields__]
 CREATED = [ChatSession.created_at, ChatSession.id]
 RECENT = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
+CHECK_OVERWRITE = text("SELECT check_overwrite(:tenant_id, :user_id)")
 # Every row; without it PostgreSQL takes no notice of the index.
 IN_RECENT_INDEX = text("chat_sessions.changed_minute > '-infinity'")
 
@@ -168,7 +169,10 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         return bool(await self.session.scalar(select(value <= func.now())))
 
     async def change(self, session_id: UUID, values: Mapping[str, Any]) -> SessionRow | None:
-        """Set the columns. Without any, nothing is changed, the session's version neither."""
+        """Set the columns. Without any, nothing is changed, the session's version neither.
+
+        The owner's hold is asked about after the change and before COMMIT, which is early enough.
+        """
         if not values:
             query = select(*COLUMNS).filter_by(id=session_id, **self._owner)
             return _only(sessions_of((await self.session.execute(query)).all()))
@@ -178,11 +182,13 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
             version=ChatSession.version + 1,
             changed_minute=func.date_trunc("minute", func.now()),
         )
-        result = await self.session.execute(changed.returning(*COLUMNS))
-        return _only(sessions_of(result.all()))
+        rows = sessions_of((await self.session.execute(changed.returning(*COLUMNS))).all())
+        if rows:
+            await self.session.execute(CHECK_OVERWRITE, self._owner)
+        return _only(rows)
 
     async def remove(self, session_id: UUID) -> bool:
-        """Deletes the session and, by the foreign key, its messages."""
+        """Delete the session and, by the foreign key, its messages; a trigger asks for a hold."""
         return bool(await self.delete_where(id=session_id, **self._owner))
 
 

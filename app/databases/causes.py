@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 # Raised by check_write, and by the trigger owner_is_open.
 LOOK_UP_TOO_OLD = "BC001"
 OWNER_CLOSED = "BC002"
+# Raised by check_overwrite, and by the trigger keep_owner_forward.
+OWNER_HELD = "BC003"
 # Raised by fork_session.
 ENDS_BEFORE = "BC021"
 TOO_MUCH_TO_FORK = "BC022"

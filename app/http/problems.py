@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from app.databases.causes import (
     ENDS_BEFORE,
     OWNER_CLOSED,
+    OWNER_HELD,
     TOO_MUCH_TO_FORK,
     describe,
     is_passing,
@@ -101,6 +102,10 @@ CONSTRAINTS: dict[str, Problem] = {
 # Where a function of ours refuses, by an SQLSTATE of its own.
 REFUSALS: dict[str, Problem] = {
     OWNER_CLOSED: Unauthenticated(),
+    OWNER_HELD: Conflict(
+        "This user is under a legal hold: until it is lifted, what they said cannot be changed or"
+        " deleted."
+    ),
     ENDS_BEFORE: Invalid.field("position", "The conversation ends before this position."),
     TOO_MUCH_TO_FORK: PayloadTooLarge("There is too much to copy; fork from an earlier position."),
 }

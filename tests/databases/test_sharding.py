@@ -22,6 +22,7 @@ FUNCTIONS = sorted((ROOT / "app" / "databases" / "sql" / "general").glob("*.sql"
 # What looks across tenants on purpose. The relay alone may call it, and each shard would be asked.
 ACROSS = {
     "expire_keys": "keys expire by the clock, whosever they are",
+    "held_owners": "reconcile compares all holds with the owners who are held",
     "owner_digest": "reconcile compares all owners with the ledger",
     "owner_facts": "reconcile asks about any users, of many tenants at a time",
     "owner_keys": "reconcile lists owners in the buckets that differ",

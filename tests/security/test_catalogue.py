@@ -87,6 +87,7 @@ OF_THE_CALLER = {
     "store_message",
     "store_messages",
     "delete_messages",
+    "check_overwrite",
     "forget_answers",
     "keep_answer",
     "store_answer",

@@ -76,7 +76,7 @@ functions: message_of, edit_message, delete_messages, forget_answers
 functions: chat_session_of, message_page, message_page_by_bytes, small_message_page
 functions: append_message, append_messages, open_chat_session, add_message, add_messages
 functions: read_messages, read_messages_by_bytes, store_message, store_messages, store_answer
-functions: keep_answer, check_write, export_messages, export_page
+functions: keep_answer, check_write, check_overwrite, export_messages, export_page
 functions: find_session, open_session, find_or_open_session, fork_session
 functions: item_place, store_items, read_items, read_item
 """,
@@ -85,7 +85,7 @@ owners: SELECT, UPDATE (created_at)
 chat_sessions: SELECT (tenant_id, user_id, id, message_count), UPDATE (created_at)
 general_idempotency_keys: SELECT (tenant_id, user_id)
 functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
-functions: append_receipt, exported_receipts, expire_keys
+functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
 """,
         "backup": """

@@ -24,6 +24,7 @@ BEGIN
         OR (expected_version = version AND expected_at = changed_at);
     deleted := 0;
     IF is_there AND is_expected THEN
+        PERFORM check_overwrite(tenant, owner);
         DELETE FROM messages m
         WHERE m.tenant_id = tenant AND m.session_id = session
         AND m.position >= first AND m.position <= last;

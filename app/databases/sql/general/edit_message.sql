@@ -33,6 +33,7 @@ BEGIN
         WHEN role <> 'user' AND NOT any_role THEN 'role'
         WHEN (expected_version, expected_at) <> (version, changed_at) THEN 'changed' END;
     IF refusal IS NULL THEN
+        PERFORM check_overwrite(tenant, owner);
         UPDATE chat_sessions s SET version = s.version + 1, updated_at = now(),
             changed_minute = date_trunc('minute', now())
         WHERE s.tenant_id = tenant AND s.id = session
