@@ -6,7 +6,7 @@ from PUBLIC too, to whom PostgreSQL gives EXECUTE on every new function.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import sqlalchemy as sa
 from alembic.util import CommandError
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
+from migrations.things import THINGS, Thing
 
 Login = Literal["service", "relay", "backup"]
 
@@ -92,39 +93,55 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "alembic_version": "SELECT",
             "chat_sessions": EVERYTHING,
             "messages": EVERYTHING,
-            "owners": f"SELECT, INSERT (tenant_id, user_id), {LOCK}",
-            "general_idempotency_keys": "SELECT, INSERT, UPDATE (answer, fingerprint), DELETE",
-            "find_session": "EXECUTE",
-            "open_session": "EXECUTE",
-            "find_or_open_session": "EXECUTE",
+            "owners": "SELECT, INSERT (tenant_id, user_id), UPDATE (created_at, key_id)",
+            "general_idempotency_keys": "SELECT, INSERT, DELETE,"
+            " UPDATE (answer, fingerprint, sealed)",
+            "find_session": "EXECUTE",  # by the version before
+            "open_session": "EXECUTE",  # by the version before
+            "find_or_open_session": "EXECUTE",  # by the version before
             "fork_session": "EXECUTE",
+            "get_session": "EXECUTE",
+            "begin_session": "EXECUTE",
+            "find_or_begin_session": "EXECUTE",
+            "get_message": "EXECUTE",
+            "list_messages": "EXECUTE",
+            "list_messages_by_bytes": "EXECUTE",
+            "write_message": "EXECUTE",
+            "write_messages": "EXECUTE",
+            "change_message": "EXECUTE",
+            "list_items": "EXECUTE",
+            "get_item": "EXECUTE",
+            "write_items": "EXECUTE",
+            "write_answer": "EXECUTE",
+            "check_write_under": "EXECUTE",
+            "export_parts": "EXECUTE",
             "item_place": "EXECUTE",
-            "store_items": "EXECUTE",
-            "read_items": "EXECUTE",
-            "read_item": "EXECUTE",
+            "store_items": "EXECUTE",  # by the version before
+            "read_items": "EXECUTE",  # by the version before
+            "read_item": "EXECUTE",  # by the version before
             "chat_session_of": "EXECUTE",  # by the version before
             "message_page": "EXECUTE",
             "small_message_page": "EXECUTE",
             "message_page_by_bytes": "EXECUTE",
             "append_message": "EXECUTE",
             "append_messages": "EXECUTE",
-            "read_messages": "EXECUTE",
-            "read_messages_by_bytes": "EXECUTE",
+            "read_messages": "EXECUTE",  # by the version before
+            "read_messages_by_bytes": "EXECUTE",  # by the version before
             "open_chat_session": "EXECUTE",  # by the version before
             "add_message": "EXECUTE",
             "add_messages": "EXECUTE",
-            "store_message": "EXECUTE",
-            "store_messages": "EXECUTE",
-            "message_of": "EXECUTE",
-            "edit_message": "EXECUTE",
+            "store_message": "EXECUTE",  # by the version before
+            "store_messages": "EXECUTE",  # by the version before
+            "message_of": "EXECUTE",  # by the version before
+            "edit_message": "EXECUTE",  # by the version before
             "delete_messages": "EXECUTE",
             "forget_answers": "EXECUTE",
             "keep_answer": "EXECUTE",
-            "store_answer": "EXECUTE",
+            "store_answer": "EXECUTE",  # by the version before
             "check_write": "EXECUTE",
             "check_overwrite": "EXECUTE",
             "export_messages": "EXECUTE",
-            "export_page": "EXECUTE",
+            "export_page": "EXECUTE",  # by the version before
         },
         "relay": {
             # Ids and counts, never what was said
@@ -156,32 +173,6 @@ NOT_BY_DEFAULT = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLI
 
 ROLE_EXISTS = sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
 QUOTED = sa.text("SELECT quote_ident(:role)")
-
-# The owner's own only: neither an extension's, nor what a superuser keeps here.
-THINGS = sa.text("""
-SELECT name, kind, quoted
-FROM (
-    SELECT relname, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass::text,
-           'pg_class'::regclass, oid, relowner
-    FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    UNION ALL
-    SELECT proname, 'ROUTINE', oid::regprocedure::text, 'pg_proc'::regclass, oid, proowner
-    FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-) AS things (name, kind, quoted, catalogue, oid, owner)
-WHERE pg_has_role(owner, 'USAGE')
-AND NOT EXISTS (
-    SELECT FROM pg_depend d
-    WHERE d.classid = catalogue AND d.objid = things.oid AND d.deptype = 'e')
-""")
-
-
-class Thing(NamedTuple):
-    """A table, view, sequence or function; `quoted` as SQL takes it, a function with its types."""
-
-    name: str
-    kind: str
-    quoted: str
 
 
 async def logins(
@@ -234,7 +225,7 @@ async def apply(connection: AsyncConnection, name: DatabaseName, roles: dict[Log
 def _grants(things: list[Thing], wanted: dict[str, str], role: str) -> list[str]:
     """Grant what is wanted on those things that exist at this revision."""
     return [
-        f"GRANT {wanted[one.name]} ON {one.kind} {one.quoted} TO {role}"
+        f"GRANT {one.there(wanted[one.name])} ON {one.kind} {one.quoted} TO {role}"
         for one in things
         if one.name in wanted and (one.kind == "ROUTINE") == (wanted[one.name] == "EXECUTE")
     ]

@@ -33,6 +33,7 @@ class Owner(GeneralBase):
 
     `chat_sessions` and `messages` count what was purged so far. While the owner is `held`, nothing
     they said is deleted or overwritten; `hold_rev` is of the hold, or the lift, that came last.
+    `key_id` names the key that their words are sealed under.
     """
 
     __tablename__ = "owners"
@@ -56,6 +57,7 @@ class Owner(GeneralBase):
     messages: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     held: Mapped[bool] = mapped_column(server_default=false())
     hold_rev: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    key_id: Mapped[UUID | None]
 
 
 class ChatSession(GeneralBase):
@@ -64,7 +66,8 @@ class ChatSession(GeneralBase):
     It is NULL where nothing was ever deleted, and is then `message_count`. `version` is raised by
     every change. `changed_minute` is the minute of `updated_at`: an index on the time itself would
     be written with every append. Its index has every row, and serves who names its condition.
-    `metadata` is JSON; `metadata_tags` are digests of its pairs.
+    `metadata` is JSON; `metadata_tags` are digests of its pairs. `sealed` is title and metadata,
+    where they are sealed.
     """
 
     __tablename__ = "chat_sessions"
@@ -109,6 +112,7 @@ class ChatSession(GeneralBase):
     changed_minute: Mapped[datetime] = mapped_column(
         server_default=text("date_trunc('minute', now())")
     )
+    sealed: Mapped[bytes | None]
 
 
 class Message(GeneralBase):
@@ -117,7 +121,8 @@ class Message(GeneralBase):
     `item_id` is the id that a client of the conversations API gave it, `item_members` those members
     of the item that have no column, as JSON; where `is_item`, the one part is the item itself.
     `client_digest` is of the request that brought `client_id`. `updated_at` is NULL until the
-    message is changed.
+    message is changed. `sealed` is all that is said, where it is sealed, and `sealed_size` what it
+    adds to an answer.
     """
 
     __tablename__ = "messages"
@@ -163,6 +168,8 @@ class Message(GeneralBase):
     updated_at: Mapped[datetime | None]
     item_members: Mapped[str | None]
     is_item: Mapped[bool] = mapped_column(server_default=text("false"))
+    sealed: Mapped[bytes | None]
+    sealed_size: Mapped[int | None]
 
 
 class ErasureReceipt(GeneralBase):
@@ -213,3 +220,4 @@ class GeneralIdempotencyKey(StoredAnswer, GeneralBase):
 
     first_position: Mapped[int | None] = mapped_column(BigInteger)
     last_position: Mapped[int | None] = mapped_column(BigInteger)
+    sealed: Mapped[bytes | None]

@@ -68,10 +68,10 @@ audit_events: SELECT
     "general": {
         "service": """
 alembic_version: SELECT
-owners: SELECT, INSERT (tenant_id, user_id), UPDATE (created_at)
+owners: SELECT, INSERT (tenant_id, user_id), UPDATE (created_at, key_id)
 chat_sessions: SELECT, INSERT, UPDATE, DELETE
 messages: SELECT, INSERT, UPDATE, DELETE
-general_idempotency_keys: SELECT, INSERT, UPDATE (answer, fingerprint), DELETE
+general_idempotency_keys: SELECT, INSERT, UPDATE (answer, fingerprint, sealed), DELETE
 functions: message_of, edit_message, delete_messages, forget_answers
 functions: chat_session_of, message_page, message_page_by_bytes, small_message_page
 functions: append_message, append_messages, open_chat_session, add_message, add_messages
@@ -79,6 +79,9 @@ functions: read_messages, read_messages_by_bytes, store_message, store_messages,
 functions: keep_answer, check_write, check_overwrite, export_messages, export_page
 functions: find_session, open_session, find_or_open_session, fork_session
 functions: item_place, store_items, read_items, read_item
+functions: get_session, begin_session, find_or_begin_session, write_answer, check_write_under
+functions: get_message, list_messages, list_messages_by_bytes, write_message, write_messages
+functions: change_message, list_items, get_item, write_items, export_parts
 """,
         "relay": """
 owners: SELECT, UPDATE (created_at)

@@ -68,6 +68,8 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
         "owners": {
             "keep_owner_forward": "BEFORE UPDATE OR DELETE ON owners"
             " FOR EACH ROW EXECUTE FUNCTION keep_owner_forward()",
+            "keep_owner_key": "BEFORE UPDATE OF key_id ON owners"
+            " FOR EACH ROW EXECUTE FUNCTION keep_owner_key()",
             "refuse_owners_truncate": "BEFORE TRUNCATE ON owners"
             " FOR EACH STATEMENT EXECUTE FUNCTION keep_owner_forward()",
             "ck_owners_state": "CHECK (state IN ('open', 'closed', 'erased'))",

@@ -1,12 +1,4 @@
--- Changes what is said at a position of one of the owner's sessions: the content and the metadata
--- where `has_…` says so, the status where it is not NULL. No row: there is no such message.
---
--- `refusal` is NULL for what was done. 'role': only the user's own messages may be edited, and this
--- is another's. 'changed': the session is not in the state that was expected, any where that is NULL;
--- `version` and `changed_at` are of its present state.
---
--- The session's row is locked before anything is looked at, as in every change of its messages: what
--- is found holds until COMMIT, and of many who expect the same state one is first.
+-- What the version before calls; see change_message.
 CREATE OR REPLACE FUNCTION edit_message(
     tenant uuid, owner uuid, session uuid, place bigint, expected_version bigint,
     expected_at timestamptz, any_role boolean, has_content boolean, new_content text,

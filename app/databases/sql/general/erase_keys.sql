@@ -9,7 +9,8 @@ BEGIN
     WITH next AS MATERIALIZED (
         SELECT first.key, row_number() OVER (ORDER BY first.key) AS place,
                sum(first.size) OVER (ORDER BY first.key) AS total
-        FROM (SELECT k.key, octet_length(k.answer) AS size FROM general_idempotency_keys k
+        FROM (SELECT k.key, octet_length(coalesce(k.answer, k.sealed)) AS size
+              FROM general_idempotency_keys k
               WHERE k.tenant_id = tenant AND k.user_id = subject
               ORDER BY k.key LIMIT rows) AS first
     )

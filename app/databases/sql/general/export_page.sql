@@ -1,17 +1,4 @@
--- Returns a page of an export's messages as NDJSON, by session and position. PostgreSQL writes the
--- lines because building them in Python took most of an export's time.
---
--- Each row is a part of the page, with the place where it ends; the last row has no lines, only the
--- place where the next page begins, or NULL for `session` at the end. A page ends with the part in
--- which it reaches `bytes`. A part is of one session: at most 1,000 messages and 256 KiB of stored
--- text, or one message however large. The sizes are read from the rows' heads, without their texts.
---
--- Sessions are taken one after the other along their index, so that no plan sorts them all for each
--- page. 1,000 turns of the loop end a page, too, so that many empty sessions do not make one endless.
--- The function has its caller's own rights.
---
--- A line's parts are as they were sent, but that a line ends at its end only: what ends a line in JSON
--- is white space, outside of any string.
+-- What the version before calls; see export_parts.
 CREATE OR REPLACE FUNCTION export_page(
     tenant uuid, owner uuid, after_time timestamptz, after_session uuid, after_position bigint,
     bytes bigint

@@ -1,6 +1,4 @@
--- Returns the owner's session of this external id; if there is none, opens it as `session`. Of many
--- at once one opens it: the unique index makes the others wait, and then they find it. It goes round
--- again only if what they waited for was deleted meanwhile.
+-- What the version before calls; see find_or_begin_session.
 CREATE OR REPLACE FUNCTION find_or_open_session(
     tenant uuid, owner uuid, session uuid, name text, pairs text, tags bytea[], external text,
     expires timestamptz, creator uuid, not_after timestamptz

@@ -1,9 +1,4 @@
--- Reads one of the owner's sessions: the tenant's setting and the query in one round trip. It has
--- the caller's own rights, so row level security holds in it as outside.
---
--- SET LOCAL and not set_config(), because Citus hands only the former on to its workers. It ends
--- with the transaction, which outside of BEGIN is the one statement that calls the function. The
--- functions of the other hot routes do the same.
+-- What the version before calls; see get_session.
 CREATE OR REPLACE FUNCTION find_session(tenant uuid, owner uuid, session uuid)
 RETURNS TABLE (
     id uuid, title varchar, message_count bigint, last_position bigint, version bigint,

@@ -11,9 +11,10 @@ BEGIN
         SELECT k.user_id, k.key FROM general_idempotency_keys k
         WHERE k.tenant_id = tenant AND k.about_id = session
         AND (k.last_position IS NULL OR (k.last_position >= first AND k.first_position <= last))
-        AND k.answer IS NOT NULL
+        AND (k.answer IS NOT NULL OR k.sealed IS NOT NULL)
         FOR UPDATE OF k SKIP LOCKED
     )
-    UPDATE general_idempotency_keys k SET answer = NULL, fingerprint = NULL FROM quoting q
+    UPDATE general_idempotency_keys k SET answer = NULL, fingerprint = NULL, sealed = NULL
+    FROM quoting q
     WHERE k.tenant_id = tenant AND k.user_id = q.user_id AND k.key = q.key;
 END $$;

@@ -1,5 +1,6 @@
 -- Copies a session, as `fork`, with its messages up to the position `up_to`; NULL: with all of them.
--- No row is returned where the session is not this owner's.
+-- No row is returned where the session is not this owner's. What is sealed has to be sealed again for
+-- its new place, which the service does.
 --
 -- The session is locked against changes, so that the copy is one state of it. What it would copy is
 -- measured first, from the rows' heads, without their texts.
@@ -20,11 +21,13 @@ DECLARE
     last bigint;
     messages_copied bigint;
     bytes_copied bigint;
+    is_sealed boolean;
     stamp constant text := left(replace(fork::text, '-', ''), 12);
 BEGIN
     EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
     PERFORM FROM owners o WHERE o.tenant_id = tenant AND o.user_id = owner FOR KEY SHARE;
-    SELECT s.title, s.message_count, s.last_position, s.metadata, s.metadata_tags INTO source
+    SELECT s.title, s.message_count, s.last_position, s.metadata, s.metadata_tags, s.sealed
+    INTO source
     FROM chat_sessions s
     WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner FOR SHARE;
     IF NOT FOUND THEN
@@ -35,16 +38,19 @@ BEGIN
         RAISE EXCEPTION 'the session ends before this position' USING ERRCODE = 'BC021';
     END IF;
     last := coalesce(up_to, last);
-    SELECT count(*), sum(m.size) INTO messages_copied, bytes_copied
+    SELECT count(*), sum(m.size), bool_or(m.sealed) INTO messages_copied, bytes_copied, is_sealed
     FROM (
         SELECT octet_length(coalesce(m.parts, m.content)) + coalesce(octet_length(m.metadata), 0)
-            + coalesce(octet_length(m.item_members), 0) AS size
+            + coalesce(octet_length(m.item_members), 0) AS size, m.sealed IS NOT NULL AS sealed
         FROM messages m
         WHERE m.tenant_id = tenant AND m.session_id = session AND m.position <= last
         ORDER BY m.position LIMIT most_messages + 1
     ) AS m;
     IF messages_copied > most_messages OR bytes_copied > most_bytes THEN
         RAISE EXCEPTION 'there is too much to copy' USING ERRCODE = 'BC022';
+    END IF;
+    IF is_sealed OR source.sealed IS NOT NULL THEN
+        RAISE EXCEPTION 'who has the key copies what is sealed' USING ERRCODE = 'BC042';
     END IF;
     INSERT INTO chat_sessions (
         tenant_id, id, user_id, title, message_count, last_position, metadata, metadata_tags,

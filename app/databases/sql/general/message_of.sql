@@ -1,5 +1,4 @@
--- Reads the message at a position of one of the owner's sessions, with the state of the session.
--- `content` is NULL where `parts` are the message's content.
+-- What the version before calls; see get_message.
 CREATE OR REPLACE FUNCTION message_of(tenant uuid, owner uuid, session uuid, place bigint)
 RETURNS TABLE (
     id uuid, "position" bigint, role varchar, content text, parts text, metadata text,

@@ -1,6 +1,4 @@
--- Opens a conversation, in one round trip. The owner is locked before anything is written: an
--- erasure closes the owner, then waits for such locks. Nothing is opened, and no row returned, where
--- `expires` has passed by this server's clock.
+-- What the version before calls; see begin_session.
 CREATE OR REPLACE FUNCTION open_session(
     tenant uuid, owner uuid, session uuid, name text, pairs text, tags bytea[], external text,
     expires timestamptz, creator uuid, not_after timestamptz

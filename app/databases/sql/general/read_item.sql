@@ -1,5 +1,4 @@
--- Reads one item of a conversation by its id; see item_place. No row: there is none, or it is not this
--- owner's session.
+-- What the version before calls; see get_item.
 CREATE OR REPLACE FUNCTION read_item(tenant uuid, owner uuid, session uuid, item text, native uuid)
 RETURNS TABLE (
     id uuid, "position" bigint, role varchar, status varchar, content text, parts text,

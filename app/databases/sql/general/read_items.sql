@@ -1,9 +1,4 @@
--- Reads a page of a conversation's items, newest or oldest first, after the item `after_item` (or the
--- message `after_native`), if one is named. The page ends when it has `bytes`, as sent, but has at
--- least one item; where more of the `rows` follow, the next is the last row, without its content.
---
--- The first row is the conversation's own: its `position` is where the page begins, NULL where the item
--- to begin after is not there. No row: it is not this owner's session.
+-- What the version before calls; see list_items.
 CREATE OR REPLACE FUNCTION read_items(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after_item text,
     after_native uuid, rows bigint, bytes bigint

@@ -1,15 +1,4 @@
--- Reads a page of a session's messages, newest or oldest first, without the contents that are too
--- large for a page: all those given are at most `bytes` together, as JSON in which each byte of a
--- text may take six. Where one is left out, read_messages_by_bytes is asked instead. Few pages have
--- one, and adding up the sizes of the others would cost each of them a tenth of its time.
---
--- The first row is the session's, with its version and its `updated_at`; no row means that it is not
--- this owner's. One statement reads both, so that they are of one moment. A message that has parts
--- comes without `content`.
---
--- `beyond` is a variable because PostgreSQL takes a coalesce() in the condition for leaky: under
--- row level security it would filter by it, reading from the end of the session, instead of looking
--- the position up in the index.
+-- What the version before calls; see list_messages.
 CREATE OR REPLACE FUNCTION read_messages(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint,
     bytes bigint

@@ -1,8 +1,4 @@
--- Reads a page of a session's messages, as read_messages does, that ends when it has `bytes`, counted
--- as the JSON that is sent. It has at least one message. Where more of the `rows` follow, the next
--- of them is the last row, without its content and its parts.
---
--- PostgreSQL reads a content when it is its turn, so what is left out is not read.
+-- What the version before calls; see list_messages_by_bytes.
 CREATE OR REPLACE FUNCTION read_messages_by_bytes(
     tenant uuid, owner uuid, session uuid, newest_first boolean, after bigint, rows bigint,
     bytes bigint

@@ -1,6 +1,4 @@
--- Stores the answer of a request under its idempotency key, as the last statement of its transaction;
--- so it ends with the check. False: another transaction has stored the key since. The positions are
--- those of the messages that the answer quotes.
+-- What the version before calls; see write_answer.
 CREATE OR REPLACE FUNCTION store_answer(
     tenant uuid, owner uuid, key text, fingerprint text, answer bytea, about uuid,
     first_position bigint, last_position bigint, kept interval, not_after timestamptz

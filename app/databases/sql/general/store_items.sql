@@ -1,6 +1,4 @@
--- Appends the items of a conversation, each a message, as store_messages appends messages. An item's id
--- that another one of the session has is not stored: `taken` lists those. `native_ids` are the ids of
--- messages that an item's id spells out. No row: it is not this owner's session.
+-- What the version before calls; see write_items.
 CREATE OR REPLACE FUNCTION store_items(
     tenant uuid, owner uuid, session uuid, ids uuid[], roles text[], contents text[],
     part_texts text[], statuses text[], item_ids text[], native_ids uuid[], member_texts text[],

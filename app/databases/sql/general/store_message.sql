@@ -1,15 +1,4 @@
--- Appends one message to a session, while its owner may write. Raising the count takes the session's
--- row lock, so that concurrent writers queue here and positions have no gaps: `last_position` stays
--- NULL until a message is deleted, and stands for `message_count` till then. If the session is not
--- this owner's, nothing is inserted and no row is returned.
---
--- `expected_version` and `expected_at` are the state in which the writer has seen the session, NULL
--- for any. They are compared under the row's lock; where somebody was faster, the row returned has
--- the session's present state and no position.
---
--- The owner is compared by IS NOT DISTINCT FROM, here and in the functions beside this one, because no
--- index serves that: with `=`, a plan that is made for small tenants may take an index of the owner's
--- sessions, and read all of them to find the one.
+-- What the version before calls; see write_message.
 CREATE OR REPLACE FUNCTION store_message(
     tenant uuid, owner uuid, session uuid, id uuid, role text, content text, parts text,
     metadata text, status text, author uuid, expected_version bigint, expected_at timestamptz,

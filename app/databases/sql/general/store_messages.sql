@@ -1,13 +1,4 @@
--- Appends many messages as store_message appends one; with arrays, a single message would cost a third
--- more. An array is NULL where no message has such a thing. They are selected from the session's row,
--- which names the tenant: a sharded database takes no INSERT … SELECT from what is no table.
---
--- A message whose client id the session has already is not stored again. Each such message is a row
--- of the result, as it is now, with its ordinal among those sent, and whether it was sent alike; if
--- one was not, nothing is stored. The session's lock is taken before they are looked up.
---
--- The last row is the session's, with its version and its `updated_at`, and with the position of the
--- first message that was stored; NULL if there was none, or the session was not in the expected state.
+-- What the version before calls; see write_messages.
 CREATE OR REPLACE FUNCTION store_messages(
     tenant uuid, owner uuid, session uuid, ids uuid[], roles text[], contents text[],
     part_texts text[], metadata_texts text[], statuses text[], client_ids text[], digests bytea[],

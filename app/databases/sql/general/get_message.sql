@@ -1,0 +1,21 @@
+-- Reads the message at a position of one of the owner's sessions, with the state of the session.
+-- `content` is NULL where `parts` are the message's content, or `sealed` holds it. What follows the
+-- session's state is what an edit seals, too.
+CREATE OR REPLACE FUNCTION get_message(tenant uuid, owner uuid, session uuid, place bigint)
+RETURNS TABLE (
+    id uuid, "position" bigint, role varchar, content text, parts text, metadata text,
+    client_id varchar, status varchar, created_by uuid, created_at timestamptz,
+    updated_at timestamptz, sealed bytea, version bigint, changed_at timestamptz,
+    item_members text, client_digest bytea
+) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SET LOCAL app.tenant_id = %L', tenant);
+    RETURN QUERY
+        SELECT m.id, m.position, m.role,
+            CASE WHEN m.parts IS NULL AND m.sealed IS NULL THEN m.content END, m.parts, m.metadata,
+            m.client_id, m.status, m.created_by, m.created_at, m.updated_at,
+            m.sealed, s.version, s.updated_at, m.item_members, m.client_digest
+        FROM chat_sessions s
+        JOIN messages m ON m.tenant_id = s.tenant_id AND m.session_id = s.id
+        WHERE s.tenant_id = tenant AND s.id = session AND s.user_id = owner AND m.position = place;
+END $$;
