@@ -33,7 +33,7 @@ from app.databases import hosts
 from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import GRACE_SECONDS
 from app.databases.refusals import REFUSED, reason
-from migrations import lock, privileges, steps
+from migrations import distribution, lock, privileges, steps
 
 METADATA = {"user": ApiKey.metadata, "general": Message.metadata}
 # A revision outlives our libraries, so it names SQLAlchemy's types where we use others.
@@ -81,6 +81,8 @@ async def _migrate(name: DatabaseName, settings: Settings) -> None:
             await connection.run_sync(_run_aloud, name)
             async with connection.begin():
                 await privileges.apply(connection, name, roles)
+                if name == "general":
+                    await distribution.grant_defaults(connection)
 
 
 async def _refuse_encoding(connection: AsyncConnection) -> None:
@@ -135,6 +137,7 @@ def _configure(connection: Connection | None, name: DatabaseName) -> None:
         compare_server_default=True,
         include_name=is_ours,
         render_item=_render_item,
+        on_version_apply=distribution.distribute_new if name == "general" else None,
     )
 
 

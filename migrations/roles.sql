@@ -13,6 +13,9 @@
 -- own password, and its own sessions' defaults (ALTER ROLE … SET). Whom that worries lets the logins
 -- authenticate by certificate, LDAP or GSSAPI (pg_hba.conf), where no password of theirs counts.
 
+-- Citus would hand what follows on to its other nodes, and a worker refuse it: each node has its own run.
+SET citus.enable_ddl_propagation = off;
+
 DO $$
 DECLARE
     login text;
@@ -40,6 +43,24 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'there is no login bicameral_backup: % may not give BYPASSRLS; let a superuser run this',
         current_user;
+END $$;
+
+-- Only in a database of Citus. Its workers run the functions that look across tenants as the owner, and
+-- move shards as the owner, whom row level security would stop at both; the settings are for the service
+-- and for `litestar database upgrade`. They hold for sessions that begin later.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') THEN
+        ALTER ROLE bicameral_owner BYPASSRLS;
+        EXECUTE format('ALTER DATABASE %I SET citus.propagate_set_commands = %L',
+            current_database(), 'local');
+        EXECUTE format('ALTER ROLE bicameral_owner IN DATABASE %I SET citus.enable_unsafe_triggers = %L',
+            current_database(), 'on');
+        EXECUTE format('ALTER ROLE bicameral_owner IN DATABASE %I SET citus.multi_shard_modify_mode = %L',
+            current_database(), 'sequential');
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'on Citus bicameral_owner needs BYPASSRLS: let a superuser run this';
 END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

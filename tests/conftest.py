@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ from app.commands.embedded.pair import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.server import create_app
-from tests.support import leaks, pgbouncer, statements
+from tests.support import citus, leaks, pgbouncer, statements
 from tests.support.factories import World
 from tests.support.patience import limited
 from tests.support.servers import (
@@ -47,12 +48,15 @@ SOAK_SECONDS = 3600
 def servers() -> Iterator[Servers]:
     # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
     with (
+        ExitStack() as stack,
         TemporaryDirectory(prefix="bicameral-tests-") as folder,
         embedded_servers(
             Path(folder), durable=False, tcp=True, report=_silent, choose=chosen_programs
         ) as pair,
         pgbouncer.before_each(pair),
     ):
+        if citus.IS_WANTED:
+            stack.enter_context(citus.with_workers(pair[1]))
         asyncio.run(statements.record(pair[1]))
         yield Servers(*pair)
 
@@ -64,10 +68,14 @@ def _silent(_: str) -> None:
 @pytest.fixture(scope="session")
 async def template(servers: Servers) -> str:
     """Migrated as shipped, once; every test starts from a copy of it."""
-    for server in servers:
+    for server in (*citus.nodes(servers.general), servers.user):
         await create_database(server, TEMPLATE)
+    if citus.IS_WANTED:
+        await citus.make_cluster(servers.general, TEMPLATE)
     for name in ("user", "general"):
         upgrade(settings_for(servers, TEMPLATE), name)
+    if citus.IS_WANTED:
+        await citus.distributed(servers.general, settings_for(servers, TEMPLATE), TEMPLATE)
     return TEMPLATE
 
 

@@ -44,6 +44,9 @@ class TenantConnection(asyncpg.Connection):
     database: DatabaseName = "user"
     echo: bool = False
     behind_pgbouncer: bool = False  # which gives out a server for one transaction
+    # A statement alone gets BEGIN and COMMIT: for PgBouncer, so that the server that prepares it
+    # runs it, and for Citus, which hands SET LOCAL on to its workers only between these two.
+    begins_alone: bool = False
     backend: Backend | None = None  # unless a pooler gives out several
     limits: str = ""  # statements; see opening.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
@@ -95,19 +98,19 @@ class TenantConnection(asyncpg.Connection):
         return await self.exchange(query, super().execute(query, *args, timeout=timeout))
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
-        async with self._one_server():
+        async with self._in_transaction():
             rows = await self.exchange(query, super().fetch(query, *args, **options))
         count_rows(len(rows))
         return rows
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self._one_server():
+        async with self._in_transaction():
             row = await self.exchange(query, super().fetchrow(query, *args, **options))
         count_rows(row is not None)
         return row
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self._one_server():
+        async with self._in_transaction():
             value = await self.exchange(query, super().fetchval(query, *args, **options))
         count_rows(value is not None)
         return value
@@ -149,7 +152,7 @@ class TenantConnection(asyncpg.Connection):
 
         A session that began read-only stays so after a fail-over has ended, so it serves one time.
         """
-        async with self._one_server():
+        async with self._in_transaction():
             row: Any = await super().fetchrow(SERVER_STATE)
             self.heard_at = time.monotonic()
         self.clock = row["now"], self.heard_at
@@ -169,9 +172,8 @@ class TenantConnection(asyncpg.Connection):
         self._last_deadline = monotonic_seconds
         return now + timedelta(seconds=monotonic_seconds - received)
 
-    def _one_server(self) -> AbstractAsyncContextManager[object]:
-        """Outside a transaction PgBouncer may have one prepare the statement and another run it."""
-        if self.behind_pgbouncer and not self.is_in_transaction():
+    def _in_transaction(self) -> AbstractAsyncContextManager[object]:
+        if self.begins_alone and not self.is_in_transaction():
             return self._transaction()
         return nullcontext()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from app.config.settings import Settings, SettingsError
 from app.databases import hosts
+from app.databases.citus import HANDS_ON
 from app.databases.connection import Connect, DatabaseName, TenantConnection
 from app.databases.sockets import set_options
 
@@ -24,7 +25,9 @@ SELECT current_setting('server_version_num')::int AS version,
        bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
        EXISTS (SELECT FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-               AND pg_has_role(relowner, 'MEMBER')) AS owns
+               AND pg_has_role(relowner, 'MEMBER')) AS owns,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') AS is_on_citus,
+       current_setting('citus.propagate_set_commands', true) AS hands_on
 FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
 """
 
@@ -43,16 +46,18 @@ def _decode_jsonb(data: bytes) -> Any:
 
 
 def connector(settings: Settings, name: DatabaseName) -> Connect:
-    """Open the pools' connections as the service's login, which the first one checks."""
-    checked = False
+    """Open the pools' connections as the service's login, which the first one checks.
+
+    It looks for Citus, too. That comes only with `litestar distribute`, which wants us gone.
+    """
+    is_on_citus: bool | None = None
 
     async def connect(*_: Any, **__: Any) -> TenantConnection:
-        nonlocal checked
+        nonlocal is_on_citus
         connection = await open_connection(settings, name)
         try:
-            if not checked:
-                await refuse_unsafe_login(connection, name)
-                checked = True
+            if is_on_citus is None:
+                is_on_citus = await look_for_citus(connection, name)
             await connection.set_type_codec(
                 "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, **JSONB
             )
@@ -60,6 +65,7 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
         except BaseException:
             connection.terminate()
             raise
+        connection.begins_alone |= is_on_citus
         return connection
 
     return connect
@@ -82,7 +88,7 @@ async def open_connection(
     set_options(connection.line, url.keepalives, unacknowledged_ms=unacknowledged_ms)
     connection.database = name
     connection.echo = settings.db_echo
-    connection.behind_pgbouncer = behind_pgbouncer
+    connection.behind_pgbouncer = connection.begins_alone = behind_pgbouncer
     connection.limits = _locally(limits) if behind_pgbouncer else ""
     return connection
 
@@ -106,26 +112,36 @@ def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
-async def refuse_unsafe_login(connection: TenantConnection, name: DatabaseName) -> None:
-    """Row level security holds for neither a superuser, nor BYPASSRLS, nor a tables' owner.
+async def look_for_citus(connection: TenantConnection, name: DatabaseName) -> bool:
+    """Tell whether the general database's tables may be on other servers.
 
-    Raises SettingsError, and for a server older than PostgreSQL 15 too. Closes the connection.
+    Raises SettingsError for a login or a server that the service must not run with: row level
+    security holds for neither a superuser, nor BYPASSRLS, nor a tables' owner. It then closes the
+    connection.
     """
     row = await connection.fetchrow(LOGIN)
-    reason = _unsafe(row, f"DATABASE_URL_{name.upper()}")
+    reason = unsafe(row, name)
     if reason:
         await connection.close()
-        raise SettingsError(reason)
+        raise SettingsError(f"DATABASE_URL_{name.upper()}: {reason}")
+    return name == "general" and bool(row["is_on_citus"])
 
 
-def _unsafe(row: asyncpg.Record | None, variable: str) -> str | None:
+def unsafe(row: Mapping[str, Any] | None, name: DatabaseName) -> str | None:
+    """Say why the service must not run on what LOGIN has found, if there is a reason."""
     if row is None or row["version"] < OLDEST_SERVER:
-        return f"{variable}: the server is older than PostgreSQL 15"
+        return "the server is older than PostgreSQL 15"
     if row["encoding"] != "UTF8":
-        return f"{variable}: the database's encoding is {row['encoding']}; make one in UTF8"
+        return f"the database's encoding is {row['encoding']}; make one in UTF8"
     if row["rolsuper"] or row["rolbypassrls"]:
         kind = "a superuser" if row["rolsuper"] else "BYPASSRLS"
-        return f"{variable}: the login is {kind}; give the service a login that is not"
+        return f"the login is {kind}; give the service a login that is not"
     if row["owns"]:
-        return f"{variable}: the login owns the tables; use the runtime login, and {variable}_OWNER"
+        owners = f"DATABASE_URL_{name.upper()}_OWNER"
+        return f"the login owns the tables; use the runtime login, and {owners}"
+    if name == "general" and row["is_on_citus"] and row["hands_on"] != HANDS_ON[1]:
+        return (
+            "on Citus every tenant would find nothing; run litestar distribute, "
+            f"or ALTER DATABASE … SET {HANDS_ON[0]} = '{HANDS_ON[1]}'"
+        )
     return None

@@ -17,7 +17,7 @@ from litestar import Litestar
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import Programs, programs_for
 from app.config.settings import Settings
-from tests.support import pgbouncer
+from tests.support import citus, pgbouncer
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "template_bicameral"
@@ -82,6 +82,8 @@ async def copied(servers: Servers, template: str) -> AsyncGenerator[str]:
     """Give the name of two databases, one on each server, copies of this one."""
     name = f"test_{next(numbers)}"
     await on_both(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
+    if citus.IS_WANTED:
+        await citus.settle(servers.general, name)
     try:
         yield name
     finally:
@@ -89,7 +91,9 @@ async def copied(servers: Servers, template: str) -> AsyncGenerator[str]:
 
 
 async def on_both(servers: Servers, statement: str) -> None:
-    await asyncio.gather(*(run(server, statement) for server in servers))
+    """On the workers of Citus, too, where they are the tests'."""
+    nodes = [node for server in servers for node in citus.nodes(server)]
+    await asyncio.gather(*(run(node, statement) for node in nodes))
 
 
 async def run(server: Server, statement: str, database: str = "postgres") -> None:

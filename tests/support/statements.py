@@ -12,11 +12,15 @@ from functools import cache
 import asyncpg
 
 from app.commands.embedded.cluster import Server
+from tests.support import citus
 from tests.support.servers import run
 from tests.support.tenant_lint import of_statement
 from tests.support.tenant_scope import Violation
 
-PRELOAD = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'"
+# Citus would have to be the first.
+PRELOAD = (
+    f"ALTER SYSTEM SET shared_preload_libraries = {'citus, ' * citus.IS_WANTED}pg_stat_statements"
+)
 SENT = """
 SELECT DISTINCT query FROM pg_stat_statements s
 JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from app.databases import citus
 from app.databases.bases import GeneralBase
 from tests.support.sql_tree import Fields, kind_of, words
 
 TENANT = "tenant_id"
-LOCAL = {"erasure_receipts"}  # one chain through all tenants: it would stay on one server
+LOCAL = frozenset(citus.LOCAL)
 TABLES = {
     table.name for table in GeneralBase.metadata.tables.values() if TENANT in table.columns
 } - LOCAL
