@@ -157,6 +157,9 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "erase_sessions": "EXECUTE",
             "expire_keys": "EXECUTE",
             "append_receipt": "EXECUTE",
+            "lock_receipts": "EXECUTE",  # these three by append_receipt alone
+            "link_receipt": "EXECUTE",
+            "receipt_hash": "EXECUTE",
             "exported_receipts": "EXECUTE",
             "owner_digest": "EXECUTE",
             "owner_keys": "EXECUTE",

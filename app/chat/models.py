@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
@@ -173,12 +174,20 @@ class Message(GeneralBase):
 
 
 class ErasureReceipt(GeneralBase):
-    """That an owner's conversations are gone. Written by append_receipt alone, never changed."""
+    """That an owner's conversations are gone, or a tenant's that were kept long enough.
+
+    `v` is the version of its hash. Only link_receipt and its callers write one, and nothing
+    changes it. `user_id` of a retention's is an id of its own.
+    """
 
     __tablename__ = "erasure_receipts"
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "user_id"),
         CheckConstraint("remaining = 0", name="remaining"),
+        CheckConstraint(
+            "kind IN ('erasure', 'retention') AND (kind = 'retention') = (cutoff IS NOT NULL)",
+            name="kind",
+        ),
         Index("idx_erasure_receipts_seq", "seq"),
     )
 
@@ -191,6 +200,9 @@ class ErasureReceipt(GeneralBase):
     finished_at: Mapped[datetime]
     prev_hash: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+    v: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    kind: Mapped[str] = mapped_column(String(20), server_default=text("'erasure'"))
+    cutoff: Mapped[datetime | None]
 
 
 class GeneralIdempotencyKey(StoredAnswer, GeneralBase):

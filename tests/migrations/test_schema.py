@@ -27,7 +27,7 @@ METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}
 SQUAWK_EXCLUDED = {
     "prefer-robust-stmts": "each migration is one transaction: none stops half-way",
     "prefer-text-field": "the contract names varchar(255); widening it takes no rewrite",
-    "prefer-bigint-over-int": "the integers are counts of attempts, never keys",
+    "prefer-bigint-over-int": "the integers are counts of attempts and versions, never keys",
 }
 OBJECTS = """
 SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace

@@ -63,6 +63,9 @@ AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 # table.
 OF_THE_CALLER = {
     "audit_id",
+    "lock_receipts",
+    "link_receipt",
+    "receipt_hash",
     "find_session",
     "open_session",
     "find_or_open_session",

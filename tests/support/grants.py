@@ -88,6 +88,7 @@ owners: SELECT, UPDATE (created_at)
 chat_sessions: SELECT (tenant_id, user_id, id, message_count), UPDATE (created_at)
 general_idempotency_keys: SELECT (tenant_id, user_id)
 functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
+functions: lock_receipts, link_receipt, receipt_hash
 functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
 """,

@@ -1,14 +1,24 @@
 """The chain of receipts, exported and verified. Verifying needs the file alone, no database.
 
-An export is NDJSON, one receipt a line, in the chain's order: seq, tenant_id, user_id,
-chat_sessions, messages, finished_at, prev_hash, hash. `seq` counts 1, 2, 3 …; `prev_hash` is the
-hash of the line before, and 64 zeros on the first line. `hash` is the SHA-256, in lower-case hex,
-of these in UTF-8, joined by `|`:
+An export is NDJSON, one receipt a line, in the chain's order. `seq` counts 1, 2, 3 …; `prev_hash`
+is the hash of the line before, and 64 zeros on the first line. `hash` is a SHA-256 in lower-case
+hex. UUIDs are in lower case with dashes, numbers in plain decimals, times in UTC with six digits of
+fraction, 2026-11-22T09:30:00.000000Z.
+
+A line with a member `v` is of that version. Version 2, `"v": 2`, has these members: seq, kind,
+tenant_id, user_id, chat_sessions, messages, cutoff, finished_at, prev_hash, hash. `kind` is
+`erasure` (user_id was deleted; no `cutoff`) or `retention` (user_id is the receipt's own). Its hash
+is of this text in UTF-8: the word `bicameral-receipt-2`, then every other member of the line but
+`hash` as `name=value`, sorted by name in ASCII, all joined by `|`:
+
+    bicameral-receipt-2|chat_sessions=3|cutoff=2026-…Z|finished_at=2026-…Z|kind=retention|…|v=2
+
+A value stands there as on the line, without JSON's quotes; a member that is not on the line is not
+there either. Whatever members a later receipt of version 2 may have join by the same rule.
+
+A line without `v` is of version 1, from before. Its hash is of these values, joined by `|`:
 
     bicameral-receipt-1|seq|tenant_id|user_id|chat_sessions|messages|finished_at|prev_hash
-
-UUIDs are in lower case with dashes, numbers in plain decimals, the time is in UTC with six digits
-of fraction, 2026-11-22T09:30:00.000000Z: each as it stands on the line, without JSON's quotes.
 
 A receipt that was changed, inserted, removed or moved breaks the chain. Receipts cut off at the end
 do not; so keep the last hash of each export, and verify later exports with it.
@@ -19,10 +29,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import text
 
 from app.bridge.rows import fetch_as
@@ -30,13 +41,15 @@ from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 
 FIRST_PREV_HASH = "0" * 64
-VERSION = "bicameral-receipt-1"
 PAGE = 1000
 EXPORTED = text("SELECT * FROM exported_receipts(:after, :page)")
 
+# Nothing in a text of version 2 can look like the `|` or `=` between two members.
+Plain = Annotated[str, Meta(pattern=r"^[0-9A-Za-z:.-]*$")]
 
-class ReceiptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of an export."""
+
+class ReceiptLine1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of version 1. The program before version 2 stops at any other: "unknown field"."""
 
     seq: int
     tenant_id: str
@@ -48,15 +61,44 @@ class ReceiptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
 
 
+class ReceiptLine2(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of version 2. `v` comes first, where the program before names it when it stops."""
+
+    v: Literal[2]
+    seq: int
+    kind: Literal["erasure", "retention"]
+    tenant_id: Plain
+    user_id: Plain
+    chat_sessions: int
+    messages: int
+    finished_at: Plain
+    prev_hash: Plain
+    hash: Plain
+    cutoff: Plain | UnsetType = UNSET
+
+
+ReceiptLine = ReceiptLine1 | ReceiptLine2
+LINES: dict[int, type[ReceiptLine1 | ReceiptLine2]] = {1: ReceiptLine1, 2: ReceiptLine2}
+
+
+class AnyLine(msgspec.Struct):
+    """The version of a line, all that is looked at before it is known how to read the rest."""
+
+    v: int = 1
+
+
 class StoredReceipt(NamedTuple):
     """A row of `erasure_receipts`."""
 
+    v: int
     seq: int
+    kind: str
     tenant_id: UUID
     user_id: UUID
     chat_sessions: int
     messages: int
     finished_at: datetime
+    cutoff: datetime | None
     prev_hash: str
     hash: str
 
@@ -82,15 +124,37 @@ async def export(database: Database[GeneralSession], page: int = PAGE) -> AsyncG
 
 
 def _line(row: StoredReceipt) -> ReceiptLine:
-    finished_at = row.finished_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    texts = {"tenant_id": str(row.tenant_id), "user_id": str(row.user_id)}
-    return msgspec.convert(row._asdict() | texts | {"finished_at": finished_at}, ReceiptLine)
+    shape = LINES[row.v]
+    known = {name: getattr(row, name) for name in shape.__struct_fields__}
+    return msgspec.convert(
+        {name: _exported(value) for name, value in known.items() if value is not None}, shape
+    )
+
+
+def _exported(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        case UUID():
+            return str(value)
+        case _:
+            return value
 
 
 def hash_of(line: ReceiptLine) -> str:
-    fields = (line.seq, line.tenant_id, line.user_id, line.chat_sessions, line.messages)
-    parts = (VERSION, *fields, line.finished_at, line.prev_hash)
-    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
+    if isinstance(line, ReceiptLine1):
+        fields = (line.seq, line.tenant_id, line.user_id, line.chat_sessions, line.messages)
+        parts = ["bicameral-receipt-1", *map(str, fields), line.finished_at, line.prev_hash]
+    else:
+        members: dict[str, Any] = msgspec.to_builtins(line)
+        del members["hash"]
+        texts = (f"{name}={_on_the_line(members[name])}" for name in sorted(members))
+        parts = ["bicameral-receipt-2", *texts]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _on_the_line(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def verify(lines: Iterable[bytes], *, must_contain: str | None = None) -> Chain:
@@ -108,7 +172,11 @@ def verify(lines: Iterable[bytes], *, must_contain: str | None = None) -> Chain:
 
 def _parse(text_line: bytes, number: int) -> ReceiptLine:
     try:
-        return msgspec.json.decode(text_line, type=ReceiptLine)
+        version = msgspec.json.decode(text_line, type=AnyLine).v
+        if version not in LINES:
+            known = "this program knows 1 and 2; verify with a newer one"
+            raise BrokenChainError(f"line {number}: a receipt of version {version}; {known}")
+        return msgspec.json.decode(text_line, type=LINES[version])
     except msgspec.DecodeError as error:
         raise BrokenChainError(f"line {number}: no receipt ({error})") from None
 

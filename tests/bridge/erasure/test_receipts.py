@@ -54,8 +54,10 @@ async def test_an_export_of_several_pages_is_the_same(
 async def test_a_receipts_hash_is_what_the_documentation_says(lines: Lines) -> None:
     """The test computes it by hand, from the line's own text."""
     one = json.loads(lines[1])
-    names = ("seq", "tenant_id", "user_id", "chat_sessions", "messages", "finished_at", "prev_hash")
-    preimage = "|".join(["bicameral-receipt-1", *(str(one[name]) for name in names)])
+    members = "|".join(f"{name}={one[name]}" for name in sorted(one) if name != "hash")
+    assert members.startswith("chat_sessions=1|finished_at=2")
+    assert members.endswith("|v=2")
+    preimage = f"bicameral-receipt-2|{members}"
     assert one["hash"] == hashlib.sha256(preimage.encode()).hexdigest()
     assert one["prev_hash"] == json.loads(lines[0])["hash"]
 
@@ -64,10 +66,19 @@ def changed(line: bytes, **values: Any) -> bytes:
     return json.dumps(json.loads(line) | values).encode()
 
 
+def without(line: bytes, name: str) -> bytes:
+    return json.dumps(
+        {key: value for key, value in json.loads(line).items() if key != name}
+    ).encode()
+
+
 TAMPERING: dict[str, Callable[[Lines], Lines]] = {
     "a count changed": lambda good: [*good[:1], changed(good[1], messages=99), *good[2:]],
     "a user changed": lambda good: [*good[:4], changed(good[4], user_id="0" * 36)],
     "a time changed": lambda good: [changed(good[0], finished_at="2020-01-01T"), *good[1:]],
+    "a kind changed": lambda good: [changed(good[0], kind="retention"), *good[1:]],
+    "a cutoff added": lambda good: [changed(good[0], cutoff="2020-01-01T"), *good[1:]],
+    "no version": lambda good: [without(good[0], "v"), *good[1:]],
     "a hash changed": lambda good: [*good[:4], changed(good[4], hash="0" * 64)],
     "the first removed": lambda good: good[1:],
     "one removed": lambda good: [*good[:2], *good[3:]],

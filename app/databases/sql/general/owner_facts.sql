@@ -18,6 +18,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ), receipted AS MATERIALIZED (
         SELECT r.tenant_id, r.user_id, r.hash FROM erasure_receipts r
         JOIN asked k ON k.tenant_id = r.tenant_id AND k.user_id = r.user_id
+        WHERE r.kind = 'erasure'
     ), known AS MATERIALIZED (
         SELECT k.tenant_id, k.user_id, o.state, coalesce(o.is_dated, false) AS is_dated, r.hash
         FROM asked k

@@ -1,5 +1,5 @@
 -- Lists users with sessions or idempotency keys whose owner is closed or missing, and users with a
--- receipt whose owner is not erased: rows that were written past the triggers and keys, and
+-- receipt of theirs whose owner is not erased: rows that were written past the triggers and keys, and
 -- erasures on their way.
 CREATE OR REPLACE FUNCTION owner_suspects()
 RETURNS TABLE (tenant_id uuid, user_id uuid) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -13,5 +13,5 @@ RETURNS TABLE (tenant_id uuid, user_id uuid) LANGUAGE sql STABLE SECURITY DEFINE
     UNION
     SELECT r.tenant_id, r.user_id FROM erasure_receipts r
     LEFT JOIN owners o ON o.tenant_id = r.tenant_id AND o.user_id = r.user_id
-    WHERE o.state IS DISTINCT FROM 'erased'
+    WHERE r.kind = 'erasure' AND o.state IS DISTINCT FROM 'erased'
 $$;
