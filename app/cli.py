@@ -53,6 +53,16 @@ dev = Deferred(
     "app.commands.dev:dev",
     "Run everything here: two PostgreSQL servers, their migrations, the service.",
 )
+export = Deferred(
+    "export",
+    "app.commands.export:export",
+    "Write all that people have said to FILE, or to standard output, for an import.",
+)
+import_ = Deferred(
+    "import",
+    "app.commands.importing:import_",
+    "Store the conversations of an export in the general database.",
+)
 distribute = Deferred(
     "distribute",
     "app.commands.distribute:distribute",
@@ -83,8 +93,8 @@ whose = Deferred(
     "Tell whose account, or which address, a DIGEST in the log stands for.",
 )
 COMMANDS = (
-    *(api_keys, audit, database, dev, distribute, receipts, reconcile, relay, tenants, tokens),
-    *(users, version, whose),
+    *(api_keys, audit, database, dev, distribute, export, import_, receipts, reconcile, relay),
+    *(tenants, tokens, users, version, whose),
 )
 db = Deferred("db", database.place, database.help or "", hidden=True)
 

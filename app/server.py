@@ -26,6 +26,7 @@ from app.accounts.tokens import CredentialLookup
 from app.bridge.erasure.api import ErasureController
 from app.bridge.erasure.relay import running
 from app.bridge.export.api import ExportController
+from app.bridge.sealing.keys import Keys
 from app.chat.api.edits import MessageEditController
 from app.chat.api.messages import MessageController
 from app.chat.api.sessions import ChatSessionController
@@ -72,6 +73,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     )
     databases = sqlalchemy.databases
     passwords = Passwords(settings)
+    keys = Keys(settings, databases)
     tokens = CredentialLookup(databases.user, settings)
     gate = Gate(settings, tokens.principal)
     app = Litestar(
@@ -90,10 +92,11 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "look": looking(settings, databases),
                 "figures": figures(settings, databases),
                 "writes": _writes(settings, databases, tokens),
+                "sealing": keys.sealing,
             }
         ),
         plugins=[sqlalchemy, logs_plugin(), MethodsPlugin(), TextsPlugin(), *plugins],
-        lifespan=[_lifespan(settings, databases, passwords)],
+        lifespan=[_lifespan(settings, databases, passwords, keys)],
         exception_handlers={Exception: problem_response},
         before_request=check_request,
         middleware=[gate.around],
@@ -153,9 +156,10 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
     )
 
 
-def _lifespan(settings: Settings, databases: Databases, passwords: Passwords) -> Any:
+def _lifespan(settings: Settings, databases: Databases, passwords: Passwords, keys: Keys) -> Any:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        await keys.check()
         try:
             with delayed_stop(app.state.gate.stopping.set, settings.request_drain_seconds):
                 async with (

@@ -6,7 +6,7 @@ There is nothing here that changes or deletes one; a relay deletes those that we
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -157,6 +157,15 @@ class Audit:
         They belong to the tenant that the session acts in, which is the target's; row level
         security would refuse another.
         """
+        await self._note(actor, [(target_id, action) for action in actions])
+
+    async def note_all(
+        self, actor: Principal | Actor, target_ids: Iterable[UUID], action: Action
+    ) -> None:
+        """Add the same event for each target likewise."""
+        await self._note(actor, [(target_id, action) for target_id in target_ids])
+
+    async def _note(self, actor: Principal | Actor, events: Sequence[tuple[UUID, Action]]) -> None:
         who = _actor(actor) if isinstance(actor, Principal) else actor
         request = current_request.get()
         same = {
@@ -164,10 +173,12 @@ class Audit:
             "actor_type": who.type,
             "actor_id": who.id,
             "on_behalf_of": who.on_behalf_of,
-            "target_id": target_id,
             "request_id": None if request is None else request.request_id,
         }
-        rows = [same | {"action": one, "target_type": one.target_type} for one in actions]
+        rows = [
+            same | {"target_id": target_id, "action": action, "target_type": action.target_type}
+            for target_id, action in events
+        ]
         if rows:
             await self._events.add_all(rows)
 

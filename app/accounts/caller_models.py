@@ -1,4 +1,4 @@
-"""Access tokens and API keys, which callers come with, and audit events of what they did."""
+"""Access tokens, API keys and wrapped keys, which callers come with, and audit events."""
 
 from __future__ import annotations
 
@@ -162,3 +162,45 @@ class AuditEvent(UserBase):
     target_type: Mapped[str] = mapped_column(String(20))
     target_id: Mapped[UUID | None]
     request_id: Mapped[str | None] = mapped_column(String(100))
+
+
+class SealingRow(UserBase):
+    """The one row there is: whether what is written is sealed, and how long backups are kept."""
+
+    __tablename__ = "sealing"
+    __table_args__ = (CheckConstraint("one", name="one"),)
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    is_on: Mapped[bool] = mapped_column(server_default=text("false"))
+    sealed_after: Mapped[datetime | None]
+    user_backup_kept_days: Mapped[int] = mapped_column(server_default=text("30"))
+    general_backup_kept_days: Mapped[int] = mapped_column(server_default=text("30"))
+
+
+class MasterKeyRow(UserBase):
+    """A master key that every process must have, by its name; the key itself is nowhere here."""
+
+    __tablename__ = "master_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    proof: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WrappedKeyRow(UserBase):
+    """A person's key, wrapped. It goes in the commit that deletes the person."""
+
+    __tablename__ = "wrapped_keys"
+    __table_args__ = (
+        of_a_user("wrapped_keys"),
+        PrimaryKeyConstraint("tenant_id", "user_id"),
+        Index("idx_wrapped_keys_master_id", "master_id"),
+    )
+
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    id: Mapped[UUID]
+    master_id: Mapped[str] = mapped_column(ForeignKey(MasterKeyRow.id))
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    plain_until: Mapped[datetime | None]

@@ -208,6 +208,11 @@ class SubjectLedger(UserBase):
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     last_error: Mapped[str | None] = mapped_column(String(200))
+    # A trigger fills these when the person's key is deleted with them.
+    sealed: Mapped[bool | None]
+    key_destroyed_at: Mapped[datetime | None]
+    plain_until: Mapped[datetime | None]
+    unrecoverable_after: Mapped[datetime | None]
 
 
 class UserIdempotencyKey(StoredAnswer, UserBase):

@@ -17,6 +17,7 @@ from app.accounts.keys import PREFIX as KEY_PREFIX
 from app.accounts.keys import has_form_of_key, is_mistyped
 from app.config.settings import Settings
 from app.databases.database import Database
+from app.databases.sealing.master_keys import WrappedKey
 from app.databases.sessions import UserSession
 from app.databases.statement import Statement
 from app.http.errors import Unauthenticated
@@ -25,18 +26,19 @@ from app.http.security import Credential, Principal, Role, Scope, SubjectState
 
 PREFIX = "bic_"  # lets secret scanners find a leaked token
 RANDOM_BYTES = 32
-AUTHENTICATE_TOKEN = Statement(
+CALLER_OF_TOKEN = Statement(
     text(
         "SELECT user_id, tenant_id, username, CAST(roles AS text) AS roles,"
-        " CAST(scopes AS text) AS scopes FROM authenticate_token(:digest, :idle)"
+        " CAST(scopes AS text) AS scopes, wrapped_id, master_id, wrapped, is_sealing"
+        " FROM caller_of_token(:digest, :idle)"
     ),
     reads=True,
 )
-AUTHENTICATE_KEY = Statement(
+CALLER_OF_KEY = Statement(
     text(
         "SELECT key_id, tenant_id, tenant_name, CAST(scopes AS text) AS scopes, user_id, username,"
-        " CAST(roles AS text) AS roles, subject_state"
-        " FROM authenticate_key(:digest, :user_id, :external_id)"
+        " CAST(roles AS text) AS roles, subject_state, wrapped_id, master_id, wrapped, is_sealing"
+        " FROM caller_of_key(:digest, :user_id, :external_id)"
     ),
     reads=True,
 )
@@ -88,7 +90,7 @@ class CredentialLookup:
     async def _of_token(self, digest: bytes, on_behalf_of: OnBehalfOf | None) -> Principal:
         looked_up_at = time.monotonic()
         values = {"digest": digest, "idle": self._idle}
-        row = await self._row(AUTHENTICATE_TOKEN, values)
+        row = await self._row(CALLER_OF_TOKEN, values)
         return Principal(
             user_id=row["user_id"],
             tenant_id=row["tenant_id"],
@@ -98,13 +100,15 @@ class CredentialLookup:
             looked_up_at=looked_up_at,
             scopes=_scopes(row["scopes"]),
             on_behalf_of=on_behalf_of,
+            wrapped_key=_wrapped_key(row),
+            is_sealing=row["is_sealing"],
         )
 
     async def _of_key(self, digest: bytes, on_behalf_of: OnBehalfOf | None) -> Principal:
         looked_up_at = time.monotonic()
         user_id, external_id, _ = on_behalf_of or NOBODY
         values = {"digest": digest, "user_id": user_id, "external_id": external_id}
-        row = await self._row(AUTHENTICATE_KEY, values)
+        row = await self._row(CALLER_OF_KEY, values)
         state = row["subject_state"]
         return Principal(
             user_id=row["user_id"] or row["key_id"],
@@ -117,6 +121,8 @@ class CredentialLookup:
             key_id=row["key_id"],
             on_behalf_of=on_behalf_of,
             subject_state=state and SubjectState(state),
+            wrapped_key=_wrapped_key(row),
+            is_sealing=row["is_sealing"],
         )
 
     async def _row(self, statement: Statement, values: dict[str, Any]) -> asyncpg.Record:
@@ -124,6 +130,12 @@ class CredentialLookup:
         if not rows:
             raise Unauthenticated
         return rows[0]
+
+
+def _wrapped_key(row: asyncpg.Record) -> WrappedKey | None:
+    if row["wrapped_id"] is None:
+        return None
+    return WrappedKey(row["wrapped_id"], row["master_id"], row["wrapped"])
 
 
 @lru_cache

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterable, Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from app.commands.progress import counting
 from app.config.settings import stop
 
 Write = Callable[[bytes], None]
+PRIVATE = 0o600
 
 
 def named(file: str) -> str:
@@ -19,11 +20,11 @@ def named(file: str) -> str:
 
 
 @contextmanager
-def writing_to(file: str) -> Generator[Write]:
+def writing_to(file: str, *, is_private: bool = False) -> Generator[Write]:
     """Lend what writes to the file, which is there at once and empty, or to `-`, standard output.
 
-    What cannot be opened or written ends the command with one line. (`run` would take an OSError
-    for a database's.)
+    A private file is its owner's alone. What cannot be opened or written ends the command with one
+    line. (`run` would take an OSError for a database's.)
     """
 
     def write(line: bytes) -> None:
@@ -33,7 +34,7 @@ def writing_to(file: str) -> Generator[Write]:
             raise stop(f"{named(file)}: {error.strerror}") from None
 
     try:
-        with _standard_output() if file == "-" else Path(file).open("wb") as output:
+        with _standard_output() if file == "-" else _opened(file, is_private) as output:
             yield write
     except OSError as error:
         raise stop(f"{named(file)}: {error.strerror}") from None
@@ -48,6 +49,17 @@ async def write_all(lines: AsyncIterable[bytes], write: Write, doing: str) -> in
             count += 1
             advance()
     return count
+
+
+def _opened(file: str, is_private: bool) -> BinaryIO:
+    output = open(file, "wb", opener=_private if is_private else None)  # noqa: SIM115
+    if is_private:
+        os.fchmod(output.fileno(), PRIVATE)  # it may have been there, for all to read
+    return output
+
+
+def _private(file: str, flags: int) -> int:
+    return os.open(file, flags, PRIVATE)
 
 
 @contextmanager

@@ -25,13 +25,14 @@ from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
+from app.bridge.sealing.keys import Keys
 from app.commands import figures, listening
+from app.commands.running import lent
 from app.commands.signals import end_in_order
 from app.commands.worker import serve_as_worker
 from app.commands.workers import Supervisor
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
-from app.databases.database import Databases
 from app.edge import protocol
 from app.edge.draining import Server
 from app.operations.metrics import listen, own_port
@@ -81,11 +82,17 @@ def serve(service: Litestar, options: Options) -> None:
 def _check(settings: Settings) -> None:
     """Stop with one line what must not start, before there is a server to log it."""
     try:
-        asyncio.run(Databases.create(settings).check())
+        asyncio.run(_check_databases(settings))
         if own_port(settings):
             listen(settings, shared=False).close()
     except SettingsError as error:
         raise stop(str(error)) from None
+
+
+async def _check_databases(settings: Settings) -> None:
+    async with lent(settings) as databases:
+        await databases.check()
+        await Keys(settings, databases).check()
 
 
 def _switch_on(service: Litestar, options: Options) -> None:

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.config.database_url import DatabaseUrl
 from app.config.names import SERVICE_LINK, meant
-from app.config.request_settings import RequestSettings
+from app.config.seal_settings import SealSettings
 
 DOT_ENV = ".env"  # in the working directory, and nowhere else
 SHORTEST_KEY = 32
@@ -28,7 +28,7 @@ def stop(line: str) -> SystemExit:
     return SystemExit(f"bicameral: {line}")
 
 
-class Settings(RequestSettings):
+class Settings(SealSettings):
     """Every setting with its default and unit; app/README.md's table is made from the fields."""
 
     model_config = SettingsConfigDict(

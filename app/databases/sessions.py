@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.databases.connection import set_tenant
+from app.databases.connection import TenantConnection, set_tenant
 from app.databases.session_connection import SessionConnection
 
 
@@ -79,3 +79,11 @@ async def not_after_for(
     driver = _driver(await (await session.connection()).get_raw_connection())
     await driver.begin()
     return (await driver.taken()).server_time(monotonic_seconds)
+
+
+async def driver_of(session: UserSession | GeneralSession) -> TenantConnection:
+    """Lend the driver's connection, for cursors and arrays past SQLAlchemy.
+
+    It is in the session's transaction once a statement of the session has run.
+    """
+    return await _driver(await (await session.connection()).get_raw_connection()).taken()

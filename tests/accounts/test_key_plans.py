@@ -14,6 +14,11 @@ MANY = """
 INSERT INTO users (id, tenant_id, username, external_id)
 SELECT gen_random_uuid(), $1, '\\acme\\crowd-' || n, 'crowd-' || n FROM generate_series(1, 3000) n
 """
+WRAPPED = """
+WITH master AS (INSERT INTO master_keys (id, proof) VALUES ('m', '') RETURNING id)
+INSERT INTO wrapped_keys (tenant_id, user_id, id, master_id, wrapped)
+SELECT u.tenant_id, u.id, gen_random_uuid(), m.id, '' FROM users u, master m
+"""
 TENANTS = """
 INSERT INTO tenants (id, name)
 SELECT gen_random_uuid(), 'crowd-' || n FROM generate_series(1, 3000) n
@@ -36,6 +41,7 @@ async def test_a_key_and_its_person_cost_no_row_too_many(
         await sql.execute(TENANTS)
         await sql.execute(MANY, boss.tenant_id)
         await sql.execute(KEYS, boss.tenant_id)
+        await sql.execute(WRAPPED)
         await sql.execute("UPDATE users SET external_id = 'alice' WHERE id = $1", alice.id)
         await sql.execute("ANALYZE")
         plans = await explained(sql)
@@ -57,7 +63,7 @@ async def _found(
     sql: asyncpg.Connection, digest: bytes, user_id: object, external_id: str | None
 ) -> tuple[object, object]:
     row = await sql.fetchrow(
-        "SELECT user_id, subject_state FROM authenticate_key($1, $2, $3)",
+        "SELECT user_id, subject_state FROM caller_of_key($1, $2, $3)",
         *(digest, user_id, external_id),
     )
     assert row is not None

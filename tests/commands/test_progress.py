@@ -9,6 +9,8 @@ from tests.support.servers import Servers
 
 COMMANDS: dict[tuple[str, ...], str] = {
     ("audit", "export"): "Writing audit events",
+    ("export",): "Exporting",
+    ("import", "/dev/null"): "Importing",
     ("receipts", "export"): "Writing receipts",
     ("reconcile",): "━",
 }

@@ -42,11 +42,16 @@ functions: login_attempt, login_succeeded, lock_actor, tenant_named, tenant_of_u
 functions: platform_tenants, platform_users, platform_tenants_by_time, platform_users_by_time
 functions: platform_erasures, erasure_backlog, mend_ledger
 functions: platform_api_keys, platform_user_page
+functions: caller_of_token, caller_of_key, keep_wrapped_key, wrapped_key_of, wrapped_keys_page
+functions: rewrap_key, drop_wrapped_key, note_sealed, begin_sealing, end_sealing, sealing_state
+functions: use_master_key, forget_master_keys, master_keys_in_use, people_of_master_keys
+functions: keep_backup_days, people_sealed
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
 functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
+functions: settle_erasure
 """,
         "backup": """
 alembic_version: SELECT
@@ -63,6 +68,9 @@ digest_keys: SELECT
 api_keys: SELECT
 api_key_answers: SELECT
 audit_events: SELECT
+sealing: SELECT
+master_keys: SELECT
+wrapped_keys: SELECT
 """,
     },
     "general": {
@@ -82,6 +90,7 @@ functions: item_place, store_items, read_items, read_item
 functions: get_session, begin_session, find_or_begin_session, write_answer, check_write_under
 functions: get_message, list_messages, list_messages_by_bytes, write_message, write_messages
 functions: change_message, list_items, get_item, write_items, export_parts
+functions: nothing_was_said
 """,
         "relay": """
 owners: SELECT, UPDATE (created_at)

@@ -27,8 +27,12 @@ async def explained(connection: Any) -> list[str]:
     return plans
 
 
+ONE_ROW = "Seq Scan on sealing "  # no index finds the only row of a table sooner
+
+
 def waste(plans: list[str]) -> list[str]:
     """Find the lines of the plans, nested statements too, that tell of work for nothing."""
     lines = "\n".join(plans).splitlines()
     assert any("Index" in line for line in lines)
-    return [line for line in lines if any(word in line for word in WASTE)]
+    others = (line for line in lines if ONE_ROW not in line)
+    return [line for line in others if any(word in line for word in WASTE)]

@@ -107,7 +107,7 @@ async def test_statements_go_to_the_log_on_request(
     written = capfd.readouterr().err
     lines = [line["query"] for line in events(written, "statement")]
     assert "COMMIT;" in lines
-    assert any("authenticate_token(" in line for line in lines)
+    assert any("caller_of_token(" in line for line in lines)
     assert "hidden" not in written
 
 

@@ -11,22 +11,18 @@ from uuid import UUID
 
 import msgspec
 
-from app.accounts.api.audit import shown as shown_events
-from app.accounts.audit import Action, Audit, AuditRepository
+from app.accounts.audit import Action, Audit
 from app.accounts.authority import check_rank
-from app.accounts.digests import shown
 from app.accounts.models import User
-from app.accounts.repositories import LoginAddressRepository
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
-from app.bridge.export.lines import AuditEventLine, LoginAddressLine, UserLine
+from app.bridge.export.lines import UserLine
+from app.bridge.export.people import EVENTS, addresses_of, events_of
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.databases.database import Databases
 from app.http.security import Principal
 from app.http.structs import to_struct
-
-EVENTS = 1000
 
 
 class Export(NamedTuple):
@@ -76,14 +72,15 @@ class ExportService:
 
     async def _pages(self, subject: User, permission: Permission) -> AsyncGenerator[bytes]:
         """Read the pages; each but the first waits until it is known that it may be read."""
+        users = self._databases.user
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
-        addresses = await self._login_addresses(subject)  # the database may be away by the end
+        addresses = await addresses_of(users, subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
-        events = await self._events(subject, None)
+        events = await events_of(users, subject, None)
         yield _lines([to_struct(UserLine, subject)]) + _lines(events)
         while len(events) == EVENTS:
             await permission.confirm()
-            events = await self._events(subject, events[-1])
+            events = await events_of(users, subject, events[-1])
             yield _lines(events)
         yield _lines(sessions)
         while len(sessions) == SESSIONS:
@@ -97,18 +94,6 @@ class ExportService:
             for part in parts:
                 yield part
         yield _lines(addresses)
-
-    async def _events(self, subject: User, after: AuditEventLine | None) -> list[AuditEventLine]:
-        """Return the next audit events about them, oldest first; fewer than EVENTS at the end."""
-        async with self._databases.user.session(subject.tenant_id) as session:
-            events = AuditRepository(session=session)
-            rows = await events.about(subject.id, rows=EVENTS, after=after and after.id)
-            return shown_events(rows, AuditEventLine)
-
-    async def _login_addresses(self, subject: User) -> list[LoginAddressLine]:
-        async with self._databases.user.session(subject.tenant_id) as session:
-            rows = await LoginAddressRepository(session).of(subject)
-            return [LoginAddressLine(shown(one.address), one.last_login_at) for one in rows]
 
 
 def _lines(items: Sequence[msgspec.Struct]) -> bytes:

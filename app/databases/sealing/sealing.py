@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -20,12 +19,19 @@ class KeyHolder(Protocol):
     @property
     def wrapped_key(self) -> WrappedKey | None: ...
     @property
-    def is_sealing(self) -> bool: ...  # what anybody writes is sealed from now on
+    def is_sealing(self) -> bool: ...  # whatever is written is sealed from now on
 
 
-# Commits a person's first key in the user database and returns it, or the one that somebody else
-# was faster with.
-MakeKey = Callable[[KeyHolder, WrappedKey], Awaitable[WrappedKey]]
+class KeyStore(Protocol):
+    """The user database's side, which chat cannot import."""
+
+    async def begin_if_new(self) -> bool:
+        """Begin to seal where nobody has ever said anything; tell whether it has begun."""
+        ...
+
+    async def first_key(self, person: KeyHolder) -> WrappedKey:
+        """Commit a person's first key, or return the one that somebody else was faster with."""
+        ...
 
 
 class Sealing:
@@ -35,9 +41,10 @@ class Sealing:
     that it needs: neither a sealed row is shown as empty, nor a plain one written.
     """
 
-    def __init__(self, master_keys: MasterKeys, make: MakeKey) -> None:
+    def __init__(self, master_keys: MasterKeys, store: KeyStore) -> None:
         self._master_keys = master_keys
-        self._make = make
+        self._store = store
+        self._may_be_new = master_keys.active is not None
 
     def reading(self, person: KeyHolder) -> PersonKey | None:
         """Return the person's key, or None if nothing of theirs was ever sealed."""
@@ -50,15 +57,18 @@ class Sealing:
 
         A person's first key is committed, durably, before it is returned.
         """
-        if not person.is_sealing:
+        if not (person.is_sealing or await self._begun()):
             return None
         if self._master_keys.active is None:
             raise KeyUnavailableError
-        wrapped = person.wrapped_key
-        if wrapped is None:
-            new = self._master_keys.new_key(person.tenant_id, person.user_id)
-            wrapped = await self._make(person, new)
-        return self._unwrapped(person, wrapped)
+        return self._unwrapped(person, person.wrapped_key or await self._store.first_key(person))
+
+    async def _begun(self) -> bool:
+        """Ask once whether the installation is new; from its first conversation on it is not."""
+        if self._may_be_new and await self._store.begin_if_new():
+            return True
+        self._may_be_new = False
+        return False
 
     def _unwrapped(self, person: KeyHolder, key: WrappedKey) -> PersonKey:
         return self._master_keys.person_key(key, person.tenant_id, person.user_id)

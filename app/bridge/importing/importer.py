@@ -1,0 +1,181 @@
+"""Imports people one after the other, each of them whole or not at all.
+
+What is stored of a person is read again and compared with the file before it is committed. So a
+person with rows here was either imported before, and then their rows are those of the file, or is
+somebody whom an import must not touch. An import that was interrupted is done again from its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.bridge.importing.file import ImportFile, Say
+from app.bridge.importing.known import refusals
+from app.bridge.importing.people import ROWS as PIECE_ROWS
+from app.bridge.importing.people import Person, Piece
+from app.bridge.importing.transaction import RefusedError, Transaction
+from app.databases.causes import is_passing, sqlstate
+from app.databases.database import Databases
+
+ROWS = 10_000
+BYTES = 16 << 20
+OTHERS = "has conversations here that are not the file's, and is left as they are"
+CHANGED = "was stored with other rows than the file has, and is not imported"
+REFUSED = {
+    "23505": "is not imported: an id of theirs is taken, here already or twice in the file",
+}
+REFUSED_ROW = "is not imported: the database refuses a row of theirs (SQLSTATE {})"
+BAD_LINES = "is not imported: not all of their lines are good"
+
+Watch = Callable[[int], None]
+
+
+class Imported(NamedTuple):
+    """The people with conversations who were imported, and their rows; those of whom all was here
+    already; and whoever was refused."""
+
+    people: int = 0
+    chat_sessions: int = 0
+    messages: int = 0
+    present: int = 0
+    refused: int = 0
+
+
+class Coming(NamedTuple):
+    """A person and the pieces of their rows, which may not be read yet."""
+
+    person: Person
+    pieces: Iterable[Piece]
+
+
+class Importer:
+    """`say` is told, once for each, who is refused. `watch` is told how many bytes were read."""
+
+    def __init__(
+        self, databases: Databases, say: Say, watch: Watch, *, with_strangers: bool
+    ) -> None:
+        self._databases = databases
+        self._say = say
+        self._watch = watch
+        self._with_strangers = with_strangers
+        self._group = list[Coming]()
+        self._rows = self._bytes = 0
+        self.done = Imported()
+
+    async def run(self, file: ImportFile) -> None:
+        """Small people share transactions; one with more rows has a transaction of their own."""
+        for person in file.people():
+            pieces = list[Piece]()
+            for piece in person.pieces():
+                pieces.append(piece)
+                if sum(one.bytes for one in pieces) >= BYTES or len(pieces) * PIECE_ROWS >= ROWS:
+                    break
+            if not person.is_read:
+                await self._flush()
+                await self._store([Coming(person, chain(pieces, person.pieces()))])
+            elif person.is_good:
+                await self._gather(Coming(person, pieces), pieces)
+            else:
+                self._refuse(person, BAD_LINES)
+            self._watch(file.bytes_read)
+        await self._flush()
+
+    async def _gather(self, coming: Coming, pieces: Sequence[Piece]) -> None:
+        if self._group and self._group[0].person.whose.tenant_id != coming.person.whose.tenant_id:
+            await self._flush()
+        self._group.append(coming)
+        self._rows += sum(piece.rows for piece in pieces)
+        self._bytes += sum(piece.bytes for piece in pieces)
+        if self._rows >= ROWS or self._bytes >= BYTES:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        group, self._group = self._group, []
+        self._rows = self._bytes = 0
+        if group:
+            await self._store(group)
+
+    async def _store(self, group: Sequence[Coming]) -> None:
+        """Import those whom the user database knows; where one is refused, the others alone."""
+        users = [one.person.whose.user_id for one in group]
+        refused = await refusals(
+            self._databases.user,
+            group[0].person.whose.tenant_id,
+            users,
+            with_strangers=self._with_strangers,
+        )
+        for one in group:
+            if words := refused.get(one.person.whose.user_id):
+                self._refuse(one.person, words)
+        known = [one for one in group if one.person.whose.user_id not in refused]
+        if not known:
+            return
+        try:
+            await self._together(known)
+        except (RefusedError, asyncpg.PostgresError) as error:
+            if is_passing(error):
+                raise
+            if len(known) > 1:
+                for one in known:
+                    await self._alone(one)
+            else:
+                self._refuse(known[0].person, _words(error))
+
+    async def _alone(self, one: Coming) -> None:
+        try:
+            await self._together([one])
+        except (RefusedError, asyncpg.PostgresError) as error:
+            if is_passing(error):
+                raise
+            self._refuse(one.person, _words(error))
+
+    async def _together(self, group: Sequence[Coming]) -> None:
+        """Raises RefusedError, and nothing is stored, if one of them is refused."""
+        whose = [one.person.whose for one in group]
+        users = [one.user_id for one in whose]
+        async with Transaction.of(self._databases.general, whose[0].tenant_id, users) as rows:
+            await rows.lock_owners()
+            present = await rows.with_rows()
+            new = [one for one in group if one.person.whose.user_id not in present]
+            await rows.add_all(_pieces(new))
+            for one in group:
+                one.person.drain()
+                if not one.person.is_good:
+                    raise RefusedError(BAD_LINES)
+            sums = await rows.sums()
+            for one in group:
+                if sums[one.person.whose.user_id] != one.person.sum:
+                    is_present = one.person.whose.user_id in present
+                    raise RefusedError(OTHERS if is_present else CHANGED)
+        self._count([one.person for one in new], len(present))
+
+    def _count(self, new: Sequence[Person], present: int) -> None:
+        done = self.done
+        self.done = done._replace(
+            people=done.people + sum(one.chat_sessions > 0 for one in new),
+            chat_sessions=done.chat_sessions + sum(one.chat_sessions for one in new),
+            messages=done.messages + sum(one.messages for one in new),
+            present=done.present + present,
+        )
+
+    def _refuse(self, person: Person, words: str) -> None:
+        self.done = self.done._replace(refused=self.done.refused + 1)
+        self._say(f"{person.whose} {words}.")
+
+
+def _pieces(group: Iterable[Coming]) -> Iterator[tuple[UUID, Piece]]:
+    for one in group:
+        for piece in one.pieces:
+            yield one.person.whose.user_id, piece
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return str(error)
+    state = sqlstate(error)[0] or ""
+    return REFUSED.get(state) or REFUSED_ROW.format(state)

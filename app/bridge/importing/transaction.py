@@ -1,0 +1,193 @@
+"""Stores rows of people in one transaction of their tenant, and reads them again before its COMMIT.
+
+It is the service's login that writes, under row level security, so no COPY: that is refused there.
+Rows come as arrays, a statement for thousands. They are selected together with a row that names the
+tenant, since a sharded database (Citus) takes no INSERT … SELECT from what is no table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.bridge.export.full_lines import StoredSession, message_line, session_line
+from app.bridge.export.stored import StoredRows
+from app.bridge.importing.people import ROWS, Piece, Sum
+from app.chat import metadata
+from app.databases.connection import TenantConnection
+from app.databases.database import Database
+from app.databases.sessions import GeneralSession, driver_of
+
+# Whoever writes the file into a pipe may be slow.
+NO_HASTE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+OWNERS = """
+SELECT o.user_id, o.state FROM owners o
+WHERE o.tenant_id = $1 AND o.user_id = ANY ($2::uuid[]) FOR KEY SHARE
+"""
+MAKE_OWNER = "INSERT INTO owners (tenant_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+WITH_ROWS = """
+SELECT s.user_id FROM chat_sessions s
+WHERE s.tenant_id = $1 AND s.user_id = ANY ($2::uuid[]) GROUP BY s.user_id
+"""
+# The tags' type has no array of arrays, so each row's come as text.
+ADD_SESSIONS = """
+INSERT INTO chat_sessions (
+    tenant_id, id, user_id, title, message_count, last_position, version, metadata, metadata_tags,
+    external_id, expires_at, created_by, forked_from_session, forked_from_position, created_at,
+    updated_at, changed_minute)
+SELECT o.tenant_id, new.id, o.user_id, new.title, new.message_count, new.last_position, new.version,
+    new.metadata, new.metadata_tags::bytea[], new.external_id, new.expires_at, new.created_by,
+    new.forked_from_session, new.forked_from_position, new.created_at, new.updated_at,
+    date_trunc('minute', new.updated_at)
+FROM owners o CROSS JOIN unnest(
+    $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::text[], $10::timestamptz[], $11::uuid[], $12::uuid[], $13::bigint[], $14::timestamptz[],
+    $15::timestamptz[], $16::text[]
+) AS new (
+    user_id, id, title, message_count, last_position, version, metadata, external_id, expires_at,
+    created_by, forked_from_session, forked_from_position, created_at, updated_at, metadata_tags)
+WHERE o.tenant_id = $1 AND o.user_id = new.user_id AND o.state = 'open'
+"""
+ADD_MESSAGES = """
+INSERT INTO messages (
+    tenant_id, id, session_id, position, role, content, parts, metadata, client_id, client_digest,
+    item_id, item_members, is_item, status, created_by, created_at, updated_at)
+SELECT s.tenant_id, new.id, s.id, new.position, new.role, new.content, new.parts, new.metadata,
+    new.client_id, new.client_digest, new.item_id, new.item_members, new.is_item, new.status,
+    new.created_by, new.created_at, new.updated_at
+FROM chat_sessions s CROSS JOIN unnest(
+    $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::bytea[], $11::text[], $12::text[], $13::boolean[], $14::text[], $15::uuid[],
+    $16::timestamptz[], $17::timestamptz[]
+) AS new (
+    id, session_id, position, role, content, parts, metadata, client_id, client_digest, item_id,
+    item_members, is_item, status, created_by, created_at, updated_at)
+WHERE s.tenant_id = $1 AND s.id = new.session_id
+"""
+STILL_OPEN = """
+SELECT count(*) FROM owners o
+WHERE o.tenant_id = $1 AND o.user_id = ANY ($2::uuid[]) AND o.state = 'open'
+"""
+CLOSED = "is being erased here, or was, and is not brought back"
+
+
+class RefusedError(Exception):
+    """Somebody is not imported; the words say why."""
+
+
+class Transaction:
+    """The rows of some people of a tenant, committed when `of` is left without an error."""
+
+    def __init__(
+        self, connection: TenantConnection, tenant_id: UUID, users: Sequence[UUID]
+    ) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._users = users
+        self._owners = set[UUID]()
+
+    @classmethod
+    @asynccontextmanager
+    async def of(
+        cls, general: Database[GeneralSession], tenant_id: UUID, users: Sequence[UUID]
+    ) -> AsyncGenerator[Transaction]:
+        """Raises RefusedError at the end, and nothing is stored, where an owner was closed."""
+        async with general.session(tenant_id) as session:
+            await session.execute(NO_HASTE)
+            transaction = cls(await driver_of(session), tenant_id, users)
+            yield transaction
+            await transaction.check_open()
+
+    async def lock_owners(self) -> None:
+        """Hold them to COMMIT. Raises RefusedError for one who is closed.
+
+        An erasure closes an owner whenever it likes, and waits for such locks before it deletes.
+        """
+        rows = await self._connection.fetch(OWNERS, self._tenant_id, self._users)
+        if any(row["state"] != "open" for row in rows):
+            raise RefusedError(CLOSED)
+        self._owners = {row["user_id"] for row in rows}
+
+    async def check_open(self) -> None:
+        """Raises RefusedError where one was closed meanwhile. It is any write's last act."""
+        owners = list(self._owners)
+        rows = await self._connection.fetchval(STILL_OPEN, self._tenant_id, owners)
+        if rows != len(owners):
+            raise RefusedError(CLOSED)
+
+    async def with_rows(self) -> set[UUID]:
+        """Return those of the people who have conversations here."""
+        rows = await self._connection.fetch(WITH_ROWS, self._tenant_id, self._users)
+        return {row["user_id"] for row in rows}
+
+    async def add_all(self, pieces: Iterable[tuple[UUID, Piece]]) -> None:
+        """Store the rows, each piece of the person named with it.
+
+        The next pieces are read while the server stores those before them.
+        """
+        storing: asyncio.Task[None] | None = None
+        for batch in _batches(pieces):
+            if storing is not None:
+                await storing
+            storing = asyncio.create_task(self._add(batch))
+            await asyncio.sleep(0)  # so that it is sent
+        if storing is not None:
+            await storing
+
+    async def _add(self, pieces: Sequence[tuple[UUID, Piece]]) -> None:
+        sessions = [(user_id, row) for user_id, piece in pieces for row in piece.sessions]
+        messages = [row for _, piece in pieces for row in piece.messages]
+        if sessions:
+            await self._make_owners({user_id for user_id, _ in sessions})
+            await self._insert(ADD_SESSIONS, _session_columns(sessions), len(sessions))
+        if messages:
+            await self._insert(ADD_MESSAGES, list(zip(*messages, strict=True)), len(messages))
+
+    async def _make_owners(self, users: set[UUID]) -> None:
+        unseen = [(self._tenant_id, one) for one in users - self._owners]
+        if unseen:
+            await self._connection.executemany(MAKE_OWNER, unseen)
+        self._owners |= users
+
+    async def _insert(self, statement: str, columns: Sequence[Any], rows: int) -> None:
+        done = await self._connection.execute(statement, self._tenant_id, *columns)
+        if done != f"INSERT 0 {rows}":
+            raise RefusedError(CLOSED)  # since `lock_owners`, or with a session that went
+
+    async def sums(self) -> dict[UUID, Sum]:
+        """Digest the people's rows, as they are stored now."""
+        sums = {user_id: Sum() for user_id in self._users}
+        rows = StoredRows(self._connection, self._tenant_id, self._users)
+        async for user_id, session in rows.sessions():
+            sums[user_id].add(session_line(session))
+        async for user_id, message in rows.messages():
+            sums[user_id].add(message_line(message))
+        return sums
+
+
+def _batches(pieces: Iterable[tuple[UUID, Piece]]) -> Iterator[list[tuple[UUID, Piece]]]:
+    """Put small people's pieces together, for one statement."""
+    batch, rows = list[tuple[UUID, Piece]](), 0
+    for whose, piece in pieces:
+        batch.append((whose, piece))
+        rows += piece.rows
+        if rows >= ROWS:
+            yield batch
+            batch, rows = [], 0
+    yield batch
+
+
+def _session_columns(sessions: Sequence[tuple[UUID, StoredSession]]) -> list[Any]:
+    rows = [(user_id, *row, _tags(row.metadata)) for user_id, row in sessions]
+    return list(zip(*rows, strict=True))
+
+
+def _tags(pairs: str | None) -> str | None:
+    """Write PostgreSQL's text of an array of bytes."""
+    tags = metadata.tags(metadata.shown(pairs)) or ()
+    return "{" + ",".join(f'"\\\\x{tag.hex()}"' for tag in tags) + "}" if tags else None

@@ -1,0 +1,73 @@
+"""Another general database, empty, beside a test's own: conversations are moved there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from app.config.settings import Settings
+from tests.support import pgbouncer
+from tests.support.commands import Ended, litestar, urls
+from tests.support.servers import TEMPLATE, Servers, run, settings_for
+
+TABLES = ("chat_sessions", "messages", "owners")
+
+
+class Target(NamedTuple):
+    """The databases before and after a move; the user database is the same."""
+
+    servers: Servers
+    database: str
+    name: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        url = pgbouncer.url(self.servers.general, self.name)
+        return urls(self.servers, self.database) | {"DATABASE_URL_GENERAL": url}
+
+    @property
+    def settings(self) -> Settings:
+        url = pgbouncer.url(self.servers.general, self.name)
+        owner = self.servers.general.url(self.name, "bicameral_owner")
+        more = {"database_url_general": url, "database_url_general_owner": owner}
+        return settings_for(self.servers, self.database, **more)
+
+    async def export(self, file: Path, *words: str) -> Ended:
+        env = urls(self.servers, self.database)
+        return await litestar("export", *words, str(file), env=env)
+
+    async def import_(self, file: Path | str, *words: str, stdin: bytes = b"") -> Ended:
+        return await litestar("import", str(file), *words, env=self.env, stdin=stdin)
+
+    async def rows(self, table: str, *, before: bool = False) -> list[str]:
+        """Every row of a table, as text; `before`: of the database before the move."""
+        database = self.database if before else self.name
+        connection = await asyncpg.connect(self.servers.general.url(database))
+        try:
+            return [row[0] for row in await connection.fetch(SELECT[table])]
+        finally:
+            await connection.close()
+
+    async def run(self, statement: str) -> None:
+        await run(self.servers.general, statement, self.name)
+
+
+SELECT = {
+    "chat_sessions": "SELECT t::text FROM chat_sessions t ORDER BY id",
+    "messages": "SELECT t::text FROM messages t ORDER BY id",
+    "owners": "SELECT (tenant_id, user_id, state)::text FROM owners t ORDER BY 1",
+}
+
+
+@asynccontextmanager
+async def empty_general(servers: Servers, database: str) -> AsyncGenerator[Target]:
+    name = f"{database}_moved"
+    await run(servers.general, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    try:
+        yield Target(servers, database, name)
+    finally:
+        await run(servers.general, f"DROP DATABASE {name} WITH (FORCE)")
