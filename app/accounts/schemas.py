@@ -194,7 +194,11 @@ class UserPage(Struct, frozen=True):
 
 
 class Erasure(Struct, frozen=True):
-    """The erasure of one user's conversations. Counts and receipt are there once it is complete."""
+    """The erasure of one user's conversations. Counts and receipt are there once it is complete.
+
+    `sealed` says that no backup of the general database had anything readable of theirs when their
+    key was destroyed; `unrecoverable_after`, from when on nobody can read it with any backup.
+    """
 
     user_id: UUID
     tenant_id: UUID
@@ -204,6 +208,9 @@ class Erasure(Struct, frozen=True):
     chat_sessions: int | None
     messages: int | None
     receipt: str | None
+    sealed: bool
+    key_destroyed_at: datetime | None
+    unrecoverable_after: datetime | None
 
 
 class TenantErasure(Struct, frozen=True):

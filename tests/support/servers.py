@@ -17,7 +17,7 @@ from litestar import Litestar
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import Programs, programs_for
 from app.config.settings import Settings
-from tests.support import citus, pgbouncer
+from tests.support import citus, pgbouncer, sealing
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "template_bicameral"
@@ -53,6 +53,7 @@ def settings_for(servers: Servers, database: str, **more: object) -> Settings:
             "database_url_general_owner": servers.general.url(database, "bicameral_owner"),
             "relay": False,  # tests of the relay say when it acts
             **pgbouncer.SETTINGS,
+            **sealing.SETTINGS,
             **more,
         }
     )

@@ -13,7 +13,7 @@ import httpx
 
 from app.commands.embedded.host import free_port
 from app.config.settings import Settings
-from tests.support import pgbouncer
+from tests.support import pgbouncer, sealing
 from tests.support.servers import ROOT
 
 START_SECONDS = 60
@@ -24,7 +24,8 @@ def environment(settings: Settings) -> dict[str, str]:
     """The settings that differ from the defaults, as an operator would export them."""
     urls = {name: value for name, value in settings if name.startswith("database_url") and value}
     exported = {name.upper(): url.get_secret_value() for name, url in urls.items()}
-    return {"PATH": os.environ["PATH"], "RELAY": "off", **exported, **pgbouncer.ENVIRONMENT}
+    given = exported | pgbouncer.ENVIRONMENT | sealing.ENVIRONMENT
+    return {"PATH": os.environ["PATH"], "RELAY": "off", **given}
 
 
 @contextmanager

@@ -18,6 +18,9 @@ def erasure(entry: SubjectLedger) -> schemas.Erasure:
         chat_sessions=entry.chat_sessions,
         messages=entry.messages,
         receipt=entry.receipt,
+        sealed=bool(entry.sealed),
+        key_destroyed_at=entry.key_destroyed_at,
+        unrecoverable_after=entry.unrecoverable_after,
     )
 
 

@@ -1,0 +1,29 @@
+"""Master keys for tests. With BICAMERAL_TESTS_SEALED=1 the services of the whole suite seal."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+from app.bridge.sealing.keys import Keys
+from app.config.settings import Settings
+from app.databases.database import Databases
+
+IS_WANTED = os.environ.get("BICAMERAL_TESTS_SEALED") == "1"
+
+
+def master_keys(*ids: str) -> str:
+    """Write SEAL_KEYS with these ids; an id has the same key wherever a test names it."""
+    return ",".join(f"{one}:{b64encode(sha256(one.encode()).digest()).decode()}" for one in ids)
+
+
+SETTINGS: dict[str, Any] = {"seal_keys": master_keys("suite")} if IS_WANTED else {}
+ENVIRONMENT = {name.upper(): str(value) for name, value in SETTINGS.items()}
+
+
+def keys_on(databases: Databases, settings: Settings, *ids: str) -> Keys:
+    """Give what a process with these master keys has."""
+    given = {"seal_keys": master_keys(*ids) if ids else None}
+    return Keys(Settings.model_validate(settings.model_dump() | given), databases)
