@@ -16,6 +16,7 @@ from litestar.plugins import PluginProtocol
 from app.accounts.api.api_keys import ApiKeyController
 from app.accounts.api.audit import AuditController
 from app.accounts.api.auth import AuthController
+from app.accounts.api.holds import HoldController
 from app.accounts.api.me import MeController
 from app.accounts.api.tenants import TenantController
 from app.accounts.api.tokens import TokenController
@@ -139,6 +140,7 @@ def _v1(databases: Databases, passwords: Passwords) -> Router:
             MeController,
             TenantController,
             UserController,
+            HoldController,
             TokenController,
             ApiKeyController,
             ChatSessionController,

@@ -46,6 +46,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "tenants": f"SELECT, INSERT, DELETE, {LOCK}",
             "users": EVERYTHING,
             "user_blocks": EVERYTHING,
+            "holds": "SELECT, INSERT, UPDATE (reason), DELETE",
             "access_tokens": "SELECT, INSERT, DELETE",
             "api_keys": "SELECT, INSERT, DELETE",
             "api_key_answers": "SELECT, INSERT, DELETE",
@@ -67,7 +68,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             **dict.fromkeys(SEALING, "EXECUTE"),
             "lock_key": "EXECUTE",
             "tenant_of_api_key": "EXECUTE",
-            "platform_audit_events": "EXECUTE",
+            "platform_audit_page": "EXECUTE",
+            "platform_audit_events": "EXECUTE",  # by the version before
             "person_audit_events": "EXECUTE",
             "exported_audit_events": "EXECUTE",
             "platform_api_keys": "EXECUTE",
@@ -80,6 +82,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "tenant_named": "EXECUTE",
             "erasure_backlog": "EXECUTE",
             "mend_ledger": "EXECUTE",
+            "hold_backlog": "EXECUTE",
+            "mend_hold": "EXECUTE",
         },
         "relay": {
             "claim_erasure": "EXECUTE",
@@ -97,6 +101,11 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "ledger_suspects": "EXECUTE",
             "ledger_facts": "EXECUTE",
             "ledger_is_empty": "EXECUTE",
+            "pending_holds": "EXECUTE",
+            "acknowledge_hold": "EXECUTE",
+            "outrun_hold": "EXECUTE",
+            "hold_backlog": "EXECUTE",
+            "hold_facts": "EXECUTE",
         },
     },
     "general": {

@@ -1,4 +1,4 @@
-"""Audit events tell who did what to whom, in ids alone.
+"""Audit events tell who did what to whom, in ids alone; those of a hold tell its reason, too.
 
 Each is written in the transaction of what it tells of: committed with it, or rolled back with it.
 There is nothing here that changes or deletes one; a relay deletes those that were kept long enough.
@@ -23,7 +23,7 @@ from app.http.errors import FieldError, Invalid
 from app.http.security import Principal
 from app.telemetry.context import current_request
 
-EVERYWHERE = text("SELECT * FROM platform_audit_events(:before, :actor, :target, :action, :rows)")
+EVERYWHERE = text("SELECT * FROM platform_audit_page(:before, :actor, :target, :action, :rows)")
 # A planner that takes a filter's events for few would fetch all of them, and sort them for a page.
 ALONG_AN_INDEX = text(
     "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"
@@ -57,6 +57,9 @@ class Action(StrEnum):
     USER_UNBLOCKED = "user.unblocked"
     USER_DELETED = "user.deleted"
     USER_EXPORTED = "user.exported"
+    HOLD_PLACED = "hold.placed"
+    HOLD_CHANGED = "hold.changed"
+    HOLD_LIFTED = "hold.lifted"
     TOKEN_MINTED = "token.minted"  # noqa: S105  # a name
     TOKEN_ENDED = "token.ended"  # noqa: S105  # a name
     API_KEY_CREATED = "api_key.created"
@@ -67,7 +70,7 @@ class Action(StrEnum):
     @property
     def target_type(self) -> TargetType:
         """The target is a tenant or a key where the action's name says so, else a user: they whose
-        token, roles or password it is."""
+        token, roles, password or hold it is."""
         match self.partition(".")[0]:
             case TargetType.TENANT | TargetType.API_KEY as noun:
                 return TargetType(noun)
@@ -151,7 +154,13 @@ class Audit:
         self._session = session
         self._events = AuditRepository(session)
 
-    async def note(self, actor: Principal | Actor, target_id: UUID, *actions: Action) -> None:
+    async def note(
+        self,
+        actor: Principal | Actor,
+        target_id: UUID,
+        *actions: Action,
+        reason: str | None = None,
+    ) -> None:
         """Add an event for each action, in one statement.
 
         They belong to the tenant that the session acts in, which is the target's; row level
@@ -174,6 +183,7 @@ class Audit:
             "actor_id": who.id,
             "on_behalf_of": who.on_behalf_of,
             "request_id": None if request is None else request.request_id,
+            "reason": reason,
         }
         rows = [
             same | {"target_id": target_id, "action": action, "target_type": action.target_type}

@@ -129,7 +129,10 @@ class ApiKeyAnswer(UserBase):
 
 
 class AuditEvent(UserBase):
-    """It says who did what to whom, in ids alone, and outlives the person: no foreign keys."""
+    """It says who did what to whom, in ids alone, and outlives the person: no foreign keys.
+
+    Only an event of a hold has a `reason`.
+    """
 
     __tablename__ = "audit_events"
     __table_args__ = (
@@ -162,6 +165,7 @@ class AuditEvent(UserBase):
     target_type: Mapped[str] = mapped_column(String(20))
     target_id: Mapped[UUID | None]
     request_id: Mapped[str | None] = mapped_column(String(100))
+    reason: Mapped[str | None] = mapped_column(String(1000))
 
 
 class SealingRow(UserBase):

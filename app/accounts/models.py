@@ -192,6 +192,16 @@ class SubjectLedger(UserBase):
             "user_id",
             postgresql_where=text("state = 'deleted'"),
         ),
+        Index(
+            "idx_subject_ledger_hold_pending",
+            "hold_changed_at",
+            postgresql_where=text("hold_delivered_rev < hold_rev"),
+        ),
+        Index(
+            "idx_subject_ledger_hold_rev",
+            *("tenant_id", "user_id"),
+            postgresql_where=text("hold_rev > 0"),
+        ),
     )
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -213,6 +223,10 @@ class SubjectLedger(UserBase):
     key_destroyed_at: Mapped[datetime | None]
     plain_until: Mapped[datetime | None]
     unrecoverable_after: Mapped[datetime | None]
+    # A trigger counts what is placed and lifted; a relay delivers it.
+    hold_rev: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    hold_delivered_rev: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    hold_changed_at: Mapped[datetime | None]
 
 
 class UserIdempotencyKey(StoredAnswer, UserBase):

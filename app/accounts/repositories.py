@@ -17,6 +17,7 @@ from sqlalchemy import Row, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
+from app.accounts.hold_models import Hold
 from app.accounts.models import LoginAddress, SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
 from app.databases.sessions import UserSession, act_in_tenant
@@ -160,6 +161,34 @@ class BlockRepository(Repository[UserBlock]):
 
     async def lift(self, user_id: UUID) -> None:
         await self.session.execute(delete(UserBlock).where(UserBlock.user_id == user_id))
+
+
+class HoldRepository(Repository[Hold]):
+    model_type = Hold
+
+    async def of(self, tenant_id: UUID, user_id: UUID) -> Hold | None:
+        return await self.get_one_or_none(tenant_id=tenant_id, user_id=user_id)
+
+    async def put(self, user: User, reason: str, placed_by: UUID | None) -> Hold:
+        hold = Hold(tenant_id=user.tenant_id, user_id=user.id, reason=reason, placed_by=placed_by)
+        return await self.add(hold)
+
+    async def change(self, hold: Hold, reason: str) -> Hold:
+        hold.reason = reason
+        await self.session.flush()
+        return hold
+
+    async def lift(self, hold: Hold) -> None:
+        await self.session.delete(hold)
+        await self.session.flush()
+
+    async def of_tenant(self, tenant_id: UUID) -> Sequence[tuple[Hold, str]]:
+        """Read the tenant's holds, and whose they are by username; the oldest comes first."""
+        query = select(Hold, User.username).join(
+            User, (User.tenant_id == Hold.tenant_id) & (User.id == Hold.user_id)
+        )
+        query = query.where(Hold.tenant_id == tenant_id).order_by(Hold.placed_at, Hold.user_id)
+        return [(row[0], row[1]) for row in await self.session.execute(query)]
 
 
 class LoginAddressRepository(Repository[LoginAddress]):

@@ -11,7 +11,12 @@ from uuid_utils.compat import uuid7
 from app.accounts.audit import Action, Audit
 from app.accounts.authority import Authority
 from app.accounts.models import Tenant
-from app.accounts.repositories import TenantLock, TenantRepository, UserRepository
+from app.accounts.repositories import (
+    HoldRepository,
+    TenantLock,
+    TenantRepository,
+    UserRepository,
+)
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, NotFound, found
 from app.http.paging import Place
@@ -29,6 +34,7 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         self._authority = Authority(session)
         self._audit = Audit(session)
         self._users = UserRepository(session)
+        self._holds = HoldRepository(session=session)
 
     async def add(self, actor: Principal, name: str) -> Tenant:
         tenant = Tenant(id=uuid7(), name=name)
@@ -64,6 +70,12 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         await self._authority.recheck(actor)
         if tenant.name == PLATFORM_TENANT:
             raise Conflict("The platform's own tenant cannot be deleted.")
+        if holds := await self._holds.of_tenant(tenant_id):
+            first = holds[0][0].user_id
+            raise Conflict(
+                f"Users of this tenant under a legal hold: {len(holds)}; the first is"
+                f" /v1/users/{first}/hold. It cannot be deleted until all are lifted."
+            )
         users = await self._users.count()
         await self.repository.remove(tenant_id)
         return users

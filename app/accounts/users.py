@@ -23,6 +23,7 @@ from app.accounts.models import SubjectLedger, Tenant, User
 from app.accounts.new_users import in_full, parts
 from app.accounts.repositories import (
     BlockRepository,
+    HoldRepository,
     LedgerRepository,
     TenantLock,
     TenantRepository,
@@ -72,6 +73,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         self._tenants = TenantRepository(session)
         self._tokens = TokenRepository(session)
         self._blocks = BlockRepository(session)
+        self._holds = HoldRepository(session=session)
         self._ledger = LedgerRepository(session)
 
     async def page(
@@ -166,6 +168,11 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         return await self._remove(person, await self._own_locked(person))
 
     async def _remove(self, actor: Principal, user: User) -> SubjectLedger:
+        if hold := await self._holds.of(user.tenant_id, user.id):
+            raise Conflict(
+                f"There is a legal hold on this user since {hold.placed_at:%Y-%m-%d}:"
+                f" /v1/users/{user.id}/hold. Nobody can delete them until it is lifted."
+            )
         await self._authority.keep_an_administrator(actor, user)
         await self.repository.remove(user.id)
         await self._audit.note(actor, user.id, Action.USER_DELETED)

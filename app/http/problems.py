@@ -94,6 +94,9 @@ CONSTRAINTS: dict[str, Problem] = {
         "This external id is another conversation's of yours; choose another."
     ),
     "idx_tenants_name": Conflict("This tenant name is taken; choose another."),
+    "fk_holds_user_id_users": Conflict(
+        "There is a legal hold; what it is on cannot be deleted until it is lifted."
+    ),
     # Deleted since the token was checked:
     "fk_user_idempotency_keys_user_id_users": Unauthenticated(),
 }

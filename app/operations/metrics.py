@@ -1,6 +1,6 @@
 """Serves `GET /metrics` to Prometheus, on the service's port, on one of its own, or nowhere.
 
-The backlog of erasures is asked of the user database; all other figures are in memory.
+The backlogs of erasures and holds are asked of the user database; all other figures are in memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.bridge.erasure.ledger import Ledger
 from app.bridge.erasure.metrics import show
+from app.bridge.holds import metrics as hold_metrics
+from app.bridge.holds.outbox import Outbox
 from app.config.settings import Settings, SettingsError
 from app.databases.database import Databases
 from app.http.problems import problem_response
@@ -44,8 +46,10 @@ def figures(settings: Settings, databases: Databases) -> Shared[bytes]:
         try:
             async with asyncio.timeout(settings.health_timeout_seconds):
                 show(await Ledger(databases.user, settings).backlog())
+                hold_metrics.show(await Outbox(databases.user).backlog())
         except Exception:  # noqa: BLE001  with the database away the other figures matter most
             show(None)
+            hold_metrics.show(None)
         sample()
         # Many workers' figures take some milliseconds to add up; other requests need not wait.
         return await asyncio.to_thread(render)

@@ -121,6 +121,7 @@ OF_THE_CALLER = {
 # A page of these follows an index, whatever the planner takes it for.
 IN_ORDER = ["enable_sort=off", "enable_bitmapscan=off"]
 PLANNED = {
+    "platform_audit_page": IN_ORDER,
     "platform_audit_events": IN_ORDER,
     "person_audit_events": IN_ORDER,
     "exported_audit_events": IN_ORDER,

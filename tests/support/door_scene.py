@@ -135,6 +135,8 @@ class Scene:
     async def owned(self, row: Account, target: Account, path: str) -> str:
         """Fill the path with ids of what is the person's, and of a user who is acted on."""
         values: dict[str, Any] = {"user_id": target.id, "position": 1}
+        if path.endswith("/hold"):
+            await self._user.execute(HOLD, target.tenant_id, target.id)
         if "{session_id}" in path:
             values["session_id"] = await self._callers.session(row, "theirs", "theirs")
         if "{token_id}" in path:
@@ -163,6 +165,10 @@ class Scene:
         ]
 
 
+HOLD = (
+    "INSERT INTO holds (tenant_id, user_id, reason) SELECT u.tenant_id, u.id, 'litigation'"
+    " FROM users u WHERE u.tenant_id = $1 AND u.id = $2 ON CONFLICT DO NOTHING"
+)
 _TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
     " AND relkind = 'r' ORDER BY relname"

@@ -26,6 +26,7 @@ alembic_version: SELECT
 tenants: SELECT, INSERT, DELETE, UPDATE (created_at)
 users: SELECT, INSERT, UPDATE, DELETE
 user_blocks: SELECT, INSERT, UPDATE, DELETE
+holds: SELECT, INSERT, UPDATE (reason), DELETE
 access_tokens: SELECT, INSERT, DELETE
 user_idempotency_keys: SELECT, INSERT, DELETE
 api_keys: SELECT, INSERT, DELETE
@@ -34,6 +35,7 @@ audit_events: SELECT, INSERT
 subject_ledger: SELECT
 login_addresses: SELECT
 functions: authenticate, authenticate_token, authenticate_key, lock_key, tenant_of_api_key
+functions: platform_audit_page, hold_backlog, mend_hold
 functions: platform_audit_events, person_audit_events, exported_audit_events, audit_id
 functions: platform_erasures_by_time
 functions: username_key, email_key, fold_case, ascii_domain, punycode
@@ -52,12 +54,14 @@ functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, 
 functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
 functions: settle_erasure
+functions: pending_holds, acknowledge_hold, outrun_hold, hold_backlog, hold_facts
 """,
         "backup": """
 alembic_version: SELECT
 tenants: SELECT
 users: SELECT
 user_blocks: SELECT
+holds: SELECT
 access_tokens: SELECT
 user_idempotency_keys: SELECT
 subject_ledger: SELECT

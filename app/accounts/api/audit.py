@@ -10,7 +10,7 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.accounts.api import services
 from app.accounts.api.requests import Call, OneTenant
@@ -50,7 +50,10 @@ class AuditTarget(Struct, frozen=True):
 
 
 class AuditEvent(Struct, frozen=True):
-    """It tells, in ids alone, who did what to whom, and for whom an API key did it."""
+    """It tells, in ids alone, who did what to whom, and for whom an API key did it.
+
+    Only an event of a legal hold has a `reason`: that of the hold.
+    """
 
     id: UUID
     at: datetime
@@ -59,6 +62,7 @@ class AuditEvent(Struct, frozen=True):
     action: AuditAction
     target: AuditTarget
     request_id: str | None
+    reason: str | UnsetType = UNSET
 
 
 class AuditEventPage(Struct, frozen=True):
@@ -80,6 +84,7 @@ def shown(rows: Sequence[Any], shape: type[E]) -> list[E]:
             action=row.action,
             target=AuditTarget(row.target_type, row.target_id),
             request_id=row.request_id,
+            reason=UNSET if row.reason is None else row.reason,
         )
         for row in rows
     ]

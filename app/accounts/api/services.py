@@ -11,6 +11,7 @@ from litestar.di import NamedDependency, Provide
 from app.accounts.api_keys import ApiKeyService
 from app.accounts.audit import AuditService
 from app.accounts.external_users import ExternalUserService
+from app.accounts.holds import HoldService
 from app.accounts.login import Login
 from app.accounts.new_users import NewUserService
 from app.accounts.own_account import OwnAccount
@@ -30,6 +31,10 @@ def _api_keys(user_session: NamedDependency[UserSession]) -> ApiKeyService:
 
 def _external_users(user_session: NamedDependency[UserSession]) -> ExternalUserService:
     return ExternalUserService(user_session)
+
+
+def _holds(user_session: NamedDependency[UserSession]) -> HoldService:
+    return HoldService(user_session)
 
 
 def _login(state: State) -> Login:
@@ -59,6 +64,7 @@ def _users(user_session: NamedDependency[UserSession]) -> UserService:
 audit = Provide(_audit, sync_to_thread=False)
 api_keys = Provide(_api_keys, sync_to_thread=False)
 external_users = Provide(_external_users, sync_to_thread=False)
+holds = Provide(_holds, sync_to_thread=False)
 login = Provide(_login, sync_to_thread=False)
 new_users = Provide(_new_users, sync_to_thread=False)
 own_account = Provide(_own_account, sync_to_thread=False)

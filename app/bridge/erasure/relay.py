@@ -17,8 +17,9 @@ from app.bridge.erasure.expiry import expire_for_ever
 from app.bridge.erasure.ledger import Claim, LeaseLostError, Ledger
 from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
+from app.bridge.holds.relay import HoldRelay
 from app.config.settings import Settings
-from app.databases.causes import describe, is_away, sqlstate
+from app.databases.causes import OWNER_HELD, describe, is_away, sqlstate
 from app.databases.database import Databases
 from app.telemetry import log
 from app.telemetry.pools import watching
@@ -55,6 +56,7 @@ class Relay:
         self._sequence = sequence
         self._hook = hook
         self.ledger = Ledger(databases.user, settings)
+        self.holds = HoldRelay(databases)
         self.bell = Bell()
 
     async def run(self) -> None:
@@ -63,6 +65,7 @@ class Relay:
             if self._settings.relay_listen:
                 tasks.create_task(listen(self._settings, self.bell))
             tasks.create_task(expire_for_ever(self._databases, self._settings))
+            tasks.create_task(self.holds.run(self.bell, self._settings.relay_poll_seconds))
             for _ in range(self._settings.relay_workers):
                 tasks.create_task(self._work())
 
@@ -153,6 +156,10 @@ class Relay:
         if is_away(error):
             await self.ledger.release(claim, line)
             raise AwayError from error
+        if state == OWNER_HELD:
+            log.info("erasure_held", user_id=str(claim.user_id))
+            await self.ledger.postpone(claim, line)
+            return
         metrics.FAILED.inc()
         log.error("erasure_failed", user_id=str(claim.user_id), **describe(error))
         await self.ledger.postpone(claim, line)
@@ -189,9 +196,11 @@ async def running(settings: Settings) -> AsyncGenerator[Relay]:
 
 
 def relay_settings(settings: Settings) -> Settings:
-    """Replace the service's logins by the relay's, and give each of its workers a connection."""
+    """Replace the service's logins by the relay's, and give each of its workers a connection; what
+    expires, and holds, have two more.
+    """
     user = settings.database_url_user_relay or settings.database_url_user
     general = settings.database_url_general_relay or settings.database_url_general
     own = {"database_url_user": user, "database_url_general": general}
-    pool = {"db_pool_size": settings.relay_workers, "db_max_overflow": 1}
+    pool = {"db_pool_size": settings.relay_workers, "db_max_overflow": 2}
     return settings.model_copy(update=own | pool)

@@ -1,7 +1,4 @@
--- Gives a platform administrator's page of the audit events of all tenants, newest first. At most
--- one of `actor`, `target` and `done` is not NULL; each has an index of its own that ends in the id.
--- The index of all events has an order that only those who say NULLS LAST ask for: else the planner
--- would walk it for a filter's rare events, too. Nor may it sort all that a filter finds.
+-- What the version before calls; see platform_audit_page.
 CREATE OR REPLACE FUNCTION platform_audit_events(
     before uuid, actor uuid, target uuid, done varchar, page integer
 ) RETURNS TABLE (
