@@ -27,17 +27,14 @@ COMPARED = ("fold_case", "username_key", "email_key", "ascii_domain", "punycode"
 PLATFORM = (
     *("platform_tenants", "platform_users", "platform_tenants_by_time", "platform_users_by_time"),
     *("platform_user_page", "platform_erasures", "platform_erasures_by_time"),
+    "platform_audit_page",
 )
+HOLDS = ("pending_holds", "acknowledge_hold", "outrun_hold", "hold_backlog", "hold_facts")
 SEALING = (
-    *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key", "drop_wrapped_key"),
-    *("note_sealed", "begin_sealing", "end_sealing", "sealing_state", "people_sealed"),
-    *(
-        "keep_backup_days",
-        "use_master_key",
-        "forget_master_keys",
-        "master_keys_in_use",
-        "people_of_master_keys",
-    ),
+    *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key"),
+    *("drop_wrapped_key", "note_sealed", "begin_sealing", "end_sealing", "sealing_state"),
+    *("people_sealed", "keep_backup_days", "use_master_key", "forget_master_keys"),
+    *("master_keys_in_use", "people_of_master_keys"),
 )
 PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     "user": {
@@ -68,8 +65,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             **dict.fromkeys(SEALING, "EXECUTE"),
             "lock_key": "EXECUTE",
             "tenant_of_api_key": "EXECUTE",
-            "platform_audit_page": "EXECUTE",
-            "platform_audit_events": "EXECUTE",  # by the version before
+            "platform_audit_events": "EXECUTE",
             "person_audit_events": "EXECUTE",
             "exported_audit_events": "EXECUTE",
             "platform_api_keys": "EXECUTE",
@@ -82,8 +78,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "tenant_named": "EXECUTE",
             "erasure_backlog": "EXECUTE",
             "mend_ledger": "EXECUTE",
-            "hold_backlog": "EXECUTE",
-            "mend_hold": "EXECUTE",
+            **dict.fromkeys(("hold_backlog", "mend_hold"), "EXECUTE"),
         },
         "relay": {
             "claim_erasure": "EXECUTE",
@@ -101,11 +96,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "ledger_suspects": "EXECUTE",
             "ledger_facts": "EXECUTE",
             "ledger_is_empty": "EXECUTE",
-            "pending_holds": "EXECUTE",
-            "acknowledge_hold": "EXECUTE",
-            "outrun_hold": "EXECUTE",
-            "hold_backlog": "EXECUTE",
-            "hold_facts": "EXECUTE",
+            **dict.fromkeys(HOLDS, "EXECUTE"),
         },
     },
     "general": {

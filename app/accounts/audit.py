@@ -166,7 +166,7 @@ class Audit:
         They belong to the tenant that the session acts in, which is the target's; row level
         security would refuse another.
         """
-        await self._note(actor, [(target_id, action) for action in actions])
+        await self._note(actor, [(target_id, action) for action in actions], reason)
 
     async def note_all(
         self, actor: Principal | Actor, target_ids: Iterable[UUID], action: Action
@@ -174,7 +174,12 @@ class Audit:
         """Add the same event for each target likewise."""
         await self._note(actor, [(target_id, action) for target_id in target_ids])
 
-    async def _note(self, actor: Principal | Actor, events: Sequence[tuple[UUID, Action]]) -> None:
+    async def _note(
+        self,
+        actor: Principal | Actor,
+        events: Sequence[tuple[UUID, Action]],
+        reason: str | None = None,
+    ) -> None:
         who = _actor(actor) if isinstance(actor, Principal) else actor
         request = current_request.get()
         same = {

@@ -57,6 +57,7 @@ TAGS = {
     "tokens": "Tokens of a person's devices: list and end your own, mint them for your users.",
     "api keys": "Keys for a product's backend, for a tenant's administrators.",
     "erasures": "What became of the conversations of users who were deleted, with receipts.",
+    "holds": "What the law forbids to delete, for administrators.",
     "audit": "Who did what to whom, in ids alone, for administrators.",
     "tenants": "Who shares the service, for platform administrators.",
     "health": "What a load balancer or an orchestrator asks.",

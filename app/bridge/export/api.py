@@ -54,8 +54,8 @@ class ExportController(Controller):
         """Export all there is about you.
 
         NDJSON: each line is an object by itself, your account first, then audit events about you,
-        your conversations, their messages, and digests of the addresses that you logged in from.
-        Read it as a stream; it may be long.
+        your conversations, their messages, digests of the addresses that you logged in from, and
+        the legal hold on you, if there is one. Read it as a stream; it may be long.
         """
         return _streamed(await exports.own(request.user))
 
@@ -71,8 +71,8 @@ class ExportController(Controller):
         """Export all there is about a user.
 
         NDJSON: each line is an object by itself, the account first, then audit events about them,
-        their conversations, their messages, and digests of the addresses that they logged in from.
-        Read it as a stream; it may be long.
+        their conversations, their messages, digests of the addresses that they logged in from, and
+        the legal hold on them, if there is one. Read it as a stream; it may be long.
         """
         return _streamed(await exports.of(request.user, user_id))
 

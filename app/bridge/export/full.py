@@ -24,7 +24,7 @@ from app.bridge.export.full_lines import (
     session_line,
 )
 from app.bridge.export.lines import UserLine
-from app.bridge.export.people import EVENTS, addresses_of, events_of
+from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.stored import BY_SESSION, IN_ORDER, StoredRows
 from app.chat.models import Owner
 from app.databases.database import Databases
@@ -95,8 +95,8 @@ class FullExport:
             events = await events_of(database, user, events[-1]) if len(events) == EVENTS else []
         async for line in self._said(user, person):
             yield line
-        for address in await addresses_of(database, user):
-            yield _line(address)
+        for last in await last_lines_of(database, user):
+            yield _line(last)
 
     async def _said(self, user: User, person: Counted) -> AsyncGenerator[bytes]:
         """Nothing is written of somebody whose deletion the general database has heard of."""

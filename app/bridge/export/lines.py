@@ -9,7 +9,7 @@ from litestar.params import Body
 from msgspec import Raw, Struct
 
 from app.accounts import schemas as accounts
-from app.accounts.api import audit
+from app.accounts.api import audit, holds
 from app.chat import schemas as chat
 from app.http.document.texts import written_as
 
@@ -45,7 +45,11 @@ class LoginAddressLine(Struct, frozen=True, tag_field="type", tag="login_address
     last_login_at: datetime
 
 
+class HoldLine(holds.Hold, frozen=True, tag_field="type", tag="hold"):
+    """The last line, where there is a legal hold on them; those of before are audit events."""
+
+
 ExportLine = Annotated[
-    UserLine | AuditEventLine | ChatSessionLine | MessageLine | LoginAddressLine,
+    UserLine | AuditEventLine | ChatSessionLine | MessageLine | LoginAddressLine | HoldLine,
     Body(title="ExportLine"),
 ]

@@ -10,13 +10,14 @@ from app.accounts.audit import Action, Audit, AuditRepository
 from app.accounts.digests import shown
 from app.accounts.models import User
 from app.accounts.operators import named_user, operator
-from app.accounts.repositories import LoginAddressRepository
+from app.accounts.repositories import HoldRepository, LoginAddressRepository
 from app.accounts.tenants import TenantService
 from app.accounts.users import UserService
-from app.bridge.export.lines import AuditEventLine, LoginAddressLine
+from app.bridge.export.lines import AuditEventLine, HoldLine, LoginAddressLine
 from app.databases.database import Database
 from app.databases.sessions import UserSession
 from app.http.paging import Place
+from app.http.structs import to_struct
 
 EVENTS = 1000
 PEOPLE = 500
@@ -33,10 +34,13 @@ async def events_of(
         return shown_events(rows, AuditEventLine)
 
 
-async def addresses_of(database: UserDatabase, subject: User) -> list[LoginAddressLine]:
+async def last_lines_of(database: UserDatabase, subject: User) -> list[LoginAddressLine | HoldLine]:
+    """Return the addresses they logged in from, and the legal hold on them, if there is one."""
     async with database.session(subject.tenant_id) as session:
         rows = await LoginAddressRepository(session).of(subject)
-        return [LoginAddressLine(shown(one.address), one.last_login_at) for one in rows]
+        hold = await HoldRepository(session=session).of(subject.tenant_id, subject.id)
+        addresses = [LoginAddressLine(shown(one.address), one.last_login_at) for one in rows]
+        return [*addresses, *([to_struct(HoldLine, hold)] if hold else [])]
 
 
 async def one_person(database: UserDatabase, whom: str) -> AsyncGenerator[User]:

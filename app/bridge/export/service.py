@@ -17,7 +17,7 @@ from app.accounts.models import User
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
 from app.bridge.export.lines import UserLine
-from app.bridge.export.people import EVENTS, addresses_of, events_of
+from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.databases.database import Databases
@@ -74,7 +74,7 @@ class ExportService:
         """Read the pages; each but the first waits until it is known that it may be read."""
         users = self._databases.user
         rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
-        addresses = await addresses_of(users, subject)  # the database may be away by the end
+        last = await last_lines_of(users, subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
         events = await events_of(users, subject, None)
         yield _lines([to_struct(UserLine, subject)]) + _lines(events)
@@ -93,7 +93,7 @@ class ExportService:
             parts, place = await rows.messages(place)
             for part in parts:
                 yield part
-        yield _lines(addresses)
+        yield _lines(last)
 
 
 def _lines(items: Sequence[msgspec.Struct]) -> bytes:

@@ -20,7 +20,10 @@ from app.http.surrogates import Marked, decode_marked
 from app.http.words import explain
 
 LINE_BYTES = 32 << 20
-KINDS = "user, chat_session and message, with audit_event, login_address, export, user_end and end"
+KINDS = (
+    "user, chat_session and message,"
+    " with audit_event, login_address, hold, export, user_end and end"
+)
 LINE: Any = Line  # a union is no type to a checker
 Say = Callable[[str], None]
 

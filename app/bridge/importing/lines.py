@@ -38,6 +38,10 @@ class LoginAddress(Struct, frozen=True, tag_field="type", tag="login_address"):
     """It is the user database's, too."""
 
 
+class Hold(Struct, frozen=True, tag_field="type", tag="hold"):
+    """It is the user database's as well; whoever imports places it anew."""
+
+
 class ForkedFrom(Struct, frozen=True, forbid_unknown_fields=True):
     session_id: UUID
     position: Count
@@ -80,7 +84,8 @@ class Message(Struct, frozen=True, tag_field="type", tag="message", forbid_unkno
     members_text: str | UnsetType = UNSET
 
 
-Line = HeadLine | User | AuditEvent | ChatSession | Message | LoginAddress | UserEndLine | EndLine
+OfUserDatabase = AuditEvent | LoginAddress | Hold
+Line = HeadLine | User | OfUserDatabase | ChatSession | Message | UserEndLine | EndLine
 
 
 class Numbered(NamedTuple):

@@ -19,6 +19,7 @@ from app.bridge.export.full_lines import (
 from app.bridge.importing.lines import (
     AuditEvent,
     ChatSession,
+    Hold,
     LoginAddress,
     Message,
     Numbered,
@@ -150,7 +151,7 @@ class Person:
                     self._session(read.number, read.line, piece)
                 case Message():
                     self._message(read.line, piece)
-                case AuditEvent() | LoginAddress():
+                case AuditEvent() | LoginAddress() | Hold():
                     pass  # moved with the user database
                 case _:
                     self.is_good = False  # and it was said why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -153,3 +154,14 @@ async def test_the_reason_is_in_the_user_database_alone(world: World, scene: Sce
     for (table,) in tables:
         rows = await scene.general.fetch(f"SELECT t::text FROM {table} t")
         assert not any("a-reason-of-its-own" in row[0] for row in rows)
+
+
+async def test_an_export_has_the_hold(world: World) -> None:
+    boss, alice = await world.tenant_admin(), await world.member()
+    exports = (alice.http, "/v1/me/export"), (boss.http, f"/v1/users/{alice.id}/export")
+    assert [(await http.get(path)).text.count('"type":"hold"') for http, path in exports] == [0, 0]
+    hold = await placed(boss, alice)
+    for http, path in exports:
+        last = (await http.get(path)).text.splitlines()[-1]
+        assert json.loads(last) == {"type": "hold"} | hold
+    assert "hold.placed" in (await alice.http.get("/v1/me/export")).text
