@@ -40,7 +40,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     "user": {
         "service": {
             "alembic_version": "SELECT",
-            "tenants": f"SELECT, INSERT, DELETE, {LOCK}",
+            "tenants": "SELECT, INSERT, DELETE, UPDATE (created_at, updated_at, retention_days)",
             "users": EVERYTHING,
             "user_blocks": EVERYTHING,
             "holds": "SELECT, INSERT, UPDATE (reason), DELETE",
@@ -91,6 +91,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "expire_keys": "EXECUTE",
             "expire_tokens": "EXECUTE",
             "expire_audit_events": "EXECUTE",
+            "retention_policies": "EXECUTE",
+            "retention_policy": "EXECUTE",
             "ledger_digest": "EXECUTE",
             "ledger_keys": "EXECUTE",
             "ledger_suspects": "EXECUTE",

@@ -66,6 +66,7 @@ class Action(StrEnum):
     API_KEY_DELETED = "api_key.deleted"
     TENANT_CREATED = "tenant.created"
     TENANT_DELETED = "tenant.deleted"
+    TENANT_RETENTION_CHANGED = "tenant.retention_changed"
 
     @property
     def target_type(self) -> TargetType:

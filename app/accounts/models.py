@@ -40,10 +40,12 @@ class Tenant(Timestamps, UserBase):
     __table_args__ = (
         Index("idx_tenants_name", "name", unique=True),
         Index("idx_tenants_created_at", "created_at", "id"),
+        CheckConstraint("retention_days BETWEEN 1 AND 36500", name="retention_days"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(63))
+    retention_days: Mapped[int | None] = mapped_column(Integer)
 
 
 class User(Timestamps, UserBase):
@@ -175,9 +177,7 @@ class SubjectLedger(UserBase):
         CheckConstraint("state IN ('present', 'deleted')", name="state"),
         Index("idx_subject_ledger_user_id", "user_id", unique=True),
         Index(
-            "idx_subject_ledger_pending",
-            "not_before",
-            postgresql_where=text("delivered_rev < rev"),
+            "idx_subject_ledger_pending", "not_before", postgresql_where=text("delivered_rev < rev")
         ),
         Index(
             "idx_subject_ledger_deleted",
@@ -188,8 +188,7 @@ class SubjectLedger(UserBase):
         ),
         Index(
             "idx_subject_ledger_changed_at",
-            "changed_at",
-            "user_id",
+            *("changed_at", "user_id"),
             postgresql_where=text("state = 'deleted'"),
         ),
         Index(

@@ -66,6 +66,11 @@ class TenantRepository(Repository[Tenant]):
         query = select(Tenant).from_statement(TENANTS_PAGE)
         return (await self.session.scalars(query, place_values(after) | {"rows": rows})).all()
 
+    async def save(self, tenant: Tenant) -> Tenant:
+        """Send what was changed of the tenant."""
+        await self.session.flush()
+        return tenant
+
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the tenant and, by the foreign keys, everybody in it."""
         await self.session.execute(delete(Tenant).where(Tenant.id == tenant_id))

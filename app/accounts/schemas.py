@@ -84,6 +84,7 @@ NewPassword = Annotated[
 Password = Annotated[
     str, Meta(min_length=1, max_length=1024, examples=["a quiet corner of the library"])
 ]
+RetentionDays = Annotated[int, Meta(ge=1, le=36_500, examples=[365])]
 Reason = Annotated[str, Meta(max_length=1000, pattern=NO_NUL, examples=["spam, ticket 4711"])]
 ErasureState = Annotated[Literal["pending", "complete"], Meta(title="ErasureState")]
 Roles = Annotated[list[Role], Meta(min_length=1, max_length=3, examples=[["member"]])]
@@ -123,9 +124,14 @@ class NewTenant(Strict, frozen=True):
     name: TenantName
 
 
+class TenantChange(Strict, frozen=True):
+    retention_days: RetentionDays | UnsetType | None = UNSET
+
+
 class Tenant(Struct, frozen=True):
     id: UUID
     name: TenantName
+    retention_days: int | None
     created_at: datetime
 
 

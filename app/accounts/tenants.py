@@ -1,4 +1,4 @@
-"""Tenants: made, listed and deleted by platform administrators."""
+"""Tenants: made, listed, changed and deleted by platform administrators."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
+from msgspec import UNSET, UnsetType
 from uuid_utils.compat import uuid7
 
 from app.accounts.audit import Action, Audit
@@ -62,6 +63,18 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         if tenant_id is None:
             raise NotFound(f"There is no tenant named {name}.")
         return await self.enter(tenant_id)
+
+    async def keep_for(
+        self, actor: Principal, tenant_id: UUID, retention_days: int | UnsetType | None
+    ) -> Tenant:
+        """Set after how many days without a change its conversations are deleted; None: never."""
+        tenant = await self.enter(tenant_id, TenantLock.QUEUE)
+        await self._authority.recheck(actor)
+        if retention_days is UNSET or retention_days == tenant.retention_days:
+            return tenant
+        tenant.retention_days = retention_days
+        await self._audit.note(actor, tenant_id, Action.TENANT_RETENTION_CHANGED)
+        return await self.repository.save(tenant)
 
     async def remove(self, actor: Principal, tenant_id: UUID) -> int:
         """Delete the tenant with all its users; answers how many there were."""

@@ -16,7 +16,7 @@ async def test_a_tenant_is_created_read_listed_and_deleted(world: World) -> None
     created = await root.http.post("/v1/tenants", json={"name": "fresh-1"})
     assert created.status_code == 201
     tenant = created.json()
-    assert set(tenant) == {"id", "name", "created_at"}
+    assert set(tenant) == {"id", "name", "retention_days", "created_at"}
     assert UUID(tenant["id"]).version == 7
     read = await root.http.get(f"/v1/tenants/{tenant['id']}")
     assert (read.status_code, read.json()) == (200, tenant)

@@ -92,6 +92,7 @@ EXPECTED: dict[str, Rule] = {
     "create_tenant": Rule(platform(201), always({"name": "fresh"})),
     "list_tenants": Rule(platform(200)),
     "get_tenant": Rule(platform(200)),
+    "change_tenant": Rule(platform(200), always({"retention_days": 30})),
     "delete_tenant": Rule(platform(202)),
     "create_user": Rule(administrators(201), a_user),
     "list_users": Rule(administrators(200, elsewhere=200)),

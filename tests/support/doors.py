@@ -218,6 +218,7 @@ DOORS: dict[str, Door] = {
     ),
     "list_tenants": administration(200, roles=PLATFORM),
     "get_tenant": administration(200, roles=PLATFORM),
+    "change_tenant": administration(200, roles=PLATFORM, body=_always({"retention_days": None})),
     "delete_tenant": administration(202, roles=PLATFORM),
 }
 # What a key with the scope is answered where the path names one of these instead of a member.

@@ -23,7 +23,7 @@ TEXTS: dict[DatabaseName, dict[Login, str]] = {
     "user": {
         "service": """
 alembic_version: SELECT
-tenants: SELECT, INSERT, DELETE, UPDATE (created_at)
+tenants: SELECT, INSERT, DELETE, UPDATE (created_at, updated_at, retention_days)
 users: SELECT, INSERT, UPDATE, DELETE
 user_blocks: SELECT, INSERT, UPDATE, DELETE
 holds: SELECT, INSERT, UPDATE (reason), DELETE
@@ -52,6 +52,7 @@ functions: keep_backup_days, people_sealed
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
 functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
+functions: retention_policies, retention_policy
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
 functions: settle_erasure
 functions: pending_holds, acknowledge_hold, outrun_hold, hold_backlog, hold_facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -69,6 +69,23 @@ class TenantController(Controller):
         Its name cannot be changed: every username in it begins with it.
         """
         return to_struct(schemas.Tenant, await tenants.enter(tenant_id))
+
+    @patch("/{tenant_id:uuid}", responses=problems(403, 404))
+    async def change_tenant(
+        self,
+        request: Call,
+        tenant_id: FromPath[UUID],
+        data: JSONBody[schemas.TenantChange],
+        tenants: NamedDependency[TenantService],
+    ) -> schemas.Tenant:
+        """Change how long a tenant's conversations are kept.
+
+        Those that nobody has changed for more than `retention_days` are deleted for good, by the
+        next sweep; reading is no change. null keeps them until somebody deletes them. What is left
+        out stays.
+        """
+        tenant = await tenants.keep_for(request.user, tenant_id, data.retention_days)
+        return to_struct(schemas.Tenant, tenant)
 
     @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
     async def delete_tenant(
