@@ -36,6 +36,10 @@ SEALING = (
     *("people_sealed", "keep_backup_days", "use_master_key", "forget_master_keys"),
     *("master_keys_in_use", "people_of_master_keys"),
 )
+RECONCILE = (
+    *("ledger_digest", "ledger_keys", "ledger_suspects", "ledger_facts", "ledger_is_empty"),
+    *("credentials_of_people", "credentials_of_backends"),
+)
 PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     "user": {
         "service": {
@@ -79,6 +83,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "erasure_backlog": "EXECUTE",
             "mend_ledger": "EXECUTE",
             **dict.fromkeys(("hold_backlog", "mend_hold"), "EXECUTE"),
+            **dict.fromkeys(("end_tokens", "catch_up"), "EXECUTE"),
         },
         "relay": {
             "claim_erasure": "EXECUTE",
@@ -88,17 +93,11 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "postpone_erasure": "EXECUTE",
             "release_erasure": "EXECUTE",
             "erasure_backlog": "EXECUTE",
-            "expire_keys": "EXECUTE",
-            "expire_tokens": "EXECUTE",
-            "expire_audit_events": "EXECUTE",
-            "retention_policies": "EXECUTE",
-            "retention_policy": "EXECUTE",
-            "ledger_digest": "EXECUTE",
-            "ledger_keys": "EXECUTE",
-            "ledger_suspects": "EXECUTE",
-            "ledger_facts": "EXECUTE",
-            "ledger_is_empty": "EXECUTE",
+            **dict.fromkeys(("expire_keys", "expire_tokens", "expire_audit_events"), "EXECUTE"),
+            **dict.fromkeys(("retention_policies", "retention_policy"), "EXECUTE"),
+            **dict.fromkeys(RECONCILE, "EXECUTE"),
             **dict.fromkeys(HOLDS, "EXECUTE"),
+            **dict.fromkeys(("heartbeat", "beat"), "EXECUTE"),
         },
     },
     "general": {
@@ -156,6 +155,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "export_messages": "EXECUTE",
             "export_page": "EXECUTE",  # by the version before
             "nothing_was_said": "EXECUTE",
+            "catch_up": "EXECUTE",
         },
         "relay": {
             # Ids and counts, never what was said
@@ -181,6 +181,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "owner_facts": "EXECUTE",
             "stray_messages": "EXECUTE",
             "broken_receipts": "EXECUTE",
+            **dict.fromkeys(("heartbeat", "beat", "active_since"), "EXECUTE"),
         },
     },
 }

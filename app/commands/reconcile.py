@@ -1,25 +1,26 @@
-"""`litestar reconcile` prints differences as lines or as JSON, with a progress bar for people."""
+"""`litestar reconcile`, with a progress bar for people."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from app.bridge.reconcile.differences import Difference
-from app.bridge.reconcile.guards import GUARD_KINDS, cure
 from app.bridge.reconcile.readings import Watch, nobody_watches
 from app.bridge.reconcile.reconciler import Outcome, Reconciler, reconcile_settings
-from app.commands.running import run
+from app.commands.differences import as_json_text, lines
+from app.commands.running import lent, run
+from app.commands.typed import Moment
 from app.config.settings import load_settings
-from app.databases.database import Databases
 
+THEY_DIFFER = 1
+NOT_COMPARED = 3  # click has 2 for wrong usage
 STAGES = {
     "digests": "Comparing digests",
     "suspects": "Looking for rows past the triggers",
@@ -38,33 +39,61 @@ STAGES = {
     is_flag=True,
     help="With --repair: erase no one for being unknown to the user database.",
 )
+@click.option(
+    "--end-tokens",
+    is_flag=True,
+    help="With --repair: end all access tokens, though nothing proves that the user database was"
+    " restored; for when both were.",
+)
+@click.option(
+    "--since",
+    type=Moment(),
+    help="List whose credentials may be old, if anything is known of them since that moment, as"
+    " 2030-01-31T00:00:00Z.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines: one object.")
-def reconcile(repair: bool, keep_strangers: bool, as_json: bool) -> None:
-    """Compare the two databases. Exits 0 when they agree, 1 when they do not."""
-    run(_reconcile(repair=repair, keep=keep_strangers, as_json=as_json))
+def reconcile(
+    repair: bool, keep_strangers: bool, end_tokens: bool, since: datetime | None, as_json: bool
+) -> None:
+    """Compare the two databases. Exits 0 when they agree, 1 when they do not.
+
+    Exits 2 for a wrong option, and 3 when they could not be compared, as when one is away.
+
+    Where the user database was restored, --repair ends all access tokens, and whose passwords,
+    roles, blocks and API keys may be old is listed: everybody's, or with --since fewer.
+    """
+    if end_tokens and not repair:
+        raise click.UsageError("--end-tokens goes with --repair.")
+    wanted = Wanted(repair=repair, keep=keep_strangers, end_tokens=end_tokens, since=since)
+    outcome = run(_reconcile(wanted), failed=NOT_COMPARED)
+    click.echo(as_json_text(outcome) if as_json else "\n".join(lines(outcome, repaired=repair)))
+    if outcome.left or outcome.pending:
+        raise SystemExit(THEY_DIFFER)
 
 
-async def _reconcile(*, repair: bool, keep: bool, as_json: bool) -> None:
+class Wanted(NamedTuple):
+    """The command's options."""
+
+    repair: bool
+    keep: bool
+    end_tokens: bool
+    since: datetime | None
+
+
+async def _reconcile(wanted: Wanted) -> Outcome:
     settings = load_settings()
     own = reconcile_settings(settings)
-    databases, service = Databases.create(own), Databases.create(settings)
-    try:
-        async with _shown() as watch:
-            reconciler = Reconciler(
-                databases, own, service=service, watch=watch, keep_strangers=keep
-            )
-            outcome = await (reconciler.repair() if repair else _found(reconciler))
-    finally:
-        await databases.dispose()
-        await service.dispose()
-    click.echo(_json(outcome) if as_json else "\n".join(_lines(outcome, repaired=repair)))
-    if outcome.left or outcome.pending:
-        raise SystemExit(1)
-
-
-async def _found(reconciler: Reconciler) -> Outcome:
-    found = await reconciler.find()
-    return Outcome(found, found)
+    async with lent(own) as databases, lent(settings) as service, _shown() as watch:
+        reconciler = Reconciler(
+            databases,
+            own,
+            service=service,
+            watch=watch,
+            keep_strangers=wanted.keep,
+            end_tokens=wanted.end_tokens,
+            since=wanted.since,
+        )
+        return await (reconciler.repair() if wanted.repair else reconciler.look())
 
 
 @asynccontextmanager
@@ -81,35 +110,3 @@ async def _shown() -> AsyncGenerator[Watch]:
                 progress.update(bar, description=STAGES[stage], completed=done, total=total or None)
 
         yield watch
-
-
-def _lines(outcome: Outcome, *, repaired: bool) -> Iterator[str]:
-    for one in sorted(outcome.found, key=str):
-        yield f"{one}{_advice(one)}" if one in outcome.left else f"{one} (mended)"
-    if outcome.pending:
-        yield f"{outcome.pending} erasures are pending; the relay goes on with them."
-    if outcome.left:
-        yield f"{len(outcome.left)} differences{' could not be mended' if repaired else ''}."
-    else:
-        yield "The databases agree."
-
-
-def _advice(one: Difference) -> str:
-    """Name the statements with which the tables' owner mends this, if there is one."""
-    if one.kind not in GUARD_KINDS:
-        return ""
-    return f"; as the owner: {'; '.join(cure(one)[1])}"
-
-
-def _json(outcome: Outcome) -> str:
-    found = [_plain(one, one not in outcome.left) for one in sorted(outcome.found, key=str)]
-    answer: dict[str, Any] = {
-        "agree": not outcome.left and not outcome.pending,
-        "pending": outcome.pending,
-        "differences": found,
-    }
-    return msgspec.json.encode(answer).decode()
-
-
-def _plain(one: Difference, is_mended: bool) -> dict[str, Any]:
-    return one._asdict() | {"meaning": one.meaning, "mended": is_mended}

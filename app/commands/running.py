@@ -17,14 +17,14 @@ from app.http.problems import to_problem
 T = TypeVar("T")
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returns."""
+def run(work: Coroutine[Any, Any, T], *, failed: int = 1) -> T:
+    """Run a coroutine to its end and return what it returns, or exit with the code `failed`."""
     try:
         return asyncio.run(work)
     except (SettingsError, ValidationError) as error:
-        raise stop(str(error)) from None
+        raise stop(str(error), failed) from None
     except Exception as error:
-        raise stop(_line(to_problem(error))) from error
+        raise stop(_line(to_problem(error)), failed) from error
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from codecs import BOM_UTF8
+from contextlib import suppress
+from datetime import datetime
 
 import click
 
@@ -23,6 +25,23 @@ class Utf8(click.ParamType[str]):
         if not _is_utf8(value):
             raise stop(f"{param.human_readable_name if param else 'argument'} is not UTF-8.")
         return value
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its zone, since one without would mean another moment on another machine."""
+
+    name = "moment"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        moment = None
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if moment is None or moment.tzinfo is None:
+            example = "such as 2030-01-31T00:00:00Z"
+            self.fail(f"{value} is no moment with its zone, {example}.", param, ctx)
+        return moment
 
 
 def read_password(*, from_stdin: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,12 @@ class SettingsError(ValueError):
     """Tells the operator, in one line, which setting to change, and how."""
 
 
-def stop(line: str) -> SystemExit:
-    """Make the exception that ends a command with this line and exit code 1."""
-    return SystemExit(f"bicameral: {line}")
+def stop(line: str, code: int = 1) -> SystemExit:
+    """Make the exception that ends a command with this line and exit code."""
+    if code == 1:
+        return SystemExit(f"bicameral: {line}")
+    sys.stderr.write(f"bicameral: {line}\n")
+    return SystemExit(code)
 
 
 class Settings(SealSettings):
@@ -120,6 +124,9 @@ class Settings(SealSettings):
     )
     relay_stop_seconds: float = Field(
         3, gt=0, description="a relay that stops gives back what it holds within so long"
+    )
+    relay_beat_seconds: float = Field(
+        1, gt=0, description="how often it is noted how far each database is, which tells restores"
     )
     relay_reconcile_seconds: float = Field(
         0, ge=0, description="how often `litestar relay` compares the databases; 0: never"

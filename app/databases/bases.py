@@ -33,3 +33,23 @@ class GeneralBase(CommonTableAttributes, DeclarativeBase):
     __bind_key__: ClassVar[str] = "general"
     metadata = metadata_registry.get("general")
     type_annotation_map = type_annotations
+
+
+def heartbeats(metadata: sa.MetaData) -> sa.Table:
+    """Make the table of one row that both databases have; its functions alone read and write it.
+
+    `beat` is this database's count, and `seen` the last one of the other database's that was noted
+    here: whichever is behind what the other one has seen of it has lost commits.
+    """
+    return sa.Table(
+        "heartbeats",
+        metadata,
+        sa.Column("beat", sa.BigInteger, server_default=sa.text("0"), nullable=False),
+        sa.Column("beat_at", sa.DateTime(timezone=True)),
+        sa.Column("seen", sa.BigInteger, server_default=sa.text("0"), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True)),
+    )
+
+
+heartbeats(UserBase.metadata)
+heartbeats(GeneralBase.metadata)

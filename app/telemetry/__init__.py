@@ -27,6 +27,8 @@ or of text on a terminal:
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
 | `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |
 | `export_revoked`   | user_id, actor, subject_id, reason        | and the answer is broken off    |
+| `database_restored`| database, time                            | commits of then are lost        |
+| `heartbeat_failed` | error, sqlstate, where                    | and is tried again              |
 | `databases_differ` | count, kinds                              | reconcile found differences     |
 | `reconcile_failed` | error, sqlstate, where                    | and is tried again, later       |
 | `login_refused`    | reason, account, address                  | account and address as digests  |

@@ -66,7 +66,12 @@ def _names(metadata: sa.MetaData) -> set[str]:
     prepare = postgresql.dialect().identifier_preparer
     tables = metadata.tables.values()
     indexes = (prepare.format_index(one) for table in tables for one in table.indexes)
-    constraints = (prepare.format_constraint(one) for table in tables for one in table.constraints)
+    constraints = (
+        prepare.format_constraint(one)
+        for table in tables
+        for one in table.constraints
+        if one is not table.primary_key or table.primary_key.columns  # a table of one row has none
+    )
     return {str(one) for one in (*indexes, *constraints)}
 
 

@@ -48,6 +48,7 @@ functions: caller_of_token, caller_of_key, keep_wrapped_key, wrapped_key_of, wra
 functions: rewrap_key, drop_wrapped_key, note_sealed, begin_sealing, end_sealing, sealing_state
 functions: use_master_key, forget_master_keys, master_keys_in_use, people_of_master_keys
 functions: keep_backup_days, people_sealed
+functions: end_tokens, catch_up
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
@@ -56,6 +57,7 @@ functions: retention_policies, retention_policy
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
 functions: settle_erasure
 functions: pending_holds, acknowledge_hold, outrun_hold, hold_backlog, hold_facts
+functions: heartbeat, beat, credentials_of_people, credentials_of_backends
 """,
         "backup": """
 alembic_version: SELECT
@@ -76,6 +78,7 @@ audit_events: SELECT
 sealing: SELECT
 master_keys: SELECT
 wrapped_keys: SELECT
+heartbeats: SELECT
 """,
     },
     "general": {
@@ -96,6 +99,7 @@ functions: get_session, begin_session, find_or_begin_session, write_answer, chec
 functions: get_message, list_messages, list_messages_by_bytes, write_message, write_messages
 functions: change_message, list_items, get_item, write_items, export_parts
 functions: nothing_was_said
+functions: catch_up
 """,
         "relay": """
 owners: SELECT, UPDATE (created_at)
@@ -105,6 +109,7 @@ functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
 functions: lock_receipts, link_receipt, receipt_hash
 functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
+functions: heartbeat, beat, active_since
 """,
         "backup": """
 alembic_version: SELECT
@@ -113,6 +118,7 @@ chat_sessions: SELECT
 messages: SELECT
 general_idempotency_keys: SELECT
 erasure_receipts: SELECT
+heartbeats: SELECT
 """,
     },
 }

@@ -29,6 +29,12 @@ COMPLETED = Counter("bicameral_erasures_completed", "Erasures that got their rec
 FAILED = Counter("bicameral_erasure_failures", "Attempts at an erasure that failed here")
 PURGED = Counter("bicameral_erasure_purged_rows", "Rows erased here", ["table"])
 
+RESTORED = Gauge(
+    "bicameral_database_restored",
+    "1 where the database lacks commits that the other one has seen",
+    ["database"],
+    multiprocess_mode="mostrecent",
+)
 DIFFERENCES = Gauge(
     "bicameral_reconcile_differences",
     "Found between the databases when they were last compared here",

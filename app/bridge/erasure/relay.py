@@ -17,6 +17,7 @@ from app.bridge.erasure.expiry import expire_for_ever
 from app.bridge.erasure.ledger import Claim, LeaseLostError, Ledger
 from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
+from app.bridge.heartbeats import beat_for_ever
 from app.bridge.holds.relay import HoldRelay
 from app.config.settings import Settings
 from app.databases.causes import OWNER_HELD, describe, is_away, sqlstate
@@ -66,6 +67,7 @@ class Relay:
                 tasks.create_task(listen(self._settings, self.bell))
             tasks.create_task(expire_for_ever(self._databases, self._settings))
             tasks.create_task(self.holds.run(self.bell, self._settings.relay_poll_seconds))
+            tasks.create_task(beat_for_ever(self._databases, self._settings))
             for _ in range(self._settings.relay_workers):
                 tasks.create_task(self._work())
 

@@ -10,6 +10,9 @@ A row is changed only where the other database, or a key of its own, proves it w
   a receipt that is already there stays, since what it says was true.
 - A user without a ledger entry exists, so the entry is made. An entry 'present' without a user
   belongs to a user deleted past the trigger, which is a deletion like any other.
+- A database that is behind what the other one has seen of it (app/bridge/heartbeats.py) was
+  restored from a backup. So was a user database that does not know of a proved deletion. Tokens
+  that had been ended may then be good again, so all of them are ended.
 - A stranger has rows in the general database, and neither a user nor an entry in the other. Entries
   are never removed, so either the rows were slipped in, or the user database was restored to before
   the user was created. Nobody can ever log in as them or ask for their erasure, so nobody owns
@@ -24,8 +27,12 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from app.databases.connection import DatabaseName
+
 
 class Kind(StrEnum):
+    USER_DATABASE_RESTORED = "user_database_restored"
+    GENERAL_DATABASE_RESTORED = "general_database_restored"
     USER_RESTORED = "user_restored"
     USER_RETURNED = "user_returned"
     ERASURE_LOST = "erasure_lost"
@@ -43,6 +50,9 @@ class Kind(StrEnum):
 
 
 MEANING = {
+    Kind.USER_DATABASE_RESTORED: "changes of then to tokens, passwords, roles, blocks and API keys"
+    " are lost",
+    Kind.GENERAL_DATABASE_RESTORED: "conversations and receipts of then are lost",
     Kind.USER_RESTORED: "erased in the general database, yet not deleted in the user database",
     Kind.USER_RETURNED: "deleted, yet there is a user",
     Kind.ERASURE_LOST: "delivered, yet the general database has not that receipt",
@@ -69,6 +79,15 @@ VERDICTS = {
     Kind.USER_LOST: "gone",
     Kind.STRANGER: "gone",
 }
+
+
+RESTORED: dict[DatabaseName, Kind] = {
+    "user": Kind.USER_DATABASE_RESTORED,
+    "general": Kind.GENERAL_DATABASE_RESTORED,
+}
+
+# Each proves that the user database was restored to before something was committed to it.
+USER_IS_OLD = {Kind.USER_DATABASE_RESTORED, Kind.USER_RESTORED}
 
 
 class Key(NamedTuple):

@@ -9,14 +9,19 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 
 from app.bridge.erasure.relay import Relay
+from app.bridge.heartbeats import heartbeat
 from app.bridge.reconcile import guards
-from app.bridge.reconcile.differences import VERDICTS, Difference, Key, Kind
+from app.bridge.reconcile.differences import RESTORED, VERDICTS, Difference, Key, Kind
 from app.bridge.reconcile.readings import Readings, Watch
 from app.bridge.rows import fetch_value
 from app.config.settings import Settings
 from app.databases.database import Databases
 
 ERASURES = 100
+TOKENS = 10_000
+
+END_TOKENS = text("SELECT end_tokens(:rows)")
+CATCH_UP = text("SELECT catch_up(:known)")
 
 IS_EMPTY = text("SELECT ledger_is_empty()")
 MEND = text("SELECT mend_ledger(:tenant_id, :user_id, :verdict)")
@@ -75,9 +80,18 @@ class Mender:
                 mended += await self._mend_one(one)
         return mended
 
+    async def end_tokens(self) -> int:
+        """End all access tokens, in short transactions, and count them."""
+        ended, values = 0, {"rows": TOKENS}
+        while count := await fetch_value(self._service.user, END_TOKENS, values):
+            ended += count
+        return ended
+
     async def _mend_one(self, one: Difference) -> bool:
         if one.kind in guards.GUARD_KINDS:
             return await guards.mend(self._settings, one)
+        if one.kind in RESTORED.values():
+            return await self._catch_up(one.kind)
         if one.kind is Kind.STRAY_MESSAGES:
             return await self._delete_stray(one)
         if one.key and one.kind is Kind.OWNER_LOST:
@@ -90,6 +104,15 @@ class Mender:
                 await session.execute(MEND, values)
             return True
         return False
+
+    async def _catch_up(self, kind: Kind) -> bool:
+        """End the proof of a restore. Of the user database this comes after its tokens' end."""
+        pair = (self._service.user, self._databases.general)
+        if kind is Kind.GENERAL_DATABASE_RESTORED:
+            pair = (self._service.general, self._databases.user)
+        behind, other = pair
+        await fetch_value(behind, CATCH_UP, {"known": (await heartbeat(other)).seen})
+        return True
 
     async def _delete_stray(self, one: Difference) -> bool:
         """Delete in short transactions, as a purge does."""

@@ -13,7 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from app.bridge.heartbeats import restored
 from app.bridge.reconcile.differences import (
+    RESTORED,
     Difference,
     Key,
     Kind,
@@ -83,6 +85,7 @@ class Readings:
         self, databases: Databases, watch: Watch = nobody_watches, page: int = PAGE
     ) -> None:
         self._page = page
+        self._databases = databases
         self._user = databases.user
         self._general = databases.general
         self._watch = watch
@@ -137,6 +140,13 @@ class Readings:
         return {
             Difference(Kind.STRAY_MESSAGES, row.tenant_id, session_id=row.session_id)
             for row in await fetch_as(StrayMessages, self._general, STRAY_MESSAGES)
+        }
+
+    async def restored(self) -> set[Difference]:
+        """Find databases that are behind what the other one has seen of them."""
+        return {
+            Difference(RESTORED[one.name], thing=one.time)
+            for one in await restored(self._databases)
         }
 
     async def broken_receipts(self) -> set[Difference]:

@@ -12,12 +12,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from app.bridge.erasure import metrics
 from app.bridge.erasure.relay import relay_settings
 from app.bridge.reconcile import guards
-from app.bridge.reconcile.differences import Difference, Key, Kind
+from app.bridge.reconcile.credentials import Credentials, may_be_old
+from app.bridge.reconcile.differences import USER_IS_OLD, Difference, Key, Kind
 from app.bridge.reconcile.mending import Mender
 from app.bridge.reconcile.readings import Readings, Watch, nobody_watches
 from app.config.settings import Settings
@@ -31,18 +33,25 @@ ROUNDS = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """The differences found at first, those left in the end, and the erasures still pending."""
+    """The differences found at first, those left in the end, and the erasures still pending.
+
+    `old` and `tokens_ended` are None where the user database was not restored, as far as is known.
+    """
 
     found: frozenset[Difference]
     left: frozenset[Difference]
     pending: int = 0
+    old: Credentials | None = field(default=None, compare=False)
+    tokens_ended: int | None = field(default=None, compare=False)
 
 
 class Reconciler:
     """Finds the differences between the two databases, and mends them.
 
     `databases` are reached with the relay's login, `service` with the service's, which mends.
-    A difference counts once it was seen in so many `readings`; a test shows what one would find.
+    `end_tokens` ends all access tokens even if nothing proves a restore, and `since` lists, though
+    nothing does, whose credentials may be old. A difference counts once it was seen in so many
+    `readings`; a test shows what one would find.
     """
 
     def __init__(
@@ -53,11 +62,15 @@ class Reconciler:
         service: Databases | None = None,
         watch: Watch = nobody_watches,
         keep_strangers: bool = False,
+        end_tokens: bool = False,
+        since: datetime | None = None,
         readings: int = 2,
     ) -> None:
         self._databases = databases
         self._watch = watch
         self._times = readings
+        self._end_tokens = end_tokens
+        self._since = since
         self._readings = Readings(databases, watch)
         self._mender = Mender(
             databases,
@@ -90,7 +103,8 @@ class Reconciler:
     async def _others(self) -> set[Difference]:
         found: set[Difference] | None = None
         for _ in range(self._times):
-            seen = await guards.faults(self._databases)
+            seen = await self._readings.restored()
+            seen |= await guards.faults(self._databases)
             await self._watch("messages", 0, 0)
             seen |= await self._readings.stray_messages()
             await self._watch("receipts", 0, 0)
@@ -100,18 +114,38 @@ class Reconciler:
                 break
         return found or set()
 
+    async def look(self) -> Outcome:
+        """Find the differences, and whose credentials may be old; change nothing."""
+        found = await self.find()
+        return Outcome(found, found, old=await self._old(found))
+
     async def repair(self) -> Outcome:
-        """Mend until the two agree or a round mends nothing. Pending erasures are done, too."""
+        """Mend until the two agree or a round mends nothing. Pending erasures are done, too.
+
+        Tokens end first: what proves the restore is gone when it is mended.
+        """
         found = everything = await self.find()
-        pending = 0
+        pending, ended = 0, None
         for _ in range(ROUNDS):
+            if ended is None and (self._end_tokens or _proves_a_restore(found)):
+                ended = await self._mender.end_tokens()
             mended = await self._mender.mend(found)
             pending = await self._mender.erase([one.key for one in everything if one.key])
             if not mended:
                 break
             found = await self.find()
             everything |= found
-        return Outcome(everything, found, pending)
+        return Outcome(everything, found, pending, await self._old(everything), ended)
+
+    async def _old(self, found: frozenset[Difference]) -> Credentials | None:
+        if self._end_tokens or self._since or _proves_a_restore(found):
+            return await may_be_old(self._databases, self._since)
+        return None
+
+
+def _proves_a_restore(found: frozenset[Difference]) -> bool:
+    """Tell whether the user database was restored to before something was committed to it."""
+    return any(one.kind in USER_IS_OLD for one in found)
 
 
 def reconcile_settings(settings: Settings) -> Settings:

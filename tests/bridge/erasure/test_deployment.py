@@ -67,7 +67,7 @@ SELECT convalidated FROM pg_constraint WHERE conname = 'fk_chat_sessions_tenant_
 UNFORCED = """
 SELECT count(*) FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT relforcerowsecurity
-AND relname <> 'alembic_version'
+AND relname NOT IN ('alembic_version', 'heartbeats')
 """
 
 

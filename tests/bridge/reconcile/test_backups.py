@@ -3,71 +3,30 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 import pytest
 
-from tests.support.backups import follow
+from app.databases.connection import DatabaseName
+from tests.support.backups import OPEN_TO_ALL, back_up, restored, rows
 from tests.support.erasure_scene import Scene, dump
-from tests.support.servers import numbers, run
-
-OPEN_TO_ALL = """
-SELECT acl.grantee FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
-WHERE datname = current_database() AND acl.grantee = 0
-"""
-
-
-async def back_up(scene: Scene, folder: Path) -> None:
-    user, general = (server.url(scene.database, "bicameral_backup") for server in scene.servers)
-    await follow("back_up", scene, folder, USER_BACKUP_URL=user, GENERAL_BACKUP_URL=general)
-
-
-@asynccontextmanager
-async def restored(scene: Scene, folder: Path, names: list[str]) -> AsyncGenerator[dict[str, str]]:
-    """Follow the page for these databases. The names of the URLs are of the restored pair."""
-    empty = f"restored_{next(numbers)}"
-    urls = dict[str, str]()
-    for name, server in scene.servers._asdict().items():
-        database = empty if name in names else scene.database
-        urls[f"{name.upper()}_ADMIN_URL"] = server.url(database)
-        urls[f"DATABASE_URL_{name.upper()}"] = server.url(database, "bicameral_app")
-        urls[f"DATABASE_URL_{name.upper()}_OWNER"] = server.url(database, "bicameral_owner")
-    servers = [getattr(scene.servers, name) for name in names]
-    for server in servers:
-        await run(server, f"CREATE DATABASE {empty}")
-    try:
-        for drill in (*(f"restore_{name}" for name in names), "finish"):
-            await follow(drill, scene, folder, **urls)
-        yield urls
-    finally:
-        for server in servers:
-            await run(server, f"DROP DATABASE {empty} WITH (FORCE)")
-
-
-async def rows(url: str, statement: str) -> list[UUID]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [row[0] for row in await connection.fetch(statement)]
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize(
-    "names", [["user"], ["general"], ["user", "general"]], ids=lambda names: "_and_".join(names)
+    "names", [["general"], ["user", "general"]], ids=lambda names: "_and_".join(names)
 )
 async def test_the_page_is_followed_from_the_backup_to_the_service(
-    scene: Scene, tmp_path: Path, names: list[str]
+    scene: Scene, tmp_path: Path, names: list[DatabaseName]
 ) -> None:
-    """Whom the other database knows to be deleted does not come back; nobody else is lost."""
+    """Whom the other database knows to be deleted does not come back; nobody else is lost. The user
+    database alone is in test_old_credentials.py.
+    """
     alice, bob = await scene.a_user(sessions=2), await scene.a_user(sessions=1)
     await back_up(scene, tmp_path)
     await scene.delete(bob)
     assert await scene.relay().run_once()
-    async with restored(scene, tmp_path, names) as urls:
+    async with restored(scene, tmp_path, names) as (urls, _):
         users = await rows(urls["USER_ADMIN_URL"], "SELECT id FROM users")
         owners = await rows(urls["GENERAL_ADMIN_URL"], "SELECT user_id FROM chat_sessions")
         for name in names:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import asyncpg
 import pytest
 
 from tests.support.commands import litestar, urls
 from tests.support.differences import erased, reconciler
 from tests.support.erasure_scene import Scene, Subject
-from tests.support.servers import run
-
-Name = Literal["user", "general"]
-END_ALL = "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = '{}'"
+from tests.support.restores import back_up, restore
 
 
 async def test_a_general_database_restored_to_before_erasures_is_mended(scene: Scene) -> None:
@@ -122,22 +116,3 @@ async def sessions(scene: Scene, subjects: list[Subject]) -> int:
 
 def ids(subjects: list[Subject]) -> list[object]:
     return [subject.user_id for subject in subjects]
-
-
-async def back_up(scene: Scene, name: Name) -> None:
-    await _alone(scene, name, f"CREATE DATABASE backup TEMPLATE {scene.database}")
-
-
-async def restore(scene: Scene, name: Name) -> None:
-    drop = f"DROP DATABASE {scene.database} WITH (FORCE)"
-    await _alone(scene, name, drop, f"ALTER DATABASE backup RENAME TO {scene.database}")
-
-
-async def _alone(scene: Scene, name: Name, *statements: str) -> None:
-    """With nobody connected, PgBouncer neither."""
-    server = getattr(scene.servers, name)
-    await getattr(scene, name).close()
-    await getattr(scene.databases, name).dispose()
-    for statement in (END_ALL.format(scene.database), *statements):
-        await run(server, statement)
-    setattr(scene, name, await asyncpg.connect(server.url(scene.database)))

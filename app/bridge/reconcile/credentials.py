@@ -1,0 +1,82 @@
+"""Lists whose password, roles, block or API key may be old, after a restore of the user database.
+
+What was changed after the backup is known to nobody, so everybody and every key is listed. A moment
+narrows it to those of whom something is known since: their row or an event of the audit in the user
+database, or a conversation in the general one. Whoever was deleted since is found by reconcile
+itself. API keys are never left out: one that was revoked looks like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+
+from app.bridge.reconcile.differences import Key
+from app.bridge.rows import fetch_as
+from app.databases.database import Database, Databases
+
+PAGE = 10_000
+FIRST = UUID(int=0)
+
+PEOPLE = text("SELECT * FROM credentials_of_people(:tenant_id, :id, :page)")
+API_KEYS = text("SELECT * FROM credentials_of_backends(:tenant_id, :id, :page)")
+ACTIVE = text("""
+SELECT * FROM active_since(:moment, CAST(:tenants AS uuid[]), CAST(:users AS uuid[]))
+""")
+
+
+class Person(NamedTuple):
+    """Somebody's credentials; `as_of` is the last moment of which the user database knows."""
+
+    tenant_id: UUID
+    id: UUID
+    as_of: datetime
+    is_blocked: bool
+    roles: list[str]
+
+
+class ApiKey(NamedTuple):
+    """An API key that is in force now, and was at `as_of`."""
+
+    tenant_id: UUID
+    id: UUID
+    as_of: datetime
+
+
+class Credentials(NamedTuple):
+    people: list[Person]
+    api_keys: list[ApiKey]
+
+
+T = TypeVar("T", Person, ApiKey)
+
+
+async def may_be_old(databases: Databases, since: datetime | None) -> Credentials:
+    """Read all that there are now, or those people of whom something is known since a moment."""
+    people: list[Person] = []
+    async for page in _pages(Person, databases.user, PEOPLE):
+        people += page if since is None else await _known_since(databases, since, page)
+    keys = [key async for page in _pages(ApiKey, databases.user, API_KEYS) for key in page]
+    return Credentials(people, keys)
+
+
+async def _known_since(
+    databases: Databases, since: datetime, people: Sequence[Person]
+) -> list[Person]:
+    arrays = {"tenants": [one.tenant_id for one in people], "users": [one.id for one in people]}
+    values = arrays | {"moment": since}
+    active = set(await fetch_as(Key, databases.general, ACTIVE, values))
+    return [p for p in people if p.as_of >= since or Key(p.tenant_id, p.id) in active]
+
+
+async def _pages(
+    shape: type[T], database: Database[Any], statement: TextClause
+) -> AsyncGenerator[Sequence[T]]:
+    last: dict[str, UUID] = {"tenant_id": FIRST, "id": FIRST}
+    while page := await fetch_as(shape, database, statement, last | {"page": PAGE}):
+        yield page
+        last = {"tenant_id": page[-1].tenant_id, "id": page[-1].id}
