@@ -25,7 +25,7 @@ GROUP BY c.relname, r.rolname
 """
 
 
-def distribute_new(*, ctx: MigrationContext, **_: object) -> None:
+def distribute_new(ctx: MigrationContext, *_: object, **__: object) -> None:
     """Distribute the tables of the revision that has just run, in its own transaction.
 
     Citus would leave them on the coordinator, and say nothing.
