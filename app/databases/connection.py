@@ -47,6 +47,7 @@ class TenantConnection(asyncpg.Connection):
     # A statement alone gets BEGIN and COMMIT: for PgBouncer, so that the server that prepares it
     # runs it, and for Citus, which hands SET LOCAL on to its workers only between these two.
     begins_alone: bool = False
+    held_for: UUID | None = None  # the tenant that the pool has lent it to
     backend: Backend | None = None  # unless a pooler gives out several
     limits: str = ""  # statements; see opening.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock

@@ -11,12 +11,14 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
+from uuid import UUID
 
 import asyncpg
 
 from app.config.settings import Settings
 from app.databases.causes import may_ask_again, misleads
 from app.databases.connection import Connect, TenantConnection
+from app.databases.places import Places
 from app.databases.statement import Statement
 from app.telemetry.pools import Usage
 
@@ -38,18 +40,17 @@ class Fetch(Protocol):
 class Pool:
     """Keeps DB_POOL_SIZE connections, and up to DB_MAX_OVERFLOW more while the load lasts.
 
-    Connections are opened when they are needed; whoever finds none free queues.
+    Connections are opened when they are needed; whoever finds none free queues. places.py tells how
+    many of them one tenant may have.
     """
 
     def __init__(self, connect: Connect, settings: Settings) -> None:
         self._connect = connect
         self._settings = settings
         self._idle: list[TenantConnection] = []
-        self._free = asyncio.Semaphore(settings.db_pool_size + settings.db_max_overflow)
-        self._in_use = 0
+        self._places = Places(settings.db_pool_size + settings.db_max_overflow)
         self._renewed_at = 0.0  # older connections are used no more
         self._lost_at = 0.0  # nor are those that have not been heard since
-        self._waiting = 0
         self._beside_requests = set[asyncio.Task[None]]()
         self.calm_seconds = CALM_SECONDS
         self.ends_within_seconds = ENDS_WITHIN_SECONDS
@@ -79,7 +80,7 @@ class Pool:
         *,
         fresh: bool = False,
     ) -> Sequence[asyncpg.Record]:
-        connection = await self.take(fresh=fresh)
+        connection = await self.take(values.get("tenant_id"), fresh=fresh)
         try:
             if statement.has_deadline:
                 deadline = None if not_after is None else connection.server_time(not_after)
@@ -88,18 +89,19 @@ class Pool:
         finally:
             self.give_back(connection)
 
-    async def take(self, *, fresh: bool = False) -> TenantConnection:
+    async def take(self, tenant_id: UUID | None = None, *, fresh: bool = False) -> TenantConnection:
         """Raises TimeoutError when none comes free, and whatever connecting raises.
 
         A `fresh` one is for who has just lost another: the idle ones may be no better.
         """
-        await (self._queue() if self._free.locked() else self._free.acquire())
-        self._in_use += 1
+        await self._places.take(tenant_id, self._settings.db_pool_timeout)
         try:
-            return self._usable(fresh) or await self._opened()
+            connection = self._usable(fresh) or await self._opened()
         except BaseException:
-            self._release()
+            self._places.give_back(tenant_id)
             raise
+        connection.held_for = tenant_id
+        return connection
 
     def give_back(self, connection: TenantConnection) -> None:
         """A connection that nobody knows the state of is closed, and its place free after that."""
@@ -111,12 +113,14 @@ class Pool:
             self._beside(self._let_end(connection, connection.ending))
             return
         if not self._is_fit(connection) or connection.is_in_transaction():
-            self._close(connection).add_done_callback(lambda _: self._release())
+            self._close(connection).add_done_callback(
+                lambda _: self._places.give_back(connection.held_for)
+            )
             return
         connection.used_at = time.monotonic()
         self._idle.append(connection)
         self._close_what_is_too_many(connection.used_at)
-        self._release()
+        self._places.give_back(connection.held_for)
 
     async def _let_end(self, connection: TenantConnection, ending: asyncio.Future[None]) -> None:
         """No request to cancel is sent meanwhile: it might arrive late, and hit what comes next."""
@@ -132,18 +136,6 @@ class Pool:
         is_unneeded = self._idle[0].used_at + self.calm_seconds <= now
         if is_unneeded and len(self._idle) > self._settings.db_pool_size:
             self._close(self._idle.pop(0))
-
-    def _release(self) -> None:
-        self._in_use -= 1
-        self._free.release()
-
-    async def _queue(self) -> None:
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._settings.db_pool_timeout):
-                await self._free.acquire()
-        finally:
-            self._waiting -= 1
 
     def _usable(self, fresh: bool) -> TenantConnection | None:
         """The one used last. What the server has closed meanwhile, the driver has noticed.
@@ -182,7 +174,7 @@ class Pool:
         return task
 
     def usage(self) -> Usage:
-        return Usage(self._in_use, len(self._idle), self._waiting)
+        return Usage(self._places.in_use, len(self._idle), self._places.waiting)
 
     async def dispose(self) -> None:
         """Closes what is idle, and waits for what is ending and closing."""

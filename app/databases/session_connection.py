@@ -26,7 +26,7 @@ class SessionConnection:
 
     async def taken(self, *, fresh: bool = False) -> TenantConnection:
         if self._taken is None:
-            self._taken = await self._pool.take(fresh=fresh)
+            self._taken = await self._pool.take(self.tenant_id, fresh=fresh)
         return self._taken
 
     def transaction(self, *, isolation: str | None = None, **_: object) -> Transaction:
