@@ -58,6 +58,7 @@ export = Deferred(
     "app.commands.export:export",
     "Write all that people have said to FILE, or to standard output, for an import.",
 )
+holds = Deferred("holds", "app.commands.holds:holds", "Place and lift legal holds.")
 import_ = Deferred(
     "import",
     "app.commands.importing:import_",
@@ -93,8 +94,8 @@ whose = Deferred(
     "Tell whose account, or which address, a DIGEST in the log stands for.",
 )
 COMMANDS = (
-    *(api_keys, audit, database, dev, distribute, export, import_, receipts, reconcile, relay),
-    *(tenants, tokens, users, version, whose),
+    *(api_keys, audit, database, dev, distribute, export, holds, import_, receipts, reconcile),
+    *(relay, tenants, tokens, users, version, whose),
 )
 db = Deferred("db", database.place, database.help or "", hidden=True)
 
