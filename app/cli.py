@@ -69,6 +69,9 @@ distribute = Deferred(
     "app.commands.distribute:distribute",
     "Spread the general database's tables over the workers of Citus, by tenant.",
 )
+keys = Deferred(
+    "keys", "app.commands.keys:keys", "Manage the keys under which people's words are sealed."
+)
 receipts = Deferred(
     "receipts", "app.commands.erasure:receipts", "Export and verify the receipts of erasures."
 )
@@ -94,8 +97,8 @@ whose = Deferred(
     "Tell whose account, or which address, a DIGEST in the log stands for.",
 )
 COMMANDS = (
-    *(api_keys, audit, database, dev, distribute, export, holds, import_, receipts, reconcile),
-    *(relay, tenants, tokens, users, version, whose),
+    *(api_keys, audit, database, dev, distribute, export, holds, import_, keys, receipts),
+    *(reconcile, relay, tenants, tokens, users, version, whose),
 )
 db = Deferred("db", database.place, database.help or "", hidden=True)
 

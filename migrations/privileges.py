@@ -30,11 +30,23 @@ PLATFORM = (
     "platform_audit_page",
 )
 HOLDS = ("pending_holds", "acknowledge_hold", "outrun_hold", "hold_backlog", "hold_facts")
+OF_THE_VERSION_BEFORE = (
+    *("find_session", "open_session", "find_or_open_session", "store_items", "read_items"),
+    *(
+        "read_item",
+        "chat_session_of",
+        "read_messages",
+        "read_messages_by_bytes",
+        "open_chat_session",
+    ),
+    *("store_message", "store_messages", "message_of", "edit_message", "store_answer"),
+    *("export_page",),
+)
 SEALING = (
-    *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key"),
-    *("drop_wrapped_key", "note_sealed", "begin_sealing", "end_sealing", "sealing_state"),
-    *("people_sealed", "keep_backup_days", "use_master_key", "forget_master_keys"),
-    *("master_keys_in_use", "people_of_master_keys"),
+    *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key", "drop_wrapped_key"),
+    *("note_sealed", "begin_sealing", "end_sealing", "sealing_state", "people_sealed"),
+    *("use_master_key", "forget_master_keys", "master_keys_in_use", "people_of_master_keys"),
+    "keep_backup_days",
 )
 RECONCILE = (
     *("ledger_digest", "ledger_keys", "ledger_suspects", "ledger_facts", "ledger_is_empty"),
@@ -108,9 +120,6 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "owners": "SELECT, INSERT (tenant_id, user_id), UPDATE (created_at, key_id)",
             "general_idempotency_keys": "SELECT, INSERT, DELETE,"
             " UPDATE (answer, fingerprint, sealed)",
-            "find_session": "EXECUTE",  # by the version before
-            "open_session": "EXECUTE",  # by the version before
-            "find_or_open_session": "EXECUTE",  # by the version before
             "fork_session": "EXECUTE",
             "get_session": "EXECUTE",
             "begin_session": "EXECUTE",
@@ -128,34 +137,24 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "check_write_under": "EXECUTE",
             "export_parts": "EXECUTE",
             "item_place": "EXECUTE",
-            "store_items": "EXECUTE",  # by the version before
-            "read_items": "EXECUTE",  # by the version before
-            "read_item": "EXECUTE",  # by the version before
-            "chat_session_of": "EXECUTE",  # by the version before
             "message_page": "EXECUTE",
             "small_message_page": "EXECUTE",
             "message_page_by_bytes": "EXECUTE",
             "append_message": "EXECUTE",
             "append_messages": "EXECUTE",
-            "read_messages": "EXECUTE",  # by the version before
-            "read_messages_by_bytes": "EXECUTE",  # by the version before
-            "open_chat_session": "EXECUTE",  # by the version before
             "add_message": "EXECUTE",
             "add_messages": "EXECUTE",
-            "store_message": "EXECUTE",  # by the version before
-            "store_messages": "EXECUTE",  # by the version before
-            "message_of": "EXECUTE",  # by the version before
-            "edit_message": "EXECUTE",  # by the version before
             "delete_messages": "EXECUTE",
             "forget_answers": "EXECUTE",
             "keep_answer": "EXECUTE",
-            "store_answer": "EXECUTE",  # by the version before
             "check_write": "EXECUTE",
             "check_overwrite": "EXECUTE",
             "export_messages": "EXECUTE",
-            "export_page": "EXECUTE",  # by the version before
+            **dict.fromkeys(OF_THE_VERSION_BEFORE, "EXECUTE"),
             "nothing_was_said": "EXECUTE",
             "catch_up": "EXECUTE",
+            "owners_page": "EXECUTE",
+            "owners_never_sealed": "EXECUTE",
         },
         "relay": {
             # Ids and counts, never what was said

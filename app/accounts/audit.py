@@ -67,6 +67,7 @@ class Action(StrEnum):
     TENANT_CREATED = "tenant.created"
     TENANT_DELETED = "tenant.deleted"
     TENANT_RETENTION_CHANGED = "tenant.retention_changed"
+    SEAL_KEYS_ROTATED = "seal_keys.rotated"
 
     @property
     def target_type(self) -> TargetType:
@@ -75,6 +76,8 @@ class Action(StrEnum):
         match self.partition(".")[0]:
             case TargetType.TENANT | TargetType.API_KEY as noun:
                 return TargetType(noun)
+            case "seal_keys":
+                return TargetType.TENANT  # the platform's
             case _:
                 return TargetType.USER
 

@@ -98,8 +98,8 @@ functions: item_place, store_items, read_items, read_item
 functions: get_session, begin_session, find_or_begin_session, write_answer, check_write_under
 functions: get_message, list_messages, list_messages_by_bytes, write_message, write_messages
 functions: change_message, list_items, get_item, write_items, export_parts
-functions: nothing_was_said
 functions: catch_up
+functions: nothing_was_said, owners_page, owners_never_sealed
 """,
         "relay": """
 owners: SELECT, UPDATE (created_at)
