@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import click
 
+from app.bridge.export.people import refuse_sealed
 from app.bridge.importing.file import ImportFile
 from app.bridge.importing.importer import Imported, Importer
 from app.commands.output import named
@@ -61,6 +62,7 @@ def import_(file: str, with_strangers: bool) -> None:
 
 async def _import(source: BinaryIO, sentences: Sentences, with_strangers: bool) -> Imported:
     async with lent(load_settings()) as databases:
+        await refuse_sealed(databases.user)
         with filling("Importing", _size(source)) as fill:
             importer = Importer(databases, sentences.say, fill, with_strangers=with_strangers)
             await importer.run(ImportFile(source, sentences.say))

@@ -108,12 +108,14 @@ class FullExport:
             if await session.scalar(select(Owner.state).filter_by(**whose)) != "open":
                 return
             rows = StoredRows(await driver_of(session), user.tenant_id, [user.id])
-            async for _, chat_session in rows.sessions(IN_ORDER):
-                person.chat_sessions += 1
-                yield session_line(chat_session)
-            async for _, message in rows.messages(BY_SESSION):
-                person.messages += 1
-                yield message_line(message)
+            async for sessions in rows.sessions(IN_ORDER):
+                person.chat_sessions += len(sessions)
+                for _, chat_session in sessions:
+                    yield session_line(chat_session)
+            async for messages in rows.messages(BY_SESSION):
+                person.messages += len(messages)
+                for _, message in messages:
+                    yield message_line(message)
 
 
 def _line(line: Struct) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from app.bridge.export.full_lines import StoredMessage, StoredSession
 from app.databases.connection import TenantConnection
@@ -35,16 +36,15 @@ class StoredRows:
         self._connection = connection
         self._arguments = (tenant_id, users)
 
-    async def sessions(self, order: str = "") -> AsyncGenerator[tuple[UUID, StoredSession]]:
-        async for user_id, *columns in self._rows(SESSIONS + order):
-            yield user_id, StoredSession(*columns)
+    async def sessions(self, order: str = "") -> AsyncGenerator[list[tuple[UUID, StoredSession]]]:
+        async for rows in self._rows(SESSIONS + order):
+            yield [(row[0], StoredSession(*row[1:])) for row in rows]
 
-    async def messages(self, order: str = "") -> AsyncGenerator[tuple[UUID, StoredMessage]]:
-        async for user_id, *columns in self._rows(MESSAGES + order):
-            yield user_id, StoredMessage(*columns)
+    async def messages(self, order: str = "") -> AsyncGenerator[list[tuple[UUID, StoredMessage]]]:
+        async for rows in self._rows(MESSAGES + order):
+            yield [(row[0], StoredMessage(*row[1:])) for row in rows]
 
-    async def _rows(self, query: str) -> AsyncGenerator[Any]:
+    async def _rows(self, query: str) -> AsyncGenerator[list[asyncpg.Record]]:
         cursor = await self._connection.cursor(query, *self._arguments)
         while rows := await cursor.fetch(ROWS):
-            for row in rows:
-                yield row
+            yield rows

@@ -7,6 +7,7 @@ somebody whom an import must not touch. An import that was interrupted is done a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from app.databases.database import Databases
 
 ROWS = 10_000
 BYTES = 16 << 20
+AT_ONCE = 2  # transactions
 OTHERS = "has conversations here that are not the file's, and is left as they are"
 CHANGED = "was stored with other rows than the file has, and is not imported"
 REFUSED = {
@@ -65,40 +67,55 @@ class Importer:
         self._with_strangers = with_strangers
         self._group = list[Coming]()
         self._rows = self._bytes = 0
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self.done = Imported()
 
     async def run(self, file: ImportFile) -> None:
-        """Small people share transactions; one with more rows has a transaction of their own."""
-        for person in file.people():
-            pieces = list[Piece]()
-            for piece in person.pieces():
-                pieces.append(piece)
-                if sum(one.bytes for one in pieces) >= BYTES or len(pieces) * PIECE_ROWS >= ROWS:
-                    break
-            if not person.is_read:
-                await self._flush()
-                await self._store([Coming(person, chain(pieces, person.pieces()))])
-            elif person.is_good:
-                await self._gather(Coming(person, pieces), pieces)
-            else:
-                self._refuse(person, BAD_LINES)
-            self._watch(file.bytes_read)
-        await self._flush()
+        """Small people share transactions; one with more rows has a transaction of their own.
 
-    async def _gather(self, coming: Coming, pieces: Sequence[Piece]) -> None:
+        While some are stored, others are read; and stored, since a server has several processors.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for person in file.people():
+                    await self._person(person, tasks)
+                    self._watch(file.bytes_read)
+                await self._flush(tasks)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _person(self, person: Person, tasks: asyncio.TaskGroup) -> None:
+        pieces = list[Piece]()
+        for piece in person.pieces():
+            pieces.append(piece)
+            await asyncio.sleep(0)  # so that what is being stored goes on
+            if sum(one.bytes for one in pieces) >= BYTES or len(pieces) * PIECE_ROWS >= ROWS:
+                break
+        if not person.is_read:
+            await self._store([Coming(person, chain(pieces, person.pieces()))])
+        elif person.is_good:
+            await self._gather(Coming(person, pieces), pieces, tasks)
+        else:
+            self._refuse(person, BAD_LINES)
+
+    async def _gather(
+        self, coming: Coming, pieces: Sequence[Piece], tasks: asyncio.TaskGroup
+    ) -> None:
         if self._group and self._group[0].person.whose.tenant_id != coming.person.whose.tenant_id:
-            await self._flush()
+            await self._flush(tasks)
         self._group.append(coming)
         self._rows += sum(piece.rows for piece in pieces)
         self._bytes += sum(piece.bytes for piece in pieces)
         if self._rows >= ROWS or self._bytes >= BYTES:
-            await self._flush()
+            await self._flush(tasks)
 
-    async def _flush(self) -> None:
+    async def _flush(self, tasks: asyncio.TaskGroup) -> None:
         group, self._group = self._group, []
         self._rows = self._bytes = 0
         if group:
-            await self._store(group)
+            await self._turns.acquire()
+            storing = tasks.create_task(self._store(group))
+            storing.add_done_callback(lambda _: self._turns.release())
 
     async def _store(self, group: Sequence[Coming]) -> None:
         """Import those whom the user database knows; where one is refused, the others alone."""

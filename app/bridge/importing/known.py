@@ -29,7 +29,7 @@ async def refusals(
         SubjectLedger.tenant_id == tenant_id, SubjectLedger.user_id.in_(users)
     )
     async with database.session(tenant_id) as session:
-        states: dict[UUID, str] = dict((await session.execute(query)).tuples().all())
+        states: dict[UUID, str] = {row[0]: row[1] for row in await session.execute(query)}
     refused = {one: DELETED for one, state in states.items() if state == "deleted"}
     if not with_strangers:
         refused |= {one: UNKNOWN for one in users if one not in states}

@@ -112,7 +112,8 @@ class Person:
         self.is_good = True
         self._next = take
         self._say = fault
-        self._must_end = must_end
+        # Then the lines are as an export of the stored rows would write them again.
+        self._is_exact = self._must_end = must_end
         self._hash = hashlib.sha256(first.sent)
         self._is_ended = False
         self._conversations: dict[UUID, Conversation] = {}
@@ -148,9 +149,9 @@ class Person:
         try:
             match read.line:
                 case ChatSession():
-                    self._session(read.number, read.line, piece)
+                    self._session(read, read.line, piece)
                 case Message():
-                    self._message(read.line, piece)
+                    self._message(read, read.line, piece)
                 case AuditEvent() | LoginAddress() | Hold():
                     pass  # moved with the user database
                 case _:
@@ -165,16 +166,16 @@ class Person:
             self._fault(read.number, "It is not JSON in UTF-8.")
         piece.bytes += len(read.sent)
 
-    def _session(self, number: int, line: ChatSession, piece: Piece) -> None:
+    def _session(self, read: Numbered, line: ChatSession, piece: Piece) -> None:
         row = stored_session(line)
         if row.id in self._conversations:
             raise Invalid(f"The conversation {row.id} comes twice.")
-        self._conversations[row.id] = Conversation(number, row)
+        self._conversations[row.id] = Conversation(read.number, row)
         self.chat_sessions += 1
-        self.sum.add(session_line(row))
+        self.sum.add(read.sent if self._is_exact else session_line(row))
         piece.sessions.append(row)
 
-    def _message(self, line: Message, piece: Piece) -> None:
+    def _message(self, read: Numbered, line: Message, piece: Piece) -> None:
         conversation = self._conversations.get(line.session_id)
         if conversation is None:
             raise Invalid(f"There is no conversation {line.session_id} of this person before it.")
@@ -184,7 +185,7 @@ class Person:
         conversation.seen += 1
         row = stored_message(line)
         self.messages += 1
-        self.sum.add(message_line(row))
+        self.sum.add(read.sent if self._is_exact else message_line(row))
         piece.messages.append(row)
 
     def _end(self, number: int, line: UserEndLine) -> None:

@@ -163,10 +163,12 @@ class Transaction:
         """Digest the people's rows, as they are stored now."""
         sums = {user_id: Sum() for user_id in self._users}
         rows = StoredRows(self._connection, self._tenant_id, self._users)
-        async for user_id, session in rows.sessions():
-            sums[user_id].add(session_line(session))
-        async for user_id, message in rows.messages():
-            sums[user_id].add(message_line(message))
+        async for sessions in rows.sessions():
+            for user_id, session in sessions:
+                sums[user_id].add(session_line(session))
+        async for messages in rows.messages():
+            for user_id, message in messages:
+                sums[user_id].add(message_line(message))
         return sums
 
 
