@@ -21,13 +21,15 @@ A line without `v` is of version 1, from before. Its hash is of these values, jo
     bicameral-receipt-1|seq|tenant_id|user_id|chat_sessions|messages|finished_at|prev_hash
 
 A receipt that was changed, inserted, removed or moved breaks the chain. Receipts cut off at the end
-do not; so keep the last hash of each export, and verify later exports with it.
+do not; so keep the last hash of each export, and verify later exports with it. A restore of the
+general database cuts off, too, and writes other receipts under the same numbers; an earlier export
+says which ones are missing (earlier.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -114,6 +116,10 @@ class BrokenChainError(ValueError):
     """The message names the line and what is wrong with it."""
 
 
+class EndsBeforeError(BrokenChainError):
+    """The chain is unbroken, but lacks what it must contain; the message says why that may be."""
+
+
 async def export(database: Database[GeneralSession], page: int = PAGE) -> AsyncGenerator[bytes]:
     """Yield the chain line by line, read in pages."""
     after = 0
@@ -158,16 +164,35 @@ def _on_the_line(value: Any) -> str:
 
 
 def verify(lines: Iterable[bytes], *, must_contain: str | None = None) -> Chain:
-    """Check a whole export; raises BrokenChainError at the first line that does not follow."""
-    chain, found = Chain(0, FIRST_PREV_HASH), must_contain in (None, FIRST_PREV_HASH)
+    """Check a whole export; raises BrokenChainError at the first line that does not follow.
+
+    Raises EndsBeforeError if nothing is wrong with it but that the hash is missing.
+    """
+    chain, finished_at = Chain(0, FIRST_PREV_HASH), "never"
+    found = must_contain in (None, FIRST_PREV_HASH)
+    for line in checked(lines):
+        chain, finished_at = Chain(line.seq, line.hash), line.finished_at
+        found = found or line.hash == must_contain
+    if not found:
+        raise EndsBeforeError(
+            f"the chain is unbroken and ends at receipt {chain.receipts}, finished {finished_at};"
+            f" {must_contain} is of a receipt that is not in it. Either receipts were cut off, or"
+            " the general database was restored from a backup that is older than that receipt:"
+            " then litestar reconcile --repair erases again who had one, and the new receipts have"
+            " other hashes. --contains with an earlier export in place of the hash says whose"
+            " receipts are missing."
+        )
+    return chain
+
+
+def checked(lines: Iterable[bytes]) -> Iterator[ReceiptLine]:
+    """Yield the receipts; raises BrokenChainError at the first line that does not follow."""
+    chain = Chain(0, FIRST_PREV_HASH)
     for text_line in lines:
         line = _parse(text_line, chain.receipts + 1)
         _check(line, chain)
         chain = Chain(line.seq, line.hash)
-        found = found or line.hash == must_contain
-    if not found:
-        raise BrokenChainError(f"the chain ends before {must_contain}: receipts were cut off")
-    return chain
+        yield line
 
 
 def _parse(text_line: bytes, number: int) -> ReceiptLine:
