@@ -37,6 +37,7 @@ from app.config.settings import Settings, SettingsError
 from app.databases.config import database_config
 from app.databases.database import Databases
 from app.databases.plugin import DatabasesPlugin
+from app.databases.sealing.sealing import Sealing
 from app.databases.sessions import GeneralSession, UserSession
 from app.edge.draining import delayed_stop
 from app.edge.forwarded import behind_proxies
@@ -92,7 +93,7 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
                 "gate": gate,
                 "look": looking(settings, databases),
                 "figures": figures(settings, databases),
-                "writes": _writes(settings, databases, tokens),
+                "writes": _writes(settings, databases, tokens, keys.sealing),
                 "sealing": keys.sealing,
             }
         ),
@@ -116,10 +117,13 @@ def create_app(settings: Settings, plugins: Sequence[PluginProtocol] = ()) -> Li
     return app
 
 
-def _writes(settings: Settings, databases: Databases, tokens: CredentialLookup) -> Writes:
+def _writes(
+    settings: Settings, databases: Databases, tokens: CredentialLookup, sealing: Sealing
+) -> Writes:
     return Writes(
         databases.general,
         tokens.again,
+        sealing,
         answers_kept_seconds=settings.idempotency_kept_seconds,
         turn_seconds=settings.db_lock_timeout_seconds,
     )

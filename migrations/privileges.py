@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
-from migrations.things import THINGS, Thing
+from migrations.things import QUOTED, ROLE_EXISTS, THINGS, Thing
 
 Login = Literal["service", "relay", "backup"]
 
@@ -136,6 +136,10 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "write_answer": "EXECUTE",
             "check_write_under": "EXECUTE",
             "export_parts": "EXECUTE",
+            "lock_fork": "EXECUTE",
+            "stored_messages": "EXECUTE",
+            "forget_key": "EXECUTE",
+            "is_sealed": "EXECUTE",
             "item_place": "EXECUTE",
             "message_page": "EXECUTE",
             "small_message_page": "EXECUTE",
@@ -187,9 +191,6 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
 
 # A new function is nobody's but the owner's from the moment a revision makes it.
 NOT_BY_DEFAULT = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC"
-
-ROLE_EXISTS = sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
-QUOTED = sa.text("SELECT quote_ident(:role)")
 
 
 async def logins(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+ROLE_EXISTS = sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+QUOTED = sa.text("SELECT quote_ident(:role)")
 COLUMNS = re.compile(r"\(([^)]*)\)")  # of a privilege
 # The owner's own only: neither an extension's, nor what a superuser keeps here.
 THINGS = sa.text("""

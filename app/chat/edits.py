@@ -6,7 +6,7 @@ conversation's row before they look, so that what `If-Match` says is true until 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -16,25 +16,28 @@ from msgspec import UNSET, Meta, Struct
 from sqlalchemy import text
 
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
-from app.chat.messages import content_columns
-from app.chat.metadata import stored
+from app.chat.rewording import StoredMessage, changes, edited
 from app.chat.rows import MESSAGE_COLUMNS, messages_of
 from app.chat.schemas import Message, MessageEdit
+from app.chat.words import HEAD_BYTES, Seal, reading
 from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
-from app.http.errors import NotFound
+from app.http.errors import NotFound, Unavailable
 from app.http.security import Principal
 
+OTHER = "other"  # of the refusals of change_message
+ATTEMPTS = 5  # at an edit that other processes are faster with
 LAST_POSITION = 2**53 - 1  # no conversation comes to it, and it is exact in every JSON reader
 FIND = Statement(
-    text("SELECT * FROM message_of(:tenant_id, :user_id, :session_id, :position)"), reads=True
+    text("SELECT * FROM get_message(:tenant_id, :user_id, :session_id, :position)"), reads=True
 )
 EDIT = Statement(
     text(
-        "SELECT * FROM edit_message(:tenant_id, :user_id, :session_id, :position, :version, :at,"
-        " :any_role, :has_content, :content, :parts, :has_metadata, :metadata, :status, :not_after)"
+        "SELECT * FROM change_message(:tenant_id, :user_id, :session_id, :position, :version, :at,"
+        " :any_role, :is_reworded, :has_content, :content, :parts, :has_metadata, :metadata,"
+        " :status, :sealed, :size, :digest, :seen, :seen_at, :seal_key, :not_after)"
     )
 )
 DELETE = Statement(
@@ -97,7 +100,8 @@ class EditService:
 
     async def get(self, owner: Principal, session_id: UUID, position: int) -> Tagged:
         values = owner.whose | {"session_id": session_id, "position": _real(position)}
-        return _tagged(session_id, await self._general.fetch(FIND, values))
+        rows = await self._general.fetch(FIND, values)
+        return _tagged(session_id, rows, reading(self._writes.sealing, owner))
 
     async def edit(
         self,
@@ -110,18 +114,47 @@ class EditService:
         """Raises Forbidden for a caller who may edit the role `user` alone."""
         if edit == MessageEdit():
             return await self._unchanged(owner, session_id, position, expected)
-        values = (
-            owner.whose | {"session_id": session_id, "position": _real(position)} | _changes(edit)
-        )
-        values |= {"any_role": owner.writes_any_role, **expected._asdict()}
+        seal = await self._writes.seal(owner)
+        place = owner.whose | {"session_id": session_id, "position": _real(position)}
+        values = place | {"any_role": owner.writes_any_role, **expected._asdict()}
+        change = changes(edit) | {"seal_key": seal.always().key_id}
 
         async def write(fetch: Fetch) -> Tagged:
-            rows = await fetch(EDIT, values)
-            _check(rows, owner)
-            return _tagged(session_id, rows)
+            for attempts_left in reversed(range(ATTEMPTS)):
+                sealed = await self._resealed(place, edit, seal)
+                rows = await fetch(EDIT, values | change | sealed)
+                if not (attempts_left and rows and rows[0][-1] == OTHER):
+                    _check(rows, owner)
+                    return _tagged(session_id, rows, seal)
+            raise Unavailable
 
         async with self._turn(owner, session_id):
             return await self._writes.at_once(owner, write)
+
+    async def _resealed(
+        self, place: Mapping[str, Any], edit: MessageEdit, seal: Seal
+    ) -> dict[str, Any]:
+        """Give the columns of the message as the edit leaves it, where that is sealed.
+
+        It is sealed in one piece, so it is read first, and written only if it is still the same.
+        """
+        if seal.opens is None or (edit.content is UNSET and edit.metadata is UNSET):
+            return {}
+        rows = await self._general.fetch(FIND, place)
+        if not rows:
+            raise NotFound
+        row = StoredMessage(*rows[0])
+        if row.sealed is None and not seal.is_sealing:
+            return {}
+        words = seal.words_of(place["session_id"], row)
+        columns = seal.always().columns(place["session_id"], row.id, edited(words, edit))
+        return {
+            "has_content": True,
+            "has_metadata": True,
+            **columns._asdict(),
+            "seen": row.sealed and row.sealed[:HEAD_BYTES],
+            "seen_at": row.updated_at,
+        }
 
     async def _unchanged(
         self, owner: Principal, session_id: UUID, position: int, expected: Expected
@@ -173,32 +206,22 @@ def _real(position: int) -> int:
     return position
 
 
-def _changes(edit: MessageEdit) -> dict[str, Any]:
-    content = (None, None) if edit.content is UNSET else content_columns(edit.content, "content")
-    return {
-        "has_content": edit.content is not UNSET,
-        "content": content[0],
-        "parts": content[1],
-        "has_metadata": edit.metadata is not UNSET,
-        "metadata": None if edit.metadata is UNSET else stored(edit.metadata),
-        "status": None if edit.status is UNSET else edit.status,
-    }
-
-
 def _check(rows: Sequence[Any], owner: Principal) -> None:
-    """Raises for what edit_message has not done."""
+    """Raises for what change_message has not done."""
     if not rows:
         raise NotFound
     *_, version, changed_at, refusal = rows[0]
     if refusal == "changed":
         raise changed_meanwhile(version, changed_at)
+    if refusal == OTHER:
+        raise Unavailable
     if refusal == "role":
         owner.check_role_of([rows[0][2]])
 
 
-def _tagged(session_id: UUID, rows: Sequence[Any]) -> Tagged:
+def _tagged(session_id: UUID, rows: Sequence[Any], seal: Seal) -> Tagged:
     if not rows:
         raise NotFound
-    [message] = messages_of(rows, session_id)
+    [message] = messages_of(rows, session_id, seal)
     *_, version, changed_at = rows[0][: len(MESSAGE_COLUMNS) + 2]
     return Tagged(message, version, changed_at)

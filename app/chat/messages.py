@@ -19,8 +19,9 @@ from app.chat import metadata, parts
 from app.chat.appended import Appended
 from app.chat.client_ids import check_client_ids, digest_of
 from app.chat.etags import ANY, Expected, changed_meanwhile
-from app.chat.rows import MESSAGE_COLUMNS, NO_METADATA, messages_of
+from app.chat.rows import MESSAGE_COLUMNS, messages_of, shown_content, shown_metadata
 from app.chat.schemas import Message, Messages, NewMessage
+from app.chat.words import Seal, Words
 from app.chat.writes import Fetch, Writes
 from app.databases.statement import Statement
 from app.http.errors import Conflict, NotFound
@@ -30,14 +31,16 @@ from app.http.security import Principal
 
 STORE_ONE = Statement(
     text(
-        "SELECT * FROM store_message(:tenant_id, :user_id, :session_id, :id, :role, :content,"
-        " :parts, :metadata, :status, :author, :version, :at, :not_after)"
+        "SELECT * FROM write_message(:tenant_id, :user_id, :session_id, :id, :role, :content,"
+        " :parts, :metadata, :status, :author, :version, :at, :sealed, :size, :seal_key,"
+        " :not_after)"
     )
 )
 STORE_MANY = Statement(
     text(
-        "SELECT * FROM store_messages(:tenant_id, :user_id, :session_id, :ids, :roles, :contents,"
-        " :parts, :metadata, :statuses, :client_ids, :digests, :author, :version, :at, :not_after)"
+        "SELECT * FROM write_messages(:tenant_id, :user_id, :session_id, :ids, :roles, :contents,"
+        " :parts, :metadata, :statuses, :client_ids, :digests, :plain_digests, :author, :version,"
+        " :at, :sealed, :sizes, :seal_key, :not_after)"
     )
 )
 # Of its result: a message's columns, and these.
@@ -49,13 +52,11 @@ T = TypeVar("T")
 
 
 class Prepared(NamedTuple):
-    """A message as its columns have it, under the id that it keeps however often it is tried."""
+    """A message, and what it says, under the id that it keeps however often it is tried."""
 
     id: UUID
     sent: NewMessage
-    content: str
-    parts: str | None
-    metadata: str | None
+    words: Words
 
     def shown(self, session_id: UUID, position: int, actor: Principal, at: datetime) -> Message:
         return Message(
@@ -63,8 +64,8 @@ class Prepared(NamedTuple):
             session_id,
             position,
             self.sent.role,
-            self.content if self.parts is None else Raw(self.parts.encode()),
-            NO_METADATA if self.metadata is None else Raw(self.metadata.encode()),
+            shown_content(self.words),
+            shown_metadata(self.words.metadata),
             self.sent.client_id,
             self.sent.status,
             actor.key_id,
@@ -76,7 +77,9 @@ class Prepared(NamedTuple):
 def prepared(sent: NewMessage, path: str = "") -> Prepared:
     """Raises Invalid; `path` is where the message was."""
     pairs = metadata.stored(sent.metadata) if sent.metadata else None
-    return Prepared(uuid7(), sent, *content_columns(sent.content, f"{path}content"), pairs)
+    content, parts = content_columns(sent.content, f"{path}content")
+    digest = digest_of(sent, content, parts) if sent.client_id else None
+    return Prepared(uuid7(), sent, Words(content, parts, pairs, digest=digest))
 
 
 def content_columns(content: str | Sequence[Raw], path: str) -> tuple[str, str | None]:
@@ -90,9 +93,10 @@ class MessageRepository:
     """Appends to one owner's conversation. Raises NotFound if it is not there, or another's."""
 
     def __init__(
-        self, fetch: Fetch, owner: Principal, session_id: UUID, expected: Expected = ANY
+        self, fetch: Fetch, owner: Principal, session_id: UUID, seal: Seal, expected: Expected = ANY
     ) -> None:
         self._fetch = fetch
+        self._seal = seal
         self._owner = owner
         self._session_id = session_id
         self._place = owner.whose | {
@@ -100,6 +104,7 @@ class MessageRepository:
             "author": owner.key_id,
             "version": expected.version,
             "at": expected.at,
+            "seal_key": seal.key_id,
         }
 
     async def append(self, messages: Sequence[Prepared]) -> Appended[list[Message]]:
@@ -110,19 +115,19 @@ class MessageRepository:
         """
         if len(messages) == 1 and messages[0].sent.client_id is None:
             return await self._append_one(messages[0])
-        rows = await self._fetch(STORE_MANY, self._place | _columns(messages))
+        columns = _columns(messages, self._session_id, self._seal)
+        rows = await self._fetch(STORE_MANY, self._place | columns)
         if not rows:
             raise NotFound
         return self._appended(messages, rows)
 
     async def _append_one(self, message: Prepared) -> Appended[list[Message]]:
+        columns = self._seal.columns(self._session_id, message.id, message.words)
         values = {
             **self._place,
+            **columns._asdict(),
             "id": message.id,
             "role": message.sent.role,
-            "content": message.content,
-            "parts": message.parts,
-            "metadata": message.metadata,
             "status": message.sent.status,
         }
         rows = await self._fetch(STORE_ONE, values)
@@ -139,11 +144,10 @@ class MessageRepository:
     ) -> Appended[list[Message]]:
         """The last row is the session's; the others are messages that were there already."""
         *known, session = rows
+        shown_already = messages_of(known, self._session_id, self._seal)
         if not all(row[IS_SAME] for row in known):
             raise Conflict(OTHER_CONTENT)
-        there = dict(
-            zip((row[ORDINAL] for row in known), messages_of(known, self._session_id), strict=True)
-        )
+        there = dict(zip((row[ORDINAL] for row in known), shown_already, strict=True))
         position: int | None = session[POSITION]
         version, at = session[VERSION], session[UPDATED_AT]
         if position is None and len(there) < len(messages):
@@ -162,24 +166,28 @@ class MessageRepository:
         )
 
 
-def _columns(messages: Sequence[Prepared]) -> dict[str, Any]:
+def _columns(messages: Sequence[Prepared], session_id: UUID, seal: Seal) -> dict[str, Any]:
     """Turn the messages into one array for each column; None where no message has a value."""
     sent = [message.sent for message in messages]
-    client_ids = [one.client_id for one in sent]
-    has_ids = any(client_ids)
+    rows = [seal.columns(session_id, message.id, message.words) for message in messages]
+    contents, parts, metadata_, _, _, sealed, sizes = map(list, zip(*rows, strict=True))
+    digests = [message.words.digest for message in messages]
     return {
         "ids": [message.id for message in messages],
         "roles": [one.role for one in sent],
-        "contents": [message.content for message in messages],
-        "parts": _if_any([message.parts for message in messages]),
-        "metadata": _if_any([message.metadata for message in messages]),
+        "contents": contents,
+        "parts": _if_any(parts),
+        "metadata": _if_any(metadata_),
         "statuses": [one.status for one in sent],
-        "client_ids": client_ids if has_ids else None,
-        "digests": [digest_of(m.sent, m.content, m.parts) for m in messages] if has_ids else None,
+        "client_ids": _if_any([one.client_id for one in sent]),
+        "digests": _if_any([one and seal.digest(one) for one in digests]),
+        "plain_digests": _if_any(digests),
+        "sealed": _if_any(sealed),
+        "sizes": _if_any(sizes),
     }
 
 
-def _if_any(values: list[str | None]) -> list[str | None] | None:
+def _if_any(values: list[T | None]) -> list[T | None] | None:
     return None if values.count(None) == len(values) else values
 
 
@@ -220,8 +228,10 @@ class MessageService:
         request: KeyedRequest | None,
         answer: Callable[[list[Message]], T],
     ) -> Appended[T | bytes]:
+        seal = await self._writes.seal(owner)
+
         async def write(fetch: Fetch) -> Appended[T]:
-            repository = MessageRepository(fetch, owner, session_id, expected)
+            repository = MessageRepository(fetch, owner, session_id, seal, expected)
             appended = await repository.append(messages)
             return Appended(answer(appended.answer), *appended[1:])
 

@@ -11,9 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.chat.rows import messages_of
+from app.chat.rows import CONTENT, PARTS, SEALED, messages_of
 from app.chat.schemas import Message
+from app.chat.words import reading
 from app.databases.database import Database
+from app.databases.sealing.sealing import Sealing
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
 from app.http.errors import NotFound
@@ -23,14 +25,14 @@ from app.http.security import Principal
 PAGE_BYTES = 4 << 20  # of an answer, at most; but a page has at least one message
 PAGE = Statement(
     text(
-        "SELECT * FROM read_messages"
+        "SELECT * FROM list_messages"
         "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
     ),
     reads=True,
 )
 PAGE_BY_BYTES = Statement(
     text(
-        "SELECT * FROM read_messages_by_bytes"
+        "SELECT * FROM list_messages_by_bytes"
         "(:tenant_id, :user_id, :session_id, :newest, :after, :rows, :bytes)"
     ),
     reads=True,
@@ -48,8 +50,9 @@ class Page(NamedTuple):
 class PageService:
     """Pages through a person's conversation. Raises NotFound for another's."""
 
-    def __init__(self, general: Database[GeneralSession]) -> None:
+    def __init__(self, general: Database[GeneralSession], sealing: Sealing) -> None:
         self._general = general
+        self._sealing = sealing
 
     async def page(
         self,
@@ -76,7 +79,9 @@ class PageService:
         session, *messages = rows
         is_more = len(messages) > limit or (bool(messages) and _is_left_out(messages[-1]))
         tag = etag(session["version"], session["updated_at"])
-        return Page(messages_of(messages[:-1] if is_more else messages, session_id), is_more, tag)
+        shown = messages[:-1] if is_more else messages
+        seal = reading(self._sealing, owner)
+        return Page(messages_of(shown, session_id, seal), is_more, tag)
 
     async def _rows(self, wanted: Mapping[str, Any]) -> Sequence[Any]:
         rows = await self._general.fetch(PAGE, wanted)
@@ -86,4 +91,4 @@ class PageService:
 
 
 def _is_left_out(row: Any) -> bool:
-    return row[3] is None and row[4] is None
+    return row[CONTENT] is None and row[PARTS] is None and row[SEALED] is None

@@ -1,22 +1,25 @@
-"""The sessions of one owner: their rows, their lists, and their changes."""
+"""The sessions of one owner, in a transaction: their lists, and their changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
-from msgspec import Struct
+from msgspec import UNSET
+from msgspec.structs import asdict
 from sqlalchemy import (
     DateTime,
+    Result,
     Select,
     any_,
     asc,
     desc,
     func,
     literal,
+    or_,
     select,
     text,
     tuple_,
@@ -24,84 +27,21 @@ from sqlalchemy import (
 )
 
 from app.chat import metadata, schemas
-from app.chat.etags import ANY, Expected, changed_meanwhile, etag
+from app.chat.etags import ANY, Expected, changed_meanwhile
 from app.chat.models import ChatSession
-from app.databases.records import StructsOf
+from app.chat.session_rows import COLUMNS, Listing, SessionRow, sessions_of, unopened
+from app.chat.words import Seal, cannot_read
 from app.databases.sessions import GeneralSession
 from app.http.errors import found
 from app.http.paging import Place, RecentPlace, made_at
 from app.http.security import Principal
 
-C = TypeVar("C", bound=schemas.ChatSession)
-
-
-class SessionRow(Struct, frozen=True):
-    """The columns that are read of a session, wherever it is read."""
-
-    id: UUID
-    title: str
-    message_count: int
-    last_position: int | None
-    version: int
-    metadata: str | None
-    external_id: str | None
-    expires_at: datetime | None
-    created_by: UUID | None
-    forked_from_session: UUID | None
-    forked_from_position: int
-    created_at: datetime
-    updated_at: datetime
-    changed_minute: datetime
-
-    @property
-    def etag(self) -> str:
-        return etag(self.version, self.updated_at)
-
-    def to(self, shape: type[C]) -> C:
-        """Show it to a client."""
-        last, source = self.last_position, self.forked_from_session
-        return shape(
-            id=self.id,
-            title=self.title,
-            metadata=metadata.shown(self.metadata),
-            external_id=self.external_id,
-            message_count=self.message_count,
-            last_position=self.message_count if last is None else last,
-            expires_at=self.expires_at,
-            created_by=self.created_by,
-            forked_from=source and schemas.ForkedFrom(source, self.forked_from_position),
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-        )
-
-
-sessions_of = StructsOf(SessionRow)
-COLUMNS = [ChatSession.__table__.c[name] for name in SessionRow.__struct_fields__]
 CREATED = [ChatSession.created_at, ChatSession.id]
 RECENT = [ChatSession.changed_minute, ChatSession.updated_at, ChatSession.id]
 CHECK_OVERWRITE = text("SELECT check_overwrite(:tenant_id, :user_id)")
+CHECK_KEY = text("SELECT check_write_under(:tenant_id, :user_id, :seal_key, NULL)")
 # Every row; without it PostgreSQL takes no notice of the index.
 IN_RECENT_INDEX = text("chat_sessions.changed_minute > '-infinity'")
-
-
-class Listing(NamedTuple):
-    """A list of sessions: those that it has, and their order, by creation or by last change."""
-
-    is_recent: bool = False
-    external_id: str | None = None
-    pair: tuple[str, str] | None = None  # of the metadata
-
-    def place_of(self, row: SessionRow) -> Place | RecentPlace:
-        if self.is_recent:
-            return RecentPlace(row.changed_minute, row.updated_at, row.id)
-        return Place(row.created_at, row.id)
-
-    def has(self, row: SessionRow) -> bool:
-        """Compare the pair itself. The row was found by the pair's tag, which others may have."""
-        if self.pair is None:
-            return True
-        key, value = self.pair
-        return metadata.shown(row.metadata).get(key) == value
 
 
 class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
@@ -109,9 +49,10 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
 
     model_type = ChatSession
 
-    def __init__(self, session: GeneralSession, owner: Principal) -> None:
+    def __init__(self, session: GeneralSession, owner: Principal, seal: Seal) -> None:
         super().__init__(session=session, wrap_exceptions=False)
         self._owner = owner.whose
+        self._seal = seal
 
     async def page(
         self,
@@ -128,7 +69,7 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         sorted. The subquery says so because PostgreSQL, which expects few sessions of anybody,
         might else sort all of them.
         """
-        query = _filtered(select(*COLUMNS).filter_by(**self._owner), listing)
+        query = self._filtered(select(*COLUMNS).filter_by(**self._owner), listing)
         order, directed = RECENT if listing.is_recent else CREATED, asc if oldest_first else desc
         if after is not None:
             this, place = tuple_(*order), await self._known(after)
@@ -138,7 +79,7 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
             page = minutes.fetch(rows, with_ties=True).subquery()
             query, order = select(page), [page.c[one.key] for one in order]
         query = query.order_by(*map(directed, order)).limit(rows)
-        return sessions_of((await self.session.execute(query)).all())
+        return self._read(await self.session.execute(query))
 
     async def _known(self, place: Place | RecentPlace) -> Sequence[Any]:
         if isinstance(place, Place) and place.at is None:
@@ -168,36 +109,83 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         value = literal(moment, DateTime(timezone=True))
         return bool(await self.session.scalar(select(value <= func.now())))
 
-    async def change(self, session_id: UUID, values: Mapping[str, Any]) -> SessionRow | None:
+    async def change(
+        self, session_id: UUID, change: schemas.ChatSessionChange
+    ) -> SessionRow | None:
         """Set the columns. Without any, nothing is changed, the session's version neither.
 
         The owner's hold is asked about after the change and before COMMIT, which is early enough.
         """
+        values = await self._columns(session_id, change)
         if not values:
             query = select(*COLUMNS).filter_by(id=session_id, **self._owner)
-            return _only(sessions_of((await self.session.execute(query)).all()))
+            return _only(self._read(await self.session.execute(query)))
         changed = update(ChatSession).filter_by(id=session_id, **self._owner)
         changed = changed.values(
             **values,
             version=ChatSession.version + 1,
             changed_minute=func.date_trunc("minute", func.now()),
         )
-        rows = sessions_of((await self.session.execute(changed.returning(*COLUMNS))).all())
+        rows = self._read(await self.session.execute(changed.returning(*COLUMNS)))
         if rows:
             await self.session.execute(CHECK_OVERWRITE, self._owner)
         return _only(rows)
+
+    async def _columns(self, session_id: UUID, change: schemas.ChatSessionChange) -> dict[str, Any]:
+        """Give the columns to set. What is sealed in one piece is read, and sealed anew as one."""
+        values = {name: one for name, one in asdict(change).items() if one is not UNSET}
+        if values.keys().isdisjoint(("title", "metadata")):
+            return values
+        if self._seal.opens is None:
+            if "metadata" in values:
+                pairs = values.pop("metadata")
+                values["metadata_"] = metadata.stored(pairs)
+                values["metadata_tags"] = metadata.tags(pairs)
+            return values
+        return await self._reworded(session_id, values)
+
+    async def _reworded(self, session_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
+        """Take title and metadata from the values, and give the columns that say them.
+
+        Raises Conflict where one of them is to stay and cannot be read.
+        """
+        query = (
+            select(*COLUMNS).filter_by(id=session_id, **self._owner).with_for_update(key_share=True)
+        )
+        rows = unopened((await self.session.execute(query)).all())
+        row = found(_only(rows))
+        seal = self._seal.always() if row.sealed else self._seal
+        if not {"title", "metadata"} <= values.keys():
+            words = seal.titled(row)
+            if words is None:
+                raise cannot_read()
+            values = {"title": words.title, "metadata": metadata.shown(words.metadata)} | values
+        columns = seal.titled_columns(session_id, values.pop("title"), values.pop("metadata"))
+        if seal.key_id:
+            await self.session.execute(CHECK_KEY, self._owner | {"seal_key": seal.key_id})
+        return values | {
+            "title": columns.title,
+            "metadata_": columns.metadata,
+            "metadata_tags": columns.tags,
+            "sealed": columns.sealed,
+        }
 
     async def remove(self, session_id: UUID) -> bool:
         """Delete the session and, by the foreign key, its messages; a trigger asks for a hold."""
         return bool(await self.delete_where(id=session_id, **self._owner))
 
+    def _read(self, result: Result[Any]) -> list[SessionRow]:
+        return sessions_of(result.all(), self._seal)
 
-def _filtered(query: Select[Any], listing: Listing) -> Select[Any]:
-    if listing.external_id is not None:
-        return query.where(ChatSession.external_id == listing.external_id)
-    if listing.pair is not None:
-        return query.where(literal(metadata.tag(*listing.pair)) == any_(ChatSession.metadata_tags))
-    return query
+    def _filtered(self, query: Select[Any], listing: Listing) -> Select[Any]:
+        if listing.external_id is not None:
+            return query.where(ChatSession.external_id == listing.external_id)
+        if listing.pair is not None:
+            tags = self._seal.tags_of(*listing.pair)
+            return query.where(
+                or_(*(literal(one) == any_(ChatSession.metadata_tags) for one in tags))
+            )
+        return query
 
 
 def _only(rows: list[SessionRow]) -> SessionRow | None:

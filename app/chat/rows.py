@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from app.chat.schemas import Message
+from app.chat.words import Seal, Words
 
-# `content` is not read where `parts` is there.
+# `content` is not read where `parts` or `sealed` is there.
 MESSAGE_COLUMNS = (
     "id",
     "position",
@@ -23,13 +24,19 @@ MESSAGE_COLUMNS = (
     "created_by",
     "created_at",
     "updated_at",
+    "sealed",
 )
 NO_METADATA = Raw(b"{}")
 
 
-def messages_of(rows: Iterable[Sequence[Any]], session_id: UUID) -> list[Message]:
+CONTENT, PARTS, SEALED = map(MESSAGE_COLUMNS.index, ("content", "parts", "sealed"))
+
+
+def messages_of(rows: Iterable[Sequence[Any]], session_id: UUID, seal: Seal) -> list[Message]:
     return [
-        Message(
+        _opened(row, session_id, seal)
+        if row[SEALED] is not None
+        else Message(
             id,
             session_id,
             position,
@@ -42,6 +49,7 @@ def messages_of(rows: Iterable[Sequence[Any]], session_id: UUID) -> list[Message
             created_at,
             updated_at or created_at,
         )
+        for row in rows
         for (
             id,  # noqa: A001  # the column's name
             position,
@@ -55,5 +63,32 @@ def messages_of(rows: Iterable[Sequence[Any]], session_id: UUID) -> list[Message
             created_at,
             updated_at,
             *_,  # a statement's own
-        ) in rows
+        ) in [row]
     ]
+
+
+def _opened(row: Sequence[Any], session_id: UUID, seal: Seal) -> Message:
+    id_, position, role, _, _, _, client_id, status, by, at, changed_at, sealed, *_ = row
+    words = seal.words(session_id, id_, sealed)
+    return Message(
+        id_,
+        session_id,
+        position,
+        role,
+        None if words is None else shown_content(words),
+        None if words is None else shown_metadata(words.metadata),
+        client_id,
+        status,
+        by,
+        at,
+        changed_at or at,
+        UNSET if words else True,
+    )
+
+
+def shown_content(words: Words) -> str | Raw:
+    return words.content if words.parts is None else Raw(words.parts.encode())
+
+
+def shown_metadata(text: str | None) -> Raw:
+    return NO_METADATA if text is None else Raw(text.encode())

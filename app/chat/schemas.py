@@ -49,6 +49,13 @@ PartText = Annotated[Raw, written_as(Part)]
 Content = Text | Annotated[list[PartText], Meta(min_length=1, max_length=MAX_PARTS)]
 PartTexts = Annotated[Raw, written_as(list[Part])]
 MetadataText = Annotated[Raw, written_as(Metadata)]
+Unreadable = Annotated[
+    bool,
+    Meta(
+        description="True where what was said cannot be read any more, since what is stored was"
+        " changed; else it is left out."
+    ),
+]
 
 
 class NewChatSession(Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,8 +91,8 @@ class ForkedFrom(Struct, frozen=True):
 
 class ChatSession(Struct, frozen=True):
     id: UUID
-    title: Annotated[str, Meta(examples=["Holiday in Norway"])]
-    metadata: Metadata
+    title: Annotated[str | None, Meta(examples=["Holiday in Norway"])]
+    metadata: Metadata | None
     external_id: Annotated[str | None, Meta(examples=["thread-4711"])]
     message_count: Annotated[int, Meta(ge=0)]
     last_position: Annotated[
@@ -98,6 +105,7 @@ class ChatSession(Struct, frozen=True):
     forked_from: ForkedFrom | None
     created_at: datetime
     updated_at: datetime
+    unreadable: Unreadable | UnsetType = UNSET
 
 
 class ChatSessionPage(Struct, frozen=True):
@@ -144,8 +152,8 @@ class Message(Struct, frozen=True):
     session_id: UUID
     position: Annotated[int, Meta(ge=1)]
     role: MessageRole
-    content: Annotated[str, Meta(examples=["Where is it warm?"])] | PartTexts
-    metadata: MetadataText
+    content: Annotated[str, Meta(examples=["Where is it warm?"])] | PartTexts | None
+    metadata: MetadataText | None
     client_id: str | None
     status: MessageStatus
     created_by: Annotated[
@@ -153,6 +161,7 @@ class Message(Struct, frozen=True):
     ]
     created_at: datetime
     updated_at: datetime
+    unreadable: Unreadable | UnsetType = UNSET
 
 
 class MessagePage(Struct, frozen=True):

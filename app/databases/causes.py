@@ -20,6 +20,9 @@ OWNER_HELD = "BC003"
 # Raised by fork_session.
 ENDS_BEFORE = "BC021"
 TOO_MUCH_TO_FORK = "BC022"
+# Raised by check_write_under, and by what a process without a key must not touch.
+OTHER_KEY = "BC041"
+IS_SEALED = "BC042"
 
 READ_ONLY = "25006"
 # SQLSTATEs that tell of the server's state and say nothing about the statement: the connection

@@ -22,11 +22,12 @@ from app.databases.sessions import GeneralSession, UserSession
 from app.http.canonical import canonical
 from app.http.errors import Conflict, Invalid
 from app.http.security import Principal
-from app.http.stored_answers import LENGTH, AnswerRepository
+from app.http.stored_answers import LENGTH, NO_KEYS, AnswerKeys, AnswerRepository, Kept
 from app.http.words import pattern
 
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
+OTHER_REQUEST = "Was sent with another request; use a key for one only."
 
 Key = Annotated[
     str | None,
@@ -82,8 +83,10 @@ class Once:
         request: KeyedRequest | None,
         *,
         kept_seconds: float,
+        keys: AnswerKeys = NO_KEYS,
     ) -> None:
         self._request = request
+        self._keys = keys
         self._kept = timedelta(seconds=kept_seconds)
         self._fingerprint = ""
         if request:
@@ -102,14 +105,24 @@ class Once:
         row = await self._find()
         if row is None:
             return None
+        if row.sealed is not None:
+            return self._opened(row.sealed)
         if row.answer is None:
             raise Conflict(
                 f"What this {HEADER} created was changed or deleted since; use another key."
             )
         if not await self._is_same(row.fingerprint, sent, hashing):
-            raise Invalid.field(HEADER, "Was sent with another request; use a key for one only.")
+            raise Invalid.field(HEADER, OTHER_REQUEST)
         answer: bytes = row.answer
         return answer
+
+    def _opened(self, sealed: bytes) -> bytes:
+        kept = self._answers.opened(self._keys.opens, sealed)
+        if kept is None:
+            raise Conflict(f"What was answered to this {HEADER} cannot be read; use another key.")
+        if kept.digest != self._fingerprint:
+            raise Invalid.field(HEADER, OTHER_REQUEST)
+        return kept.answer
 
     async def keep(
         self,
@@ -129,9 +142,11 @@ class Once:
             return answer
         body = encode_json(answer)
         first, last = positions or (None, None)
+        columns: dict[str, Any] = {"fingerprint": self._fingerprint, "answer": body}
+        if self._keys.seals:
+            columns = self._answers.sealed(self._keys.seals, Kept(body, self._fingerprint))
         kept = await self._answers.keep(
-            fingerprint=self._fingerprint,
-            answer=body,
+            **{"sealed": None, "seal_key": None} | columns,
             about_id=about,
             first_position=first,
             last_position=last,

@@ -16,6 +16,8 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from app.databases.causes import (
     ENDS_BEFORE,
+    IS_SEALED,
+    OTHER_KEY,
     OWNER_CLOSED,
     OWNER_HELD,
     TOO_MUCH_TO_FORK,
@@ -102,8 +104,11 @@ CONSTRAINTS: dict[str, Problem] = {
 }
 
 
+OF_ANOTHER_KEY = "What you said is sealed under another key than yours is now; tell an operator."
 # Where a function of ours refuses, by an SQLSTATE of its own.
 REFUSALS: dict[str, Problem] = {
+    OTHER_KEY: Unavailable(OF_ANOTHER_KEY),
+    IS_SEALED: Unavailable(KeyUnavailableError.__doc__),
     OWNER_CLOSED: Unauthenticated(),
     OWNER_HELD: Conflict(
         "This user is under a legal hold: until it is lifted, what they said cannot be changed or"

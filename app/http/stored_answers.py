@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Row, String, TextClause, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.databases.sealing.opening import Place, open_at, seal_at
+from app.databases.sealing.person_keys import PersonKey
 from app.databases.sessions import GeneralSession, UserSession, act_in_tenant
 from app.http.security import Principal
 
@@ -37,12 +40,12 @@ class Statements(NamedTuple):
     keep: TextClause
 
 
-def _statements(table: str, owner: str) -> Statements:
+def _statements(table: str, owner: str, sealed: str = "CAST(NULL AS bytea)") -> Statements:
     return Statements(
         # Always one row. Who gets no lock is not the first, unless the key is there already.
         find=text(f"""
 SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 1)) AS is_ours,
-       k.expires_at <= now() AS is_expired, k.fingerprint, k.answer
+       k.expires_at <= now() AS is_expired, k.fingerprint, k.answer, {sealed} AS sealed
 FROM (VALUES (1)) AS always (here) LEFT JOIN {table} k
 ON k.tenant_id = :tenant_id AND k.{owner} = :user_id AND k.key = :key
 """),  # noqa: S608  # one of two names of ours, here and below
@@ -60,12 +63,12 @@ ON CONFLICT DO NOTHING RETURNING key
 
 STATEMENTS = {
     UserSession: _statements("user_idempotency_keys", "user_id"),
-    # There the last statement of a write checks that it is still allowed; see store_answer.sql.
-    GeneralSession: _statements("general_idempotency_keys", "user_id")._replace(
+    # There the last statement of a write checks that it is still allowed; see write_answer.sql.
+    GeneralSession: _statements("general_idempotency_keys", "user_id", "k.sealed")._replace(
         keep=text("""
-SELECT 1 AS kept WHERE store_answer(
+SELECT 1 AS kept WHERE write_answer(
     :tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, :first_position, :last_position,
-    :kept, :not_after)
+    :kept, :sealed, :seal_key, :not_after)
 """)
     ),
 }
@@ -73,6 +76,23 @@ SELECT 1 AS kept WHERE store_answer(
 
 # Calls of an API key that acts for nobody, which are about users.
 OF_API_KEYS = _statements("api_key_answers", "api_key_id")
+
+
+class AnswerKeys(NamedTuple):
+    """A person's key: one opens what was sealed, the other, if there is one, seals what is new."""
+
+    opens: PersonKey | None = None
+    seals: PersonKey | None = None
+
+
+NO_KEYS = AnswerKeys()
+
+
+class Kept(NamedTuple):
+    """Holds an answer and the plain digest of its request: what is sealed of them."""
+
+    answer: bytes
+    digest: str
 
 
 class AnswerRepository:
@@ -86,6 +106,9 @@ class AnswerRepository:
         self._session = session
         self._statements = OF_API_KEYS if actor.acts_for_nobody else STATEMENTS[type(session)]
         key = _stored_key(actor, key)
+        self._place = Place(
+            "general_idempotency_keys", actor.tenant_id, actor.user_id, actor.user_id, key
+        )
         self._tenant_id = actor.tenant_id
         self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
         self._whose = actor.whose | {"key": key}
@@ -104,6 +127,20 @@ class AnswerRepository:
             await act_in_tenant(self._session, self._tenant_id)
         result = await self._session.execute(self._statements.keep, self._whose | values)
         return result.first() is not None
+
+    def sealed(self, key: PersonKey, kept: Kept) -> dict[str, Any]:
+        """Give the columns of an answer that is sealed."""
+        return {
+            "answer": None,
+            "fingerprint": key.digest(kept.digest.encode()).hex(),
+            "sealed": seal_at(key, msgspec.msgpack.encode(kept), self._place),
+            "seal_key": key.id,
+        }
+
+    def opened(self, key: PersonKey | None, sealed: bytes) -> Kept | None:
+        """Open what is stored; None for what cannot be opened."""
+        text = open_at(key, sealed, self._place)
+        return None if text is None else msgspec.msgpack.decode(text, type=Kept)
 
     async def release(self) -> None:
         """Gives the connection back, after reading only."""

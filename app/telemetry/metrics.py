@@ -68,6 +68,11 @@ MADE_AT = Gauge(
     multiprocess_mode="livemostrecent",
 )
 LOGIN_REFUSALS = Counter("bicameral_login_refusals", "Passwords that were refused", ["reason"])
+UNREADABLE = Counter(
+    "bicameral_unreadable",
+    "Sealed values that could not be opened: changed, or another row's",
+    ["table"],
+)
 
 
 def render() -> bytes:

@@ -18,6 +18,7 @@ def upgrade() -> None:
     for statement in (
         *COLUMNS,
         CHECK_WRITE_UNDER,
+        IS_SEALED,
         KEEP_OWNER_KEY,
         FORGET_ANSWERS,
         ERASE_KEYS,
@@ -30,7 +31,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER keep_owner_key ON owners")
     for statement in (FORGET_ANSWERS_BEFORE, ERASE_KEYS_BEFORE):
         op.execute(statement)
-    for name in ("keep_owner_key", "check_write_under"):
+    for name in ("keep_owner_key", "is_sealed", "check_write_under"):
         op.execute(f"DROP FUNCTION {name}")
     for statement in DROPPED:
         op.execute(statement)
@@ -84,10 +85,31 @@ BEGIN
 END $$
 """
 
+IS_SEALED = """
+CREATE FUNCTION is_sealed(tenant uuid, owner uuid)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM public.chat_sessions s
+        WHERE s.tenant_id = tenant AND s.user_id = owner AND s.sealed IS NOT NULL
+    ) OR EXISTS (
+        SELECT FROM public.chat_sessions s
+        JOIN public.messages m ON m.tenant_id = s.tenant_id AND m.session_id = s.id
+        WHERE s.tenant_id = tenant AND s.user_id = owner AND m.sealed IS NOT NULL
+    ) OR EXISTS (
+        SELECT FROM public.general_idempotency_keys k
+        WHERE k.tenant_id = tenant AND k.user_id = owner AND k.sealed IS NOT NULL
+    );
+END $$
+"""
+
 KEEP_OWNER_KEY = """
 CREATE FUNCTION keep_owner_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.key_id IS NOT NULL AND NEW.key_id IS DISTINCT FROM OLD.key_id THEN
+    IF OLD.key_id IS NULL OR NEW.key_id = OLD.key_id THEN
+        RETURN NEW;
+    END IF;
+    IF NEW.key_id IS NOT NULL OR public.is_sealed(OLD.tenant_id, OLD.user_id) THEN
         RAISE EXCEPTION 'the owner has another key' USING ERRCODE = 'BC041';
     END IF;
     RETURN NEW;

@@ -15,12 +15,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.accounts.tokens import AUTHENTICATE_TOKEN, token_digest
+from app.accounts.tokens import CALLER_OF_TOKEN, token_digest
 from app.chat.conversations import FIND
 from app.chat.messages import MessageRepository, prepared
 from app.chat.pages import PAGE, PAGE_BY_BYTES, PAGE_BYTES
-from app.chat.repositories import ChatSessionRepository, Listing
+from app.chat.repositories import ChatSessionRepository
 from app.chat.schemas import NewMessage
+from app.chat.session_rows import Listing
 from app.commands.embedded.cluster import Server
 from app.databases.connection import TenantConnection, set_tenant
 from app.databases.sessions import GeneralSession
@@ -28,6 +29,7 @@ from app.databases.statement import Statement
 from app.http.errors import NotFound
 from app.http.paging import Place, RecentPlace
 from app.http.security import Principal
+from tests.support.plain import plain
 from tests.support.plans import explained, waste
 from tests.support.servers import Servers, run
 
@@ -43,6 +45,10 @@ u AS (INSERT INTO users (id, tenant_id, username, email, password_hash)
 INSERT INTO access_tokens (digest, tenant_id, user_id, expires_at)
 SELECT CASE id WHEN $2 THEN $3 ELSE sha256(id::text::bytea) END, tenant_id, id,
        now() + interval '1 day' FROM u
+"""
+KEYS = """
+INSERT INTO wrapped_keys (tenant_id, user_id, id, master_id, wrapped)
+SELECT tenant_id, id, gen_random_uuid(), 'one', '' FROM users
 """
 SESSIONS = """
 WITH o AS (INSERT INTO owners (tenant_id, user_id) SELECT $1, $2 UNION ALL
@@ -73,7 +79,7 @@ async def test_no_plan_reads_rows_that_it_drops(servers: Servers, database: str)
     key = {"tenant_id": one.tenant_id, "user_id": one.user_id, "session_id": one.user_id}
     page = key | {"after": 90, "rows": 51, "bytes": PAGE_BYTES}
     token = {"digest": one.token_digest, "idle": timedelta(hours=1)}
-    assert await _wasted(servers.user, database, AUTHENTICATE_TOKEN, [token]) == []
+    assert await _wasted(servers.user, database, CALLER_OF_TOKEN, [token]) == []
     for newest in (True, False):
         turns = [page | {"newest": newest}]
         for statement in (PAGE, PAGE_BY_BYTES):
@@ -118,7 +124,7 @@ async def _paged(
     session: GeneralSession, one: Principal, listing: Listing, after: Place | RecentPlace | None
 ) -> None:
     for _ in range(TURNS):
-        repository = ChatSessionRepository(session, one)
+        repository = ChatSessionRepository(session, one, plain())
         assert len(await repository.page(listing, rows=51, after=after)) == 51
     await session.execute(text("SELECT 1"))  # the plan of the last page comes before its answer
 
@@ -149,7 +155,7 @@ async def _appends(
         sent.append((statement, values))
         return []
 
-    repository = MessageRepository(note, one, one.user_id)
+    repository = MessageRepository(note, one, one.user_id, plain())
     for _ in range(TURNS):
         with suppress(NotFound):  # no row comes back
             await repository.append([prepared(one) for one in messages])
@@ -174,6 +180,8 @@ async def _filled(servers: Servers, database: str, one: Principal) -> None:
     user = await asyncpg.connect(servers.user.url(database))
     general = await asyncpg.connect(servers.general.url(database))
     await user.execute(USERS, one.tenant_id, one.user_id, one.token_digest, OTHERS)
+    await user.execute("INSERT INTO master_keys (id, proof) VALUES ('one', '')")
+    await user.execute(KEYS)
     await general.execute(SESSIONS, one.tenant_id, one.user_id, OTHERS)
     await general.execute(MESSAGES)
     await general.execute(MANY_SESSIONS, one.tenant_id, one.user_id, OTHERS)

@@ -33,7 +33,7 @@ END $$
 TABLES = {"user": ("users", "access_tokens"), "general": ("chat_sessions", "messages")}
 FUNCTIONS = {
     "user": "'authenticate', 'login_attempt'",
-    "general": "'find_session', 'read_messages', 'open_session', 'store_message'",
+    "general": "'get_session', 'list_messages', 'begin_session', 'write_message'",
 }
 EXPAND = {
     name: [

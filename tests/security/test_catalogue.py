@@ -64,63 +64,18 @@ AND (p.prosecdef OR p.prorettype <> 'trigger'::regtype)
 """
 # The hot routes' own, in which row level security holds as for their caller, and what reads no
 # table.
-OF_THE_CALLER = {
-    "audit_id",
-    "lock_receipts",
-    "link_receipt",
-    "receipt_hash",
-    "find_session",
-    "open_session",
-    "find_or_open_session",
-    "fork_session",
-    "message_of",
-    "edit_message",
-    "item_place",
-    "store_items",
-    "read_items",
-    "read_item",
-    "chat_session_of",
-    "get_session",
-    "begin_session",
-    "find_or_begin_session",
-    "get_message",
-    "list_messages",
-    "list_messages_by_bytes",
-    "write_message",
-    "write_messages",
-    "change_message",
-    "list_items",
-    "get_item",
-    "write_items",
-    "write_answer",
-    "check_write_under",
-    "export_parts",
-    "message_page",
-    "small_message_page",
-    "message_page_by_bytes",
-    "read_messages",
-    "read_messages_by_bytes",
-    "append_message",
-    "append_messages",
-    "open_chat_session",
-    "add_message",
-    "add_messages",
-    "store_message",
-    "store_messages",
-    "delete_messages",
-    "check_overwrite",
-    "forget_answers",
-    "keep_answer",
-    "store_answer",
-    "check_write",
-    "export_messages",
-    "export_page",
-    "fold_case",
-    "username_key",
-    "email_key",
-    "ascii_domain",
-    "punycode",
-}
+NAMES = """
+audit_id lock_receipts link_receipt receipt_hash find_session open_session find_or_open_session
+fork_session message_of edit_message item_place store_items read_items read_item chat_session_of
+lock_fork stored_messages forget_key is_sealed get_session begin_session find_or_begin_session
+get_message list_messages list_messages_by_bytes write_message write_messages change_message
+list_items get_item write_items write_answer check_write_under export_parts message_page
+small_message_page message_page_by_bytes read_messages read_messages_by_bytes append_message
+append_messages open_chat_session add_message add_messages store_message store_messages
+delete_messages check_overwrite forget_answers keep_answer store_answer check_write
+export_messages export_page fold_case username_key email_key ascii_domain punycode
+"""
+OF_THE_CALLER = set(NAMES.split())
 # A page of these follows an index, whatever the planner takes it for.
 IN_ORDER = ["enable_sort=off", "enable_bitmapscan=off"]
 PLANNED = {

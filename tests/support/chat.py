@@ -13,6 +13,7 @@ from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.security import Principal
+from tests.support.plain import SEALING
 
 General = Database[GeneralSession]
 KEPT_SECONDS = 60
@@ -24,7 +25,9 @@ async def still_good(principal: Principal) -> Principal:
 
 def writes(general: General, *, turn_seconds: float = 5) -> Writes:
     kept = KEPT_SECONDS
-    return Writes(general, still_good, answers_kept_seconds=kept, turn_seconds=turn_seconds)
+    return Writes(
+        general, still_good, SEALING, answers_kept_seconds=kept, turn_seconds=turn_seconds
+    )
 
 
 async def open_session(

@@ -88,6 +88,7 @@ owners: SELECT, INSERT (tenant_id, user_id), UPDATE (created_at, key_id)
 chat_sessions: SELECT, INSERT, UPDATE, DELETE
 messages: SELECT, INSERT, UPDATE, DELETE
 general_idempotency_keys: SELECT, INSERT, UPDATE (answer, fingerprint, sealed), DELETE
+functions: lock_fork, stored_messages, forget_key, is_sealed
 functions: message_of, edit_message, delete_messages, forget_answers
 functions: chat_session_of, message_page, message_page_by_bytes, small_message_page
 functions: append_message, append_messages, open_chat_session, add_message, add_messages

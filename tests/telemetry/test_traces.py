@@ -74,7 +74,7 @@ async def test_a_request_is_a_span_and_its_statements_are_children(
     assert line["trace_id"] == TRACE
     assert answer.headers["traceresponse"] == f"00-{TRACE}-{ids(request)[1]}-01"
     names = {child.name for child in children}
-    assert {"SELECT caller_of_token", "SELECT read_messages"} <= names
+    assert {"SELECT caller_of_token", "SELECT list_messages"} <= names
     assert len(children) == line["round_trips"]
     assert {f"{c.parent.span_id:016x}" for c in children if c.parent} == {ids(request)[1]}
     databases = {str((child.attributes or {})["db.namespace"]) for child in children}

@@ -38,7 +38,7 @@ def exports(
     """Provide the service with the databases: a session of theirs ends before the answer does."""
     state = request.app.state
     tokens = CredentialLookup(state.databases.user, state.settings)
-    return ExportService(users, Audit(user_session), tokens, state.databases)
+    return ExportService(users, Audit(user_session), tokens, state.databases, state.sealing)
 
 
 class ExportController(Controller):

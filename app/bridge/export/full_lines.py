@@ -67,11 +67,13 @@ class HeadLine(Struct, frozen=True, tag_field="type", tag="export"):
     version: int
 
 
-class FullChatSessionLine(ChatSessionLine, frozen=True, tag_field="type", tag="chat_session"):
+class FullChatSessionLine(
+    ChatSessionLine, frozen=True, kw_only=True, tag_field="type", tag="chat_session"
+):
     version: int
 
 
-class FullMessageLine(MessageLine, frozen=True, tag_field="type", tag="message"):
+class FullMessageLine(MessageLine, frozen=True, kw_only=True, tag_field="type", tag="message"):
     """`content_text` and `members_text` are the texts as they were sent, where `content` and
     `item_members` cannot have their line ends."""
 

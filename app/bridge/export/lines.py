@@ -26,7 +26,7 @@ class ChatSessionLine(chat.ChatSession, frozen=True, tag_field="type", tag="chat
     """There is one for each conversation, in order of creation."""
 
 
-class MessageLine(chat.Message, frozen=True, tag_field="type", tag="message"):
+class MessageLine(chat.Message, frozen=True, kw_only=True, tag_field="type", tag="message"):
     """There is one for each message, by conversation and position. PostgreSQL writes these.
 
     The last three are of what came through the conversations API: an item's own id, its members

@@ -13,8 +13,10 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 
 from app.bridge.export.lines import ChatSessionLine
+from app.bridge.export.sealed_lines import sealed_lines
 from app.chat.models import ChatSession
-from app.chat.repositories import COLUMNS, sessions_of
+from app.chat.session_rows import COLUMNS, sessions_of
+from app.chat.words import Seal
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
@@ -23,7 +25,7 @@ SESSIONS = 1000
 PAGE_BYTES = 4 << 20
 MESSAGES = Statement(
     text("""
-SELECT * FROM export_page(:tenant_id, :user_id, :created_at, :session_id, :position, :bytes)
+SELECT * FROM export_parts(:tenant_id, :user_id, :created_at, :session_id, :position, :bytes)
 """),
     reads=True,
 )
@@ -48,11 +50,13 @@ class ExportRepository:
         general: Database[GeneralSession],
         tenant_id: UUID,
         user_id: UUID,
+        seal: Seal,
         page_bytes: int = PAGE_BYTES,
     ) -> None:
         self._general = general
         self._tenant_id = tenant_id
         self._user_id = user_id
+        self._seal = seal
         self._page_bytes = page_bytes
 
     async def sessions(self, after: ChatSessionLine | None) -> list[ChatSessionLine]:
@@ -69,14 +73,18 @@ class ExportRepository:
             query = query.where(tuple_(table.created_at, table.id) > place)
         async with self._general.session(self._tenant_id) as session:
             rows = (await session.execute(query)).all()
-        return [row.to(ChatSessionLine) for row in sessions_of(rows)]
+        return [row.to(ChatSessionLine) for row in sessions_of(rows, self._seal)]
 
     async def messages(self, after: Place) -> tuple[list[bytes], Place | None]:
-        """Return the next lines, as PostgreSQL wrote them, and where they end; None at the end."""
+        """Return the next lines, and where they end; None at the end."""
         subject = {"tenant_id": self._tenant_id, "user_id": self._user_id}
         values = subject | after._asdict() | {"bytes": self._page_bytes}
         *parts, end = await self._general.fetch(MESSAGES, values)
-        lines = [part["lines"] for part in parts if part["lines"]]
+        lines = [
+            part["lines"] or sealed_lines(part, self._seal)
+            for part in parts
+            if part["lines"] or part["ids"]
+        ]
         if end["session"] is None:
             return lines, None
         return lines, Place(end["session_time"], end["session"], end["last"])

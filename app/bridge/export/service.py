@@ -16,11 +16,15 @@ from app.accounts.authority import check_rank
 from app.accounts.models import User
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
+from app.accounts.wrapped_keys import WrappedKeys
 from app.bridge.export.lines import UserLine
 from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
+from app.chat.words import Seal, reading
 from app.databases.database import Databases
+from app.databases.sealing.master_keys import WrappedKey
+from app.databases.sealing.sealing import Sealing
 from app.http.security import Principal
 from app.http.structs import to_struct
 
@@ -32,16 +36,31 @@ class Export(NamedTuple):
     permission: Permission
 
 
+class KeyOwner(NamedTuple):
+    """A person whose rows are read by somebody else."""
+
+    user_id: UUID
+    tenant_id: UUID
+    wrapped_key: WrappedKey | None
+    is_sealing: bool = False
+
+
 class ExportService:
     """Exports the caller's own data, or, for administrators, that of a user of theirs."""
 
     def __init__(
-        self, users: UserService, audit: Audit, tokens: CredentialLookup, databases: Databases
+        self,
+        users: UserService,
+        audit: Audit,
+        tokens: CredentialLookup,
+        databases: Databases,
+        sealing: Sealing,
     ) -> None:
         self._users = users
         self._audit = audit
         self._tokens = tokens
         self._databases = databases
+        self._sealing = sealing
 
     async def own(self, actor: Principal) -> Export:
         return await self._begun(actor, await self._users.own(actor))
@@ -60,7 +79,7 @@ class ExportService:
         if actor.actor_id != subject.id:
             await self._audit.note(actor, subject.id, Action.USER_EXPORTED)
         permission = Permission(self._tokens, self._databases.user, actor, subject)
-        pages = self._pages(subject, permission)
+        pages = self._pages(subject, permission, await self._seal(actor, subject))
         first = await anext(pages)
 
         async def lines() -> AsyncGenerator[bytes]:
@@ -70,10 +89,21 @@ class ExportService:
 
         return Export(lines(), permission)
 
-    async def _pages(self, subject: User, permission: Permission) -> AsyncGenerator[bytes]:
+    async def _seal(self, actor: Principal, subject: User) -> Seal:
+        """Open what the subject said: with their own key, whoever exports."""
+        if actor.user_id == subject.id:
+            return reading(self._sealing, actor)
+        async with self._databases.user.session(subject.tenant_id) as session:
+            wrapped = await WrappedKeys(session).find(subject.tenant_id, subject.id)
+        person = KeyOwner(subject.id, subject.tenant_id, wrapped)
+        return Seal(subject.tenant_id, self._sealing.reading(person), is_sealing=False)
+
+    async def _pages(
+        self, subject: User, permission: Permission, seal: Seal
+    ) -> AsyncGenerator[bytes]:
         """Read the pages; each but the first waits until it is known that it may be read."""
         users = self._databases.user
-        rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id)
+        rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id, seal)
         last = await last_lines_of(users, subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
         events = await events_of(users, subject, None)

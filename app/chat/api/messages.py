@@ -96,7 +96,8 @@ class MessageController(Controller):
         MiB, but of at least one message; take `next` of one page as `after` for the following.
         """
         this = "messages", session_id, order
-        page = await PageService(request.app.state.databases.general).page(
+        state = request.app.state
+        page = await PageService(state.databases.general, state.sealing).page(
             request.user,
             session_id,
             limit=limit,

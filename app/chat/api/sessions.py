@@ -14,7 +14,7 @@ from app.chat import schemas
 from app.chat.conversations import ChatSessionService
 from app.chat.etags import ETAG, IfMatch, etag_header, expected
 from app.chat.metadata import Metadata
-from app.chat.repositories import Listing, SessionRow
+from app.chat.session_rows import Listing, SessionRow
 from app.edge.lanes import LaneName
 from app.http.errors import Invalid
 from app.http.exchange import PREFIX, response, sent_under

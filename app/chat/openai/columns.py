@@ -13,6 +13,7 @@ from app.chat import parts
 from app.chat.openai.ids import MESSAGE, uuid_of
 from app.chat.openai.items import Item, StoredItem, decode_list, item
 from app.chat.sizes import is_within
+from app.chat.words import Seal, Words
 from app.http.errors import PayloadTooLarge
 from app.http.surrogates import without_halves
 
@@ -26,6 +27,10 @@ class Prepared(NamedTuple):
     item: Item
     content: str
     parts: str | None
+
+    @property
+    def words(self) -> Words:
+        return Words(self.content, self.parts, members=self.item.members)
 
     def stored(self, taken: Sequence[str]) -> StoredItem:
         """Show it as it is once it is stored: an id that was taken is not its own."""
@@ -72,17 +77,20 @@ def _text(content: str) -> tuple[str, str | None]:
     return text.replace("\0", parts.REPLACEMENT), None if is_exact else content
 
 
-def columns(items: Sequence[Prepared]) -> dict[str, Any]:
+def columns(items: Sequence[Prepared], session_id: UUID, seal: Seal) -> dict[str, Any]:
     """Turn the items into one array for each column."""
     ids = [one.item.id for one in items]
+    rows = [seal.columns(session_id, one.id, one.words) for one in items]
     return {
         "ids": [one.id for one in items],
         "roles": [one.item.role for one in items],
-        "contents": [one.content for one in items],
-        "parts": [one.parts for one in items],
+        "contents": [one.content for one in rows],
+        "parts": [one.parts for one in rows],
         "statuses": [one.item.status for one in items],
         "item_ids": ids,
         "native_ids": [native for id_ in ids if id_ and (native := uuid_of(id_, MESSAGE))],
-        "members": [one.item.members for one in items],
+        "members": [one.members for one in rows],
         "are_items": [one.item.is_whole for one in items],
+        "sealed": [one.sealed for one in rows],
+        "sizes": [one.size for one in rows],
     }

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.chat import schemas
-from app.chat.conversations import OPEN, ChatSessionService, opening
+from app.chat.conversations import ChatSessionService, opening
 from app.chat.etags import ANY
 from app.chat.openai.columns import Prepared
 from app.chat.openai.ids import conversation_id
 from app.chat.openai.schemas import Conversation, ConversationList
 from app.chat.openai.service import store
-from app.chat.repositories import ChatSessionRepository, Listing, SessionRow, sessions_of
-from app.chat.writes import Fetch, Writes, within
+from app.chat.repositories import ChatSessionRepository
+from app.chat.session_rows import Listing, SessionRow, sessions_of
+from app.chat.sessions import OPEN
+from app.chat.words import reading
+from app.chat.writes import Fetch, Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.errors import found
@@ -38,16 +41,17 @@ class ConversationService:
         request: KeyedRequest | None = None,
     ) -> Conversation | bytes:
         """Open a conversation and store its first items, all in one transaction."""
-        values = opening(owner, schemas.NewChatSession(metadata=metadata), None)
+        seal = await self._writes.seal(owner)
+        values = opening(owner, schemas.NewChatSession(metadata=metadata), None, seal)
 
         async def write(fetch: Fetch) -> Conversation:
-            session = sessions_of(await fetch(OPEN, values))[0]
+            session = sessions_of(await fetch(OPEN, values), seal)[0]
             if items:
-                await store(fetch, owner, session.id, items)
+                await store(fetch, owner, session.id, items, seal)
             return conversation(session)
 
-        if items and request is None:
-            return await self._writes.in_transaction(owner, lambda one: write(within(one)))
+        if items:
+            return await self._writes.create_slowly(owner, request, write)
         return await self._writes.create(owner, request, write)
 
     async def page(
@@ -55,7 +59,7 @@ class ConversationService:
     ) -> ConversationList:
         """List them by creation. Raises NotFound where `after` is not there."""
         async with self._general.session(owner.tenant_id) as session:
-            sessions = ChatSessionRepository(session, owner)
+            sessions = ChatSessionRepository(session, owner, reading(self._writes.sealing, owner))
             place = after and Place(found(await sessions.created_at(after)), after)
             rows = await sessions.page(
                 Listing(), rows=limit + 1, after=place, oldest_first=not newest

@@ -7,8 +7,8 @@ as it was sent. Members that a message has no place for are kept beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import Raw
 from app.chat.models import ROLES, STATUSES
 from app.chat.openai.ids import is_kept, message_id
 from app.chat.openai.members import Members
+from app.chat.words import Seal
 from app.http.errors import Invalid
 
 COMPLETED = "completed"
@@ -53,11 +54,27 @@ class StoredItem(NamedTuple):
     item_id: str | None
     members: str | None
     is_whole: bool
+    unreadable: bool = False
 
-    @property
-    def is_left_out(self) -> bool:
-        """A page that has bytes enough ends before it."""
-        return self.content is None and self.parts is None
+
+def stored_item(row: Iterable[Any], session_id: UUID, seal: Seal) -> StoredItem:
+    """Read the columns, and what is sealed of them, which is the last."""
+    *plain, sealed = row
+    item = StoredItem(*plain)
+    if sealed is None:
+        return item
+    words = seal.words(session_id, item.id, sealed)
+    if words is None:
+        return item._replace(unreadable=True)
+    content, parts, _, members, _ = words
+    text = content if parts is None else None
+    return item._replace(content=text, parts=parts, members=members)
+
+
+def is_left_out(row: Iterable[Any]) -> bool:
+    """Tell whether a page that has bytes enough ended before this row."""
+    _, _, _, content, parts, _, _, _, sealed, *_ = row
+    return content is None and parts is None and sealed is None
 
 
 def item(sent: bytes, path: str) -> Item:
@@ -138,6 +155,9 @@ def _id(members: Members) -> str | None:
 def shown(row: StoredItem) -> Raw:
     """Write the item of a message."""
     id_ = shown_id(row)
+    if row.unreadable:
+        said = f'"role":"{row.role}","content":[],"status":"incomplete"'
+        return Raw(f'{{"id":"{id_}","type":"message",{said}}}'.encode())
     if row.is_whole and row.parts:
         return Raw(f'{{"id":"{id_}",{row.parts[2:-1]}'.encode())
     call = _shown_call(row.parts) if row.parts and '"tool_' in row.parts else None

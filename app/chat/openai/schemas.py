@@ -45,7 +45,7 @@ class NewItems(Struct, frozen=True, forbid_unknown_fields=True):
 class Conversation(Struct, frozen=True):
     id: ConversationId
     created_at: Annotated[int, Meta(description="Seconds since 1970.", examples=[1764170000])]
-    metadata: Metadata
+    metadata: Metadata | None
     object: Literal["conversation"] = "conversation"
 
 

@@ -16,9 +16,10 @@ from app.chat.edits import EditService
 from app.chat.etags import ANY
 from app.chat.openai.columns import Prepared, columns
 from app.chat.openai.ids import MESSAGE, is_kept, uuid_of
-from app.chat.openai.items import StoredItem, shown, shown_id
+from app.chat.openai.items import StoredItem, is_left_out, shown, shown_id, stored_item
 from app.chat.openai.schemas import ItemList
 from app.chat.pages import PAGE_BYTES
+from app.chat.words import Seal, reading
 from app.chat.writes import Appended, Fetch, Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
@@ -29,22 +30,22 @@ from app.http.security import Principal
 
 STORE = Statement(
     text(
-        "SELECT taken FROM store_items(:tenant_id, :user_id, :session_id, :ids, :roles,"
+        "SELECT taken FROM write_items(:tenant_id, :user_id, :session_id, :ids, :roles,"
         " :contents, :parts, :statuses, :item_ids, :native_ids, :members, :are_items,"
-        " :author, :not_after)"
+        " :author, :sealed, :sizes, :seal_key, :not_after)"
     )
 )
-COLUMNS = "id, role, status, content, parts, item_id, item_members, is_item, position"
+COLUMNS = "id, role, status, content, parts, item_id, item_members, is_item, sealed, position"
 PAGE = Statement(
     text(
-        f"SELECT {COLUMNS} FROM read_items(:tenant_id, :user_id, :session_id, :newest, :item,"  # noqa: S608  # names of ours
+        f"SELECT {COLUMNS} FROM list_items(:tenant_id, :user_id, :session_id, :newest, :item,"  # noqa: S608  # names of ours
         " :native, :rows, :bytes)"
     ),
     reads=True,
 )
 FIND = Statement(
     text(
-        f"SELECT {COLUMNS} FROM read_item(:tenant_id, :user_id, :session_id, :item, :native)"  # noqa: S608
+        f"SELECT {COLUMNS} FROM get_item(:tenant_id, :user_id, :session_id, :item, :native)"  # noqa: S608
     ),
     reads=True,
 )
@@ -67,8 +68,10 @@ class ItemService:
     ) -> ItemList | bytes:
         """All or none, in the order given."""
 
+        seal = await self._writes.seal(owner)
+
         async def write(fetch: Fetch) -> Appended[ItemList]:
-            return Appended(await store(fetch, owner, session_id, items))
+            return Appended(await store(fetch, owner, session_id, items, seal))
 
         return (await self._writes.append(owner, session_id, request, write)).answer
 
@@ -81,9 +84,11 @@ class ItemService:
         rows = await self._general.fetch(PAGE, values)
         if not rows or rows[0][POSITION] is None:
             raise NotFound
-        items = [StoredItem(*row[:POSITION]) for row in rows[1:]]
-        is_more = len(items) > limit or bool(items and items[-1].is_left_out)
-        return listed(items[:-1] if is_more else items, has_more=is_more)
+        is_more = len(rows) > limit + 1 or bool(rows[1:] and is_left_out(rows[-1]))
+        seal = reading(self._writes.sealing, owner)
+        shown_rows = rows[1:-1] if is_more else rows[1:]
+        items = [stored_item(row[:POSITION], session_id, seal) for row in shown_rows]
+        return listed(items, has_more=is_more)
 
     async def get(self, owner: Principal, session_id: UUID, item_id: str) -> Raw:
         stored, _ = await self._find(owner, session_id, item_id)
@@ -102,14 +107,16 @@ class ItemService:
         )
         if not rows:
             raise NotFound
-        return StoredItem(*rows[0][:POSITION]), rows[0][POSITION]
+        seal = reading(self._writes.sealing, owner)
+        return stored_item(rows[0][:POSITION], session_id, seal), rows[0][POSITION]
 
 
 async def store(
-    fetch: Fetch, owner: Principal, session_id: UUID, items: Sequence[Prepared]
+    fetch: Fetch, owner: Principal, session_id: UUID, items: Sequence[Prepared], seal: Seal
 ) -> ItemList:
     """Append the items by one statement. Raises NotFound."""
-    values = owner.whose | {"session_id": session_id} | columns(items) | {"author": owner.key_id}
+    values = owner.whose | {"session_id": session_id} | columns(items, session_id, seal)
+    values |= {"author": owner.key_id, "seal_key": seal.key_id}
     rows = await fetch(STORE, values)
     if not rows:
         raise NotFound

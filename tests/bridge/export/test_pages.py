@@ -13,6 +13,7 @@ import pytest
 
 from app.bridge.export.repository import PAGE_BYTES, START, ExportRepository, Place
 from tests.support.erasure_scene import Scene, Subject, a_session
+from tests.support.plain import plain
 
 # The rows of one part may be sorted, or filtered by their sizes: there are at most 1,000.
 WASTE = ("Seq Scan", "Sort Key: s.created_at", "Filter: (m.", "Filter: (s.", "Filter: ((")
@@ -37,7 +38,9 @@ SELECT $1, gen_random_uuid(), $2, now() - n * interval '1 hour' FROM generate_se
 
 async def pages(scene: Scene, subject: Subject, page_bytes: int = PAGE_BYTES) -> list[bytes]:
     """Read all messages, page by page; no part of a page holds more than a part may."""
-    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id, page_bytes)
+    rows = ExportRepository(
+        scene.databases.general, subject.tenant_id, subject.user_id, plain(), page_bytes
+    )
     found: list[bytes] = []
     place: Place | None = START
     while place is not None:
@@ -71,7 +74,7 @@ async def test_many_of_the_largest_messages_are_exported_in_little_memory(
     await a_session(scene.general, subject, count)
     await scene.general.execute(RESIZE, "\x01", LARGE, subject.tenant_id)
     before = private_bytes(scene)
-    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id)
+    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id, plain())
     positions: list[int] = []
     place: Place | None = START
     while place is not None:
@@ -112,14 +115,14 @@ async def test_the_clock_of_the_database_orders_them(scene: Scene) -> None:
     await scene.general.execute(later, first)
     found = lines(await pages(scene, subject))
     assert [UUID(line["session_id"]) for line in found] == [second, first]
-    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id)
+    rows = ExportRepository(scene.databases.general, subject.tenant_id, subject.user_id, plain())
     times = [session.created_at for session in await rows.sessions(None)]
     assert all(earlier < time for earlier, time in pairwise(times))
 
 
 async def test_no_plan_reads_in_vain(scene: Scene) -> None:
     subject = await scene.a_user(sessions=3)
-    await scene.general.execute(MANY, subject.tenant_id, subject.user_id)
+    await scene.general.execute(MANY, subject.tenant_id, subject.user_id, plain())
     await a_session(scene.general, subject, 1500)
     await a_session(scene.general, await scene.a_user(), 20_000)  # more than is worth reading
     await scene.general.execute(SIZES, subject.tenant_id)
@@ -132,7 +135,7 @@ async def test_no_plan_reads_in_vain(scene: Scene) -> None:
 
     connection.add_log_listener(note)
     await connection.execute(EXPLAINED)
-    page = "SELECT * FROM export_page($1, $2, $3, $4, $5, 100000)"
+    page = "SELECT * FROM export_parts($1, $2, $3, $4, $5, 100000)"
     place = START
     for _ in range(12):  # PostgreSQL makes a generic plan of the sixth
         *_, end = await connection.fetch(page, subject.tenant_id, subject.user_id, *place)

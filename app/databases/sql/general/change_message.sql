@@ -39,7 +39,9 @@ BEGIN
         WHEN role <> 'user' AND NOT any_role THEN 'role'
         WHEN (expected_version, expected_at) <> (version, changed_at) THEN 'changed'
         WHEN new_seal IS NOT NULL
-            AND (seen_seal, seen_at) IS DISTINCT FROM (sealed, updated_at) THEN 'other' END;
+            AND (seen_seal, seen_at) IS DISTINCT FROM (sealed, updated_at) THEN 'other'
+        WHEN new_seal IS NULL AND sealed IS NOT NULL
+            AND (has_content OR has_metadata) THEN 'other' END;
     IF sealed IS NOT NULL AND seal_key IS NULL THEN
         RAISE EXCEPTION 'who has the key changes what is sealed' USING ERRCODE = 'BC042';
     END IF;
@@ -66,7 +68,8 @@ BEGIN
         INTO id, "position", content, parts, metadata, client_id, status, created_by, created_at,
             updated_at, sealed;
         PERFORM forget_answers(tenant, session, place, place);
-        PERFORM check_write_under(tenant, owner, seal_key, not_after);
+        PERFORM check_write_under(
+            tenant, owner, CASE WHEN new_seal IS NOT NULL THEN seal_key END, not_after);
     END IF;
     RETURN NEXT;
 END $$;

@@ -1,0 +1,36 @@
+"""Lines of sealed messages: PostgreSQL writes what is plain, and what is said is opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from app.chat.words import Seal, Words
+
+UNREADABLE = ("null", "null", 'null,"unreadable":true')
+NO_LINE_ENDS = str.maketrans("\r\n", "  ")  # in JSON they stand outside of any string
+
+
+def sealed_lines(part: Any, seal: Seal) -> bytes:
+    """Put the lines of a part of export_parts together."""
+    return "".join(_lines(part, seal)).encode()
+
+
+def _lines(part: Any, seal: Seal) -> Iterator[str]:
+    session, columns = part["session"], ("ids", "heads", "middles", "endings", "seals")
+    for id_, head, middle, ending, sealed in zip(*(part[one] for one in columns), strict=True):
+        if sealed is None:
+            yield f"{head}{middle}{ending}"
+        else:
+            content, pairs, members = _said(seal.words(session, id_, sealed))
+            yield f'{head}{content},"metadata":{pairs}{middle}{members}{ending}'
+
+
+def _said(words: Words | None) -> tuple[str, str, str]:
+    if words is None:
+        return UNREADABLE
+    content, parts, pairs, members, _ = words
+    said = msgspec.json.encode(content).decode() if parts is None else parts.translate(NO_LINE_ENDS)
+    return said, pairs or "{}", members.translate(NO_LINE_ENDS) if members else "null"
