@@ -28,7 +28,7 @@ SELECT EXISTS (SELECT FROM pg_stat_activity
 
 TABLES = {
     "user": (
-        *("tenants", "users", "user_blocks", "access_tokens", "subject_ledger"),
+        *("tenants", "users", "user_blocks", "holds", "access_tokens", "subject_ledger"),
         "user_idempotency_keys",
     ),
     "general": (

@@ -12,6 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
 
 from app.bridge.erasure.relay import Relay
+from app.bridge.holds.relay import HoldRelay
 from app.config.settings import Settings
 from app.databases.database import Databases
 
@@ -19,6 +20,7 @@ from app.databases.database import Databases
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 COMMITS = ("claim", "close", "drain", "batch", "purge", "receipt", "acknowledge")
+HOLD_COMMITS = ("set", "drain", "acknowledge")
 DIED = 9
 
 
@@ -33,10 +35,12 @@ class Victim(NamedTuple):
 
 
 @contextmanager
-def victim(settings: Settings, commit: str, *, dies: bool = False) -> Generator[Victim]:
-    """Runs one erasure. At `commit` it dies, or says so and goes on when told to."""
+def victim(
+    settings: Settings, commit: str, *, dies: bool = False, of_holds: bool = False
+) -> Generator[Victim]:
+    """Does one erasure, or all holds. At `commit` it dies, or says so and goes on when told to."""
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_live, args=(settings, commit, dies, theirs))
+    process = CONTEXT.Process(target=_live, args=(settings, commit, dies, of_holds, theirs))
     process.start()
     theirs.close()
     try:
@@ -47,7 +51,7 @@ def victim(settings: Settings, commit: str, *, dies: bool = False) -> Generator[
         ours.close()
 
 
-def _live(settings: Settings, commit: str, dies: bool, line: Connection) -> None:
+def _live(settings: Settings, commit: str, dies: bool, of_holds: bool, line: Connection) -> None:
     async def hook(reached: str) -> None:
         if reached != commit:
             return
@@ -56,4 +60,9 @@ def _live(settings: Settings, commit: str, dies: bool, line: Connection) -> None
         line.send(reached)
         line.recv()  # blocks all of it, as a frozen process is
 
-    asyncio.run(Relay(Databases.create(settings), settings, hook=hook).run_once())
+    async def once() -> None:
+        databases = Databases.create(settings)
+        relay = HoldRelay(databases, hook=hook) if of_holds else None
+        await (relay or Relay(databases, settings, hook=hook)).run_once()
+
+    asyncio.run(once())

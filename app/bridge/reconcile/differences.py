@@ -42,6 +42,9 @@ class Kind(StrEnum):
     OWNER_LOST = "owner_lost"
     STRANGER = "stranger"
     UNPROVED = "unproved"
+    HOLD_NOT_IN_FORCE = "hold_not_in_force"
+    HOLD_LEFT = "hold_left"
+    HOLD_LOST = "hold_lost"
     STRAY_MESSAGES = "stray_messages"
     GUARD_MISSING = "guard_missing"
     GUARD_OFF = "guard_off"
@@ -62,6 +65,9 @@ MEANING = {
     Kind.OWNER_LOST: "rows without an owner",
     Kind.STRANGER: "an owner whom the user database never knew",
     Kind.UNPROVED: "closed by no relay; look into it",
+    Kind.HOLD_NOT_IN_FORCE: "held in the user database, and not in the general one",
+    Kind.HOLD_LEFT: "lifted in the user database, and yet held in the general one",
+    Kind.HOLD_LOST: "held in the general database by a hold that the user database has lost",
     Kind.STRAY_MESSAGES: "messages without their session",
     Kind.GUARD_MISSING: "is missing",
     Kind.GUARD_OFF: "is off",
@@ -87,7 +93,7 @@ RESTORED: dict[DatabaseName, Kind] = {
 }
 
 # Each proves that the user database was restored to before something was committed to it.
-USER_IS_OLD = {Kind.USER_DATABASE_RESTORED, Kind.USER_RESTORED}
+USER_IS_OLD = {Kind.USER_DATABASE_RESTORED, Kind.USER_RESTORED, Kind.HOLD_LOST}
 
 
 class Key(NamedTuple):

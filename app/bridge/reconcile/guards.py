@@ -56,6 +56,14 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
         "user_blocks": {
             "fk_user_blocks_user_id_users": OF_A_USER,
         },
+        "holds": {
+            "fk_holds_user_id_users": "FOREIGN KEY (tenant_id, user_id)"
+            " REFERENCES users (tenant_id, id) ON DELETE RESTRICT",
+            "keep_hold_ledger": "AFTER INSERT OR DELETE ON holds"
+            " FOR EACH ROW EXECUTE FUNCTION keep_hold_ledger()",
+            "refuse_holds_truncate": "BEFORE TRUNCATE ON holds"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change()",
+        },
         "user_idempotency_keys": {
             "fk_user_idempotency_keys_user_id_users": OF_A_USER,
             "fk_user_idempotency_keys_about_id_users": "FOREIGN KEY (about_id)"

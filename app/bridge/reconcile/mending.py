@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from app.bridge.erasure.relay import Relay
 from app.bridge.heartbeats import heartbeat
-from app.bridge.reconcile import guards
+from app.bridge.reconcile import guards, holds
 from app.bridge.reconcile.differences import RESTORED, VERDICTS, Difference, Key, Kind
 from app.bridge.reconcile.readings import Readings, Watch
 from app.bridge.rows import fetch_value
 from app.config.settings import Settings
+from app.databases.causes import sqlstate
 from app.databases.database import Databases
 
 ERASURES = 100
@@ -74,10 +76,13 @@ class Mender:
             self._databases.user, IS_EMPTY
         )
         ordered = sorted(found, key=lambda one: order.index(one.kind))
+        held = {one.key for one in ordered if one.kind is Kind.HOLD_LOST}
         for number, one in enumerate(ordered, 1):
             await self._watch("mended", number, len(ordered))
-            if one.kind is not Kind.STRANGER or strangers:
+            if one.kind is not Kind.STRANGER or (strangers and one.key not in held):
                 mended += await self._mend_one(one)
+        if any(one.kind in holds.KINDS for one in ordered):
+            await holds.deliver(self._databases)
         return mended
 
     async def end_tokens(self) -> int:
@@ -92,6 +97,8 @@ class Mender:
             return await guards.mend(self._settings, one)
         if one.kind in RESTORED.values():
             return await self._catch_up(one.kind)
+        if one.kind in holds.KINDS:
+            return await holds.mend(self._databases, self._service, one)
         if one.kind is Kind.STRAY_MESSAGES:
             return await self._delete_stray(one)
         if one.key and one.kind is Kind.OWNER_LOST:
@@ -99,11 +106,19 @@ class Mender:
                 await session.execute(MAKE_OWNER, one.key._asdict())
             return True
         if one.key and one.kind in VERDICTS:
-            values = one.key._asdict() | {"verdict": VERDICTS[one.kind]}
-            async with self._service.user.session(one.key.tenant_id) as session:
-                await session.execute(MEND, values)
-            return True
+            return await self._mend_ledger(one.key, VERDICTS[one.kind])
         return False
+
+    async def _mend_ledger(self, key: Key, verdict: str) -> bool:
+        """False for a user on whom there is a hold: it is lifted before they are deleted again."""
+        try:
+            async with self._service.user.session(key.tenant_id) as session:
+                await session.execute(MEND, key._asdict() | {"verdict": verdict})
+        except IntegrityError as error:
+            if sqlstate(error)[1] != "fk_holds_user_id_users":
+                raise
+            return False
+        return True
 
     async def _catch_up(self, kind: Kind) -> bool:
         """End the proof of a restore. Of the user database this comes after its tokens' end."""

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from app.bridge.erasure import metrics
 from app.bridge.erasure.relay import relay_settings
-from app.bridge.reconcile import guards
+from app.bridge.reconcile import guards, holds
 from app.bridge.reconcile.credentials import Credentials, may_be_old
 from app.bridge.reconcile.differences import USER_IS_OLD, Difference, Key, Kind
 from app.bridge.reconcile.mending import Mender
@@ -107,6 +107,7 @@ class Reconciler:
             seen |= await guards.faults(self._databases)
             await self._watch("messages", 0, 0)
             seen |= await self._readings.stray_messages()
+            seen |= await holds.differences(self._databases)
             await self._watch("receipts", 0, 0)
             seen |= await self._readings.broken_receipts()
             found = seen if found is None else found & seen
