@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import asyncpg
 
+from app.commands.dev import create_database
 from app.config.settings import Settings
-from tests.support import pgbouncer
+from tests.support import pgbouncer, statements
 from tests.support.commands import Ended, litestar, urls
 from tests.support.servers import TEMPLATE, Servers, run, settings_for
-
-TABLES = ("chat_sessions", "messages", "owners")
 
 
 class Target(NamedTuple):
@@ -28,6 +27,19 @@ class Target(NamedTuple):
     def env(self) -> dict[str, str]:
         url = pgbouncer.url(self.servers.general, self.name)
         return urls(self.servers, self.database) | {"DATABASE_URL_GENERAL": url}
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The URLs that migrate it."""
+        return {
+            "DATABASE_URL_USER_OWNER": self.servers.user.url(self.database, "bicameral_owner"),
+            "DATABASE_URL_GENERAL_OWNER": self.servers.general.url(self.name, "bicameral_owner"),
+        }
+
+    async def make_anew(self) -> None:
+        """Make the database as an operator does, with its logins and without tables."""
+        await run(self.servers.general, f"DROP DATABASE {self.name} WITH (FORCE)")
+        await create_database(self.servers.general, self.name)
 
     @property
     def settings(self) -> Settings:
@@ -68,6 +80,7 @@ async def empty_general(servers: Servers, database: str) -> AsyncGenerator[Targe
     name = f"{database}_moved"
     await run(servers.general, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     try:
-        yield Target(servers, database, name)
+        async with statements.held_to_one_tenant(servers.general, name):
+            yield Target(servers, database, name)
     finally:
         await run(servers.general, f"DROP DATABASE {name} WITH (FORCE)")
