@@ -95,6 +95,25 @@ class Kept(NamedTuple):
     digest: str
 
 
+def answer_place(tenant_id: UUID, user_id: UUID, key: str) -> Place:
+    return Place("general_idempotency_keys", tenant_id, user_id, user_id, key)
+
+
+def sealed_answer(key: PersonKey, kept: Kept, where: Place) -> dict[str, Any]:
+    """Give the columns of an answer that is sealed."""
+    return {
+        "answer": None,
+        "fingerprint": key.digest(kept.digest.encode()).hex(),
+        "sealed": seal_at(key, msgspec.msgpack.encode(kept), where),
+    }
+
+
+def opened_answer(key: PersonKey | None, sealed: bytes, where: Place) -> Kept | None:
+    """Open what is stored; None for what cannot be opened."""
+    text = open_at(key, sealed, where)
+    return None if text is None else msgspec.msgpack.decode(text, type=Kept)
+
+
 class AnswerRepository:
     """One caller's key, in the session's transaction.
 
@@ -106,9 +125,7 @@ class AnswerRepository:
         self._session = session
         self._statements = OF_API_KEYS if actor.acts_for_nobody else STATEMENTS[type(session)]
         key = _stored_key(actor, key)
-        self._place = Place(
-            "general_idempotency_keys", actor.tenant_id, actor.user_id, actor.user_id, key
-        )
+        self._place = answer_place(actor.tenant_id, actor.user_id, key)
         self._tenant_id = actor.tenant_id
         self._name = f"{actor.tenant_id}|{actor.user_id}|{key}"
         self._whose = actor.whose | {"key": key}
@@ -130,17 +147,11 @@ class AnswerRepository:
 
     def sealed(self, key: PersonKey, kept: Kept) -> dict[str, Any]:
         """Give the columns of an answer that is sealed."""
-        return {
-            "answer": None,
-            "fingerprint": key.digest(kept.digest.encode()).hex(),
-            "sealed": seal_at(key, msgspec.msgpack.encode(kept), self._place),
-            "seal_key": key.id,
-        }
+        return sealed_answer(key, kept, self._place) | {"seal_key": key.id}
 
     def opened(self, key: PersonKey | None, sealed: bytes) -> Kept | None:
         """Open what is stored; None for what cannot be opened."""
-        text = open_at(key, sealed, self._place)
-        return None if text is None else msgspec.msgpack.decode(text, type=Kept)
+        return opened_answer(key, sealed, self._place)
 
     async def release(self) -> None:
         """Gives the connection back, after reading only."""

@@ -8,22 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 
 from app.config.settings import Settings
-from tests.support.factories import Someone, World
+from tests.support.factories import World
+from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.servers import Servers, settings_for
 
-SESSIONS = "/v1/chat-sessions"
 CONVERSATIONS = "/v1/conversations"
-MARK = "Zugvogel"  # in whatever is said here
 KEY = f"one:{b64encode(bytes(32)).decode()}"
-COLUMNS = """
-SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
-AND NOT a.attisdropped
-"""
 
 
 @pytest.fixture
@@ -36,23 +29,6 @@ async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Conn
     connection = await asyncpg.connect(servers.general.url(database))
     yield connection
     await connection.close()
-
-
-async def found(general: asyncpg.Connection[Any], mark: str) -> list[str]:
-    """List the columns of the general database that hold the mark, as text or as bytes."""
-    there = list[str]()
-    for table, column in await general.fetch(COLUMNS):
-        query = f"SELECT count(*) FROM {table} WHERE position($1 IN {column}::text) > 0"
-        query += f" OR position(encode($1::bytea, 'hex') IN {column}::text) > 0"
-        if await general.fetchval(query, mark):
-            there.append(f"{table}.{column}")
-    return there
-
-
-async def asked(someone: Someone, method: str, path: str, body: Any = None, **more: Any) -> Any:
-    answer: httpx.Response = await someone.http.request(method, path, json=body, **more)
-    assert answer.is_success, answer.text
-    return answer.json() if answer.content else None
 
 
 async def test_no_word_is_in_the_clear_after_any_kind_of_write(

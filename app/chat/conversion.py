@@ -1,0 +1,164 @@
+"""A person's rows are sealed, or unsealed, while they write: `litestar keys` asks for it.
+
+(a) Rows are read in batches, and what they become is computed, without a lock.
+(b) Each is written only if it still equals what was read, under the lock of its session that every
+    change takes: an edit that came between is not undone, and one that waits sees the new row.
+(c) A row that had changed is met again in the next pass; there is none left when a pass finds none.
+
+Neither `updated_at` nor a version changes, for nothing that anybody can read does. One that was
+killed begins again, and finds what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+from app.chat import metadata
+from app.chat.conversion_statements import (
+    ANSWERS,
+    CHECK_KEY,
+    FORGET_KEY,
+    LOCK,
+    MESSAGES,
+    SESSIONS,
+    WRITE_ANSWER,
+    WRITE_MESSAGES,
+    WRITE_SESSION,
+)
+from app.chat.session_rows import SessionRow, unopened
+from app.chat.words import Seal, Words
+from app.databases.database import Database
+from app.databases.sealing.person_keys import PersonKey
+from app.databases.sessions import GeneralSession
+from app.http.stored_answers import Kept, answer_place, opened_answer, sealed_answer
+
+PASSES = 10  # over the rows of somebody who keeps changing them
+NOWHERE = UUID(int=0)
+ROWS, BYTES = 500, 4 << 20
+
+
+async def convert(
+    general: Database[GeneralSession],
+    tenant_id: UUID,
+    user_id: UUID,
+    key: PersonKey,
+    *,
+    to_sealed: bool,
+) -> AsyncGenerator[int]:
+    """Seal or unseal all that a person said; give the number of rows after each batch.
+
+    What cannot be opened stays as it is. When nothing of theirs is sealed any more, their owner's
+    row forgets the key.
+    """
+    conversion = _Conversion(general, tenant_id, user_id, key, to_sealed=to_sealed)
+    for _ in range(PASSES):
+        converted = 0
+        async for rows in conversion.once():
+            converted += rows
+            yield rows
+        if not converted:
+            break
+    await conversion.end()
+
+
+class _Conversion:
+    def __init__(
+        self,
+        general: Database[GeneralSession],
+        tenant_id: UUID,
+        user_id: UUID,
+        key: PersonKey,
+        *,
+        to_sealed: bool,
+    ) -> None:
+        self._general = general
+        self._whose = {"tenant_id": tenant_id, "user_id": user_id}
+        self._tenant_id = tenant_id
+        self._user_id = user_id
+        self._key = key
+        self._to_sealed = to_sealed
+        self._seal = Seal(tenant_id, key, is_sealing=to_sealed)
+
+    async def once(self) -> AsyncGenerator[int]:
+        """Convert what is found in one pass."""
+        after = NOWHERE
+        while sessions := unopened(await self._read(SESSIONS, after=after)):
+            for session in sessions:
+                yield await self._session(session)
+                async for rows in self._messages(session.id):
+                    yield rows
+            after = sessions[-1].id
+        name = ""
+        while answers := await self._read(ANSWERS, after=name, to_sealed=self._to_sealed):
+            for answer in answers:
+                yield await self._answer(answer)
+            name = answers[-1].key
+
+    async def end(self) -> None:
+        if not self._to_sealed:
+            async with self._general.session(self._tenant_id) as session:
+                await session.execute(FORGET_KEY, self._whose)
+
+    async def _read(self, query: Any, **values: Any) -> list[Any]:
+        async with self._general.session(self._tenant_id) as session:
+            return list((await session.execute(query, self._whose | values)).all())
+
+    async def _write(self, statement: Any, session_id: UUID | None, values: Any) -> int:
+        """Write what has not changed, under the session's lock; return how many rows that were."""
+        async with self._general.session(self._tenant_id) as session:
+            await session.execute(LOCK, self._whose | {"session_id": session_id})
+            written = (await session.execute(statement, self._whose | values)).all()
+            if written and self._to_sealed:
+                await session.execute(CHECK_KEY, self._whose | {"seal_key": self._key.id})
+            return len(written)
+
+    async def _session(self, row: SessionRow) -> int:
+        words = None if _is_done(row.sealed, self._to_sealed) else self._seal.titled(row)
+        if words is None:
+            return 0
+        pairs = metadata.shown(words.metadata)
+        columns = self._seal.titled_columns(row.id, words.title, pairs)._asdict()
+        old = {"old_title": row.title, "old_metadata": row.metadata, "old_sealed": row.sealed}
+        return await self._write(WRITE_SESSION, row.id, {"session_id": row.id} | columns | old)
+
+    async def _messages(self, session_id: UUID) -> AsyncGenerator[int]:
+        place = {"session_id": session_id, "sealed_ones": not self._to_sealed}
+        place |= {"rows": ROWS, "bytes": BYTES}
+        after = 0
+        while rows := await self._read(MESSAGES, after=after, **place):
+            said = [(row, self._seal.words_of(session_id, row)) for row in rows]
+            readable = [(row, words) for row, words in said if words is not None]
+            if readable:
+                values = self._columns(session_id, readable)
+                yield await self._write(WRITE_MESSAGES, session_id, values)
+            after = rows[-1].position
+
+    def _columns(self, session_id: UUID, said: list[tuple[Any, Words]]) -> dict[str, Any]:
+        new = [self._seal.columns(session_id, row.id, words) for row, words in said]
+        old = ("content", "parts", "metadata", "item_members", "sealed")
+        return {
+            "session_id": session_id,
+            "ids": [row.id for row, _ in said],
+            **{name: [getattr(one, name) for one in new] for name in new[0]._fields},
+            **{f"old_{name}": [getattr(row, name) for row, _ in said] for name in old},
+        }
+
+    async def _answer(self, row: Any) -> int:
+        columns = self._answer_columns(row)
+        if columns is None:
+            return 0
+        old = {"key": row.key, "old_answer": row.answer, "old_sealed": row.sealed}
+        return await self._write(WRITE_ANSWER, row.about_id, columns | old)
+
+    def _answer_columns(self, row: Any) -> dict[str, Any] | None:
+        where = answer_place(self._tenant_id, self._user_id, row.key)
+        if self._to_sealed:
+            return sealed_answer(self._key, Kept(row.answer, row.fingerprint), where)
+        kept = opened_answer(self._key, row.sealed, where)
+        return kept and {"answer": kept.answer, "fingerprint": kept.digest, "sealed": None}
+
+
+def _is_done(sealed: bytes | None, to_sealed: bool) -> bool:  # the very question
+    return (sealed is not None) == to_sealed
