@@ -50,7 +50,7 @@ SEALING = (
 )
 RECONCILE = (
     *("ledger_digest", "ledger_keys", "ledger_suspects", "ledger_facts", "ledger_is_empty"),
-    *("credentials_of_people", "credentials_of_backends"),
+    *("credentials_of_people", "credentials_of_backends", "other_keys"),
 )
 PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
     "user": {
@@ -184,6 +184,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "owner_facts": "EXECUTE",
             "stray_messages": "EXECUTE",
             "broken_receipts": "EXECUTE",
+            "sealed_owners": "EXECUTE",
             **dict.fromkeys(("heartbeat", "beat", "active_since"), "EXECUTE"),
         },
     },

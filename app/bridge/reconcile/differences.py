@@ -50,6 +50,7 @@ class Kind(StrEnum):
     GUARD_OFF = "guard_off"
     NOT_VALIDATED = "not_validated"
     CHAIN_BROKEN = "chain_broken"
+    KEY_LOST = "key_lost"
 
 
 MEANING = {
@@ -73,6 +74,7 @@ MEANING = {
     Kind.GUARD_OFF: "is off",
     Kind.NOT_VALIDATED: "is not validated",
     Kind.CHAIN_BROKEN: "breaks the chain of receipts; compare it with an export",
+    Kind.KEY_LOST: "sealed under a key that the user database has not; restore a newer one",
 }
 
 # The verdicts of mend_ledger, for the differences that are mended in the user database.

@@ -22,6 +22,7 @@ from app.bridge.reconcile.credentials import Credentials, may_be_old
 from app.bridge.reconcile.differences import USER_IS_OLD, Difference, Key, Kind
 from app.bridge.reconcile.mending import Mender
 from app.bridge.reconcile.readings import Readings, Watch, nobody_watches
+from app.bridge.reconcile.sealed_keys import lost_keys
 from app.config.settings import Settings
 from app.databases.causes import describe
 from app.databases.database import Databases
@@ -110,6 +111,7 @@ class Reconciler:
             seen |= await holds.differences(self._databases)
             await self._watch("receipts", 0, 0)
             seen |= await self._readings.broken_receipts()
+            seen |= await lost_keys(self._databases)
             found = seen if found is None else found & seen
             if not found:
                 break
