@@ -28,6 +28,9 @@ async def test_a_database_that_is_away_is_no_difference(scene: Scene, name: Data
             ended = await litestar(*words, env=env)
             assert (ended.code, ended.out) == (NOT_COMPARED, "")
             assert ended.line.startswith("bicameral: ")
+        check = await litestar("database", "check", "--bind-key", name, env=env)
+        assert check.code == NOT_COMPARED
+        assert f"{name} database: away: " in check.err
 
 
 async def test_a_login_that_is_refused_is_no_difference(scene: Scene) -> None:
