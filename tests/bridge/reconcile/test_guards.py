@@ -40,6 +40,23 @@ VALUES ('x', gen_random_uuid(), gen_random_uuid(), now())
 POLICIES = "SELECT count(*) FROM pg_policies WHERE policyname = 'validation'"
 
 
+IN_THE_CATALOGUE = """
+SELECT tgname || ' on ' || tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT conname || ' on ' || conrelid::regclass FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND contype = 'f'
+"""
+
+
+@pytest.mark.parametrize("name", DATABASES)
+async def test_every_trigger_and_foreign_key_is_a_guard(scene: Scene, name: DatabaseName) -> None:
+    """A new one joins the list of guards in the change that brings it."""
+    connection: asyncpg.Connection = getattr(scene, name)
+    there = {f"{row[0]} in the {name} database" for row in await connection.fetch(IN_THE_CATALOGUE)}
+    assert len(there) >= 10
+    assert there - guards.THINGS.keys() == set()
+
+
 @pytest.mark.parametrize("name", DATABASES)
 async def test_a_missing_guard_is_made_as_the_migration_made_it(
     scene: Scene, name: DatabaseName
@@ -69,6 +86,25 @@ async def test_every_disabled_trigger_is_found_the_foreign_keys_too(scene: Scene
     assert {one.thing for one in found} == guards.THINGS.keys() - keys
     assert {one.kind for one in found} == {Kind.GUARD_OFF}
     assert (await repaired(scene)).left == frozenset()
+
+
+async def test_foreign_keys_that_hold_for_new_rows_alone_or_for_none_are_mended(
+    scene: Scene,
+) -> None:
+    """All of them, NOT VALID as an operator may leave them; NOT ENFORCED is PostgreSQL 18's."""
+    keys = {thing: one for thing, one in guards.THINGS.items() if one[2].startswith("fk_")}
+    version = await scene.user.fetchval("SELECT current_setting('server_version_num')::int")
+    states = {"NOT VALID": Kind.NOT_VALIDATED}
+    if version >= 180000:
+        states["NOT ENFORCED"] = Kind.GUARD_OFF
+    for state, kind in states.items():
+        for where, table, guard in keys.values():
+            how = guards.GUARDS[where][table][guard]
+            drop = f"ALTER TABLE {table} DROP CONSTRAINT {guard}, ADD CONSTRAINT {guard}"
+            await getattr(scene, where).execute(f"{drop} {how} {state}")
+        found = await guards.faults(scene.databases)
+        assert found == {Difference(kind, thing=thing) for thing in keys}
+        assert (await repaired(scene)).left == frozenset()
 
 
 async def test_a_trigger_that_fires_in_a_replica_only_counts_as_off(scene: Scene) -> None:
