@@ -29,6 +29,15 @@ PLATFORM = (
     *("platform_user_page", "platform_erasures", "platform_erasures_by_time"),
     "platform_audit_page",
 )
+ERASURES = (
+    *("claim_erasures", "renew_erasures", "acknowledge_erasures", "release_erasures"),
+    *("claim_erasure", "renew_erasure", "acknowledge_erasure", "release_erasure"),  # version before
+    *("postpone_erasure", "settle_erasure"),
+)
+STEPS = (
+    *("close_owners", "erase_rows", "append_receipts", "check_closed"),
+    *("close_owner", "erase_keys", "erase_messages", "erase_sessions", "append_receipt"),  # before
+)
 HOLDS = ("pending_holds", "acknowledge_hold", "outrun_hold", "hold_backlog", "hold_facts")
 OF_THE_VERSION_BEFORE = (
     *("find_session", "open_session", "find_or_open_session", "store_items", "read_items"),
@@ -98,12 +107,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             **dict.fromkeys(("end_tokens", "catch_up"), "EXECUTE"),
         },
         "relay": {
-            "claim_erasure": "EXECUTE",
-            "renew_erasure": "EXECUTE",
-            "settle_erasure": "EXECUTE",
-            "acknowledge_erasure": "EXECUTE",
-            "postpone_erasure": "EXECUTE",
-            "release_erasure": "EXECUTE",
+            **dict.fromkeys(ERASURES, "EXECUTE"),
             "erasure_backlog": "EXECUTE",
             **dict.fromkeys(("expire_keys", "expire_tokens", "expire_audit_events"), "EXECUTE"),
             **dict.fromkeys(("retention_policies", "retention_policy"), "EXECUTE"),
@@ -167,13 +171,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "general_idempotency_keys": "SELECT (tenant_id, user_id)",
             "set_hold": "EXECUTE",
             "held_owners": "EXECUTE",
-            "close_owner": "EXECUTE",
-            "check_closed": "EXECUTE",
-            "erase_keys": "EXECUTE",
-            "erase_messages": "EXECUTE",
-            "erase_sessions": "EXECUTE",
+            **dict.fromkeys(STEPS, "EXECUTE"),
             "expire_keys": "EXECUTE",
-            "append_receipt": "EXECUTE",
             "lock_receipts": "EXECUTE",  # these three by append_receipt alone
             "link_receipt": "EXECUTE",
             "receipt_hash": "EXECUTE",

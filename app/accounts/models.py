@@ -166,6 +166,9 @@ class LoginThrottle(UserBase):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+PENDING, DELETED = text("delivered_rev < rev"), text("state = 'deleted'")
+
+
 class SubjectLedger(UserBase):
     """A row per user there is or ever was, kept by a trigger on `users`; no personal data.
 
@@ -176,21 +179,17 @@ class SubjectLedger(UserBase):
     __table_args__ = (
         CheckConstraint("state IN ('present', 'deleted')", name="state"),
         Index("idx_subject_ledger_user_id", "user_id", unique=True),
+        Index("idx_subject_ledger_pending", "not_before", postgresql_where=PENDING),
         Index(
-            "idx_subject_ledger_pending", "not_before", postgresql_where=text("delivered_rev < rev")
+            "idx_subject_ledger_pending_tenant", "tenant_id", "not_before", postgresql_where=PENDING
         ),
+        Index("idx_subject_ledger_pending_newest", "changed_at", postgresql_where=PENDING),
         Index(
             "idx_subject_ledger_deleted",
-            "tenant_id",
-            "changed_at",
-            "user_id",
-            postgresql_where=text("state = 'deleted'"),
+            *("tenant_id", "changed_at", "user_id"),
+            postgresql_where=DELETED,
         ),
-        Index(
-            "idx_subject_ledger_changed_at",
-            *("changed_at", "user_id"),
-            postgresql_where=text("state = 'deleted'"),
-        ),
+        Index("idx_subject_ledger_changed_at", "changed_at", "user_id", postgresql_where=DELETED),
         Index(
             "idx_subject_ledger_hold_pending",
             "hold_changed_at",

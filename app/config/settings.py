@@ -107,11 +107,14 @@ class Settings(SealSettings):
     relay_batch_rows: int = Field(
         2000, ge=1, description="messages and sessions deleted in one transaction, at most"
     )
+    relay_batch_users: int = Field(
+        100, ge=1, le=1000, description="users of one tenant who are erased together, at most"
+    )
     relay_lease_seconds: float = Field(
         15, gt=0, description="an erasure held for longer without a sign of life is taken over"
     )
     relay_turn_seconds: float = Field(
-        10, gt=0, description="a larger erasure then lets the others go first, and goes on after"
+        1, gt=0, description="a larger erasure then lets the others go first, and goes on after"
     )
     relay_backoff_seconds: float = Field(
         1, gt=0, description="before an erasure that failed is tried again; doubles each time"

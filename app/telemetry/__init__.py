@@ -24,6 +24,7 @@ or of text on a terminal:
 | `relay_deaf`       | error, sqlstate, where                    | no notifications: it only polls |
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
+| `erasures_failed`  | users, error, sqlstate, where             | together; each is tried alone   |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
 | `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |
 | `export_revoked`   | user_id, actor, subject_id, reason        | and the answer is broken off    |

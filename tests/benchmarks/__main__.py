@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from tests.benchmarks import beside, callers, export, flood, growth, start, typed
+from tests.benchmarks import beside, callers, erasure, export, flood, growth, start, typed
 from tests.benchmarks.options import Options, Sizes
 from tests.benchmarks.routes import KEYS
 
@@ -78,6 +78,9 @@ def _command(name: str, help_text: str, measure: Callable[[Options], bool]) -> N
 _command("growth", "Deep pages, large tables, more workers, idle tenants.", growth.measure_growth)
 _command(
     "export", "Export and batch, beside the bare driver's cursor and COPY.", export.measure_bulk
+)
+_command(
+    "erasure", "A tenant's erasure, beside a bare DELETE by the same keys.", erasure.measure_erasure
 )
 _command("flood", "Another tenant's p99 beside one caller's flood.", flood.measure_flood)
 _command(

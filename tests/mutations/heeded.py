@@ -69,6 +69,7 @@ NOTICED_BY = {
     "relay_poll_seconds": "bridge/erasure/test_settings.py bridge/reconcile/test_settings.py",
     "relay_listen": "bridge/erasure/test_settings.py",
     "relay_batch_rows": "bridge/erasure/test_relay.py bridge/reconcile/test_settings.py",
+    "relay_batch_users": "bridge/erasure/test_batches.py",
     "relay_lease_seconds": "bridge/erasure/test_relay.py bridge/reconcile/test_settings.py",
     "relay_turn_seconds": "bridge/erasure/test_relay.py",
     "relay_backoff_seconds": "bridge/erasure/test_relay.py",

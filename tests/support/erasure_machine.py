@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ class Person:
 class Zombie:
     """A relay in the middle of an erasure, asleep until told to go on."""
 
-    task: asyncio.Task[bool]
+    task: asyncio.Task[int]
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -82,12 +83,13 @@ class World(RuleBasedStateMachine):
         return person
 
     @precondition(lambda self: len(self.everyone) < MOST_PEOPLE)
-    @rule(target=people)
-    def create(self) -> Person:
-        return self.somebody()
+    @rule(target=people, elsewhere=st.booleans())
+    def create(self, elsewhere: bool) -> Person:
+        """Those of one tenant are erased together."""
+        return self.somebody(None if elsewhere else self.everyone[0].subject.tenant_id)
 
-    def somebody(self) -> Person:
-        person = Person(self.run(self.scene.a_user()))
+    def somebody(self, tenant_id: UUID | None = None) -> Person:
+        person = Person(self.run(self.scene.a_user(tenant_id)))
         self.everyone.append(person)
         return person
 
@@ -178,8 +180,8 @@ class World(RuleBasedStateMachine):
         zombie.go_on.set()
         self.run(asyncio.wait({zombie.task}))
 
-    async def relayed(self, **how: Any) -> bool:
-        relay = self.scene.relay(relay_batch_rows=3, without=self.without, **how)
+    async def relayed(self, **how: Any) -> int:
+        relay = self.scene.relay(relay_batch_rows=6, without=self.without, **how)
         return await relay.run_once()
 
     def teardown(self) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import TextClause
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from app.bridge.erasure import steps
 from app.bridge.erasure.relay import Hook, Relay
-from app.bridge.erasure.steps import Batch, Step, Work
+from app.bridge.erasure.steps import Observer, Step, Work
+from app.bridge.erasure.subject_rows import Batch
 from app.config.settings import Settings
 from app.databases.connection import set_tenant
 from app.databases.database import Databases
@@ -36,6 +35,10 @@ TABLES = {
         "general_idempotency_keys",
     ),
 }
+
+
+async def nothing(_: Batch) -> None:
+    """Observe nothing."""
 
 
 @dataclass
@@ -81,11 +84,9 @@ class Scene:
         changed = self.settings.model_copy(update=settings)
         return Relay(self.databases, changed, sequence=sequence, hook=hook)
 
-    def work(self, subject: Subject) -> Work:
-        async def observe(_: Batch) -> None:
-            pass
-
-        return Work(self.databases.general, subject.tenant_id, subject.user_id, 1000, observe)
+    def work(self, subject: Subject, rows: int = 1000, observe: Observer = nothing) -> Work:
+        general = self.databases.general
+        return Work(general, subject.tenant_id, [subject.user_id], rows, observe)
 
     @asynccontextmanager
     async def another(self) -> AsyncGenerator[asyncpg.Connection]:
@@ -189,10 +190,3 @@ async def waits(scene: Scene, on: asyncpg.Connection | None = None) -> None:
     async with asyncio.timeout(10):
         while not await connection.fetchval(WAITING):
             await connection.execute("SELECT pg_stat_clear_snapshot()")  # kept in a transaction
-
-
-def statement(query: TextClause, values: dict[str, Any]) -> tuple[str, list[Any]]:
-    """One of the service's statements, for a connection of the test's own."""
-    compiled = query.compile(dialect=asyncpg_dialect())
-    names = compiled.positiontup or []
-    return str(compiled), [values[name] for name in names]

@@ -52,6 +52,7 @@ functions: end_tokens, catch_up
 """,
         "relay": """
 functions: claim_erasure, renew_erasure, acknowledge_erasure, postpone_erasure, release_erasure
+functions: claim_erasures, renew_erasures, acknowledge_erasures, release_erasures
 functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
 functions: retention_policies, retention_policy
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
@@ -109,6 +110,7 @@ general_idempotency_keys: SELECT (tenant_id, user_id)
 functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
 functions: lock_receipts, link_receipt, receipt_hash
 functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
+functions: close_owners, erase_rows, append_receipts
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
 functions: sealed_owners
 functions: heartbeat, beat, active_since

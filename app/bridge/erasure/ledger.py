@@ -11,6 +11,7 @@ itself, so no transaction is held here while the other database is worked on.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -25,43 +26,87 @@ from app.databases.database import Database
 from app.databases.sessions import UserSession
 
 CLAIM = text("""
-SELECT tenant_id, user_id, rev, lease_until AS held_until FROM claim_erasure(:lease)
+SELECT tenant_id, user_id, rev, lease_until FROM claim_erasures(:lease, :most, :newest)
 """)
-HELD = ":tenant_id, :user_id, :rev, :held_until"
-RENEW = text(f"SELECT renew_erasure({HELD}, :lease, :chat_sessions, :messages)")
-ACKNOWLEDGE = text(f"SELECT acknowledge_erasure({HELD}, :hash, :chat_sessions, :messages)")
-POSTPONE = text(f"SELECT postpone_erasure({HELD}, :error, :first, :longest)")
-RELEASE = text(f"SELECT release_erasure({HELD}, :error)")
+RENEW = text("""
+SELECT user_id, lease_until FROM renew_erasures(
+    :tenant_id, CAST(:user_ids AS uuid[]), CAST(:revs AS bigint[]), :held_until, :lease,
+    CAST(:chat_sessions AS bigint[]), CAST(:messages AS bigint[]))
+""")
+ACKNOWLEDGE = text("""
+SELECT user_id FROM acknowledge_erasures(
+    :tenant_id, CAST(:user_ids AS uuid[]), CAST(:revs AS bigint[]), :held_until,
+    CAST(:hashes AS varchar[]), CAST(:chat_sessions AS bigint[]), CAST(:messages AS bigint[])
+) AS user_id
+""")
+POSTPONE = text("""
+SELECT postpone_erasure(:tenant_id, :user_id, :rev, :held_until, :error, :first, :longest)
+""")
+RELEASE = text("""
+SELECT release_erasures(
+    :tenant_id, CAST(:user_ids AS uuid[]), CAST(:revs AS bigint[]), :held_until, :error)
+""")
 BACKLOG = text("SELECT * FROM erasure_backlog()")
 
 
 class LeaseLostError(Exception):
-    """Another relay has taken this erasure over; it will finish it."""
+    """Another relay has taken erasures over; it will finish them."""
 
 
-class Held(NamedTuple):
-    """The proof that a claim is held: `held_until` is different for each claim of the same row."""
+class Claimed(NamedTuple):
+    """A row that was claimed."""
 
     tenant_id: UUID
     user_id: UUID
     rev: int
-    held_until: datetime
+    lease_until: datetime
+
+
+class Renewed(NamedTuple):
+    """A row that is held for longer."""
+
+    user_id: UUID
+    lease_until: datetime
+
+
+class Acknowledged(NamedTuple):
+    """A row that is complete."""
+
+    user_id: UUID
 
 
 @dataclass
 class Claim:
-    """An erasure that this relay holds, and when it was last renewed, on the monotonic clock."""
+    """Erasures of one tenant that this relay holds, each user's with its revision in the ledger.
 
-    held: Held
+    `held_until` proves it: it is different for each claim of the same row. `renewed_at` is of the
+    monotonic clock.
+    """
+
+    tenant_id: UUID
+    held_until: datetime
+    revs: dict[UUID, int]
     renewed_at: float = field(default_factory=time.monotonic)
 
     @property
-    def tenant_id(self) -> UUID:
-        return self.held.tenant_id
+    def user_ids(self) -> Sequence[UUID]:
+        return list(self.revs)
 
-    @property
-    def user_id(self) -> UUID:
-        return self.held.user_id
+    def take(self, user_ids: Iterable[UUID]) -> Claim:
+        """Make these a claim of their own, and be without them."""
+        revs = {one: self.revs.pop(one) for one in user_ids if one in self.revs}
+        return Claim(self.tenant_id, self.held_until, revs, self.renewed_at)
+
+    def without(self, user_ids: Iterable[UUID]) -> Claim:
+        """Make all but these a claim of their own, and be without them."""
+        return self.take(set(self.revs).difference(user_ids))
+
+    def values(self, user_ids: Iterable[UUID] | None = None) -> dict[str, Any]:
+        """Return what proves that all of these are held."""
+        ids = self.user_ids if user_ids is None else list(user_ids)
+        revs = [self.revs.get(one) for one in ids]
+        held = {"tenant_id": self.tenant_id, "held_until": self.held_until}
+        return held | {"user_ids": ids, "revs": revs}
 
 
 class Backlog(NamedTuple):
@@ -77,44 +122,68 @@ class Ledger:
 
     def __init__(self, database: Database[UserSession], settings: Settings) -> None:
         self._database = database
+        self._most = settings.relay_batch_users
         self._lease = timedelta(seconds=settings.relay_lease_seconds)
         self._first = timedelta(seconds=settings.relay_backoff_seconds)
         self._longest = timedelta(seconds=settings.relay_backoff_max_seconds)
 
-    async def claim(self) -> Claim | None:
-        """Take the erasure that has been due longest; None when none is due."""
-        rows = await fetch_as(Held, self._database, CLAIM, {"lease": self._lease})
-        return Claim(rows[0]) if rows else None
+    async def claim(self, *, newest: bool = False) -> Claim | None:
+        """Take the erasure that has been due longest, and more of its tenant; None if none is due.
+
+        The newest one instead is taken alone.
+        """
+        values = {"lease": self._lease, "most": 1 if newest else self._most, "newest": newest}
+        rows = await fetch_as(Claimed, self._database, CLAIM, values)
+        if not rows:
+            return None
+        revs = {row.user_id: row.rev for row in rows}
+        return Claim(rows[0].tenant_id, rows[0].lease_until, revs)
 
     def is_renewal_due(self, claim: Claim) -> bool:
         return time.monotonic() > claim.renewed_at + self._lease.total_seconds() / 3
 
-    async def renew(self, claim: Claim, progress: Counts) -> None:
-        """Hold it longer and write its progress down for people to see. Raises LeaseLostError."""
-        values = progress._asdict() | {"lease": self._lease}
-        held_until = await self._call(RENEW, claim, values)
-        if held_until is None:
+    async def renew(self, claim: Claim, progress: Iterable[Counts] = ()) -> None:
+        """Hold it longer and write its progress down for people to see.
+
+        The claim is then without those whom another relay has. Raises LeaseLostError if all are.
+        """
+        counts = {one.user_id: one for one in progress}
+        values = claim.values() | {"lease": self._lease} | _counts(claim.user_ids, counts)
+        renewed = await fetch_as(Renewed, self._database, RENEW, values)
+        if not renewed:
             raise LeaseLostError
-        claim.held = claim.held._replace(held_until=held_until)
+        claim.revs = claim.take(one.user_id for one in renewed).revs
+        claim.held_until = renewed[0].lease_until
         claim.renewed_at = time.monotonic()
 
-    async def acknowledge(self, claim: Claim, receipt: Receipt) -> None:
-        """Mark it complete. Raises LeaseLostError."""
-        if not await self._call(ACKNOWLEDGE, claim, receipt._asdict()):
-            raise LeaseLostError
+    async def acknowledge(self, claim: Claim, receipts: Iterable[Receipt]) -> list[UUID]:
+        """Mark them complete, and return whose are: the lease of the others was lost."""
+        proofs = {one.user_id: one for one in receipts}
+        hashes = {"hashes": [one.hash for one in proofs.values()]}
+        values = claim.values(proofs) | hashes | _counts(proofs, proofs)
+        rows = await fetch_as(Acknowledged, self._database, ACKNOWLEDGE, values)
+        return list(claim.take(row.user_id for row in rows).revs)
 
     async def postpone(self, claim: Claim, error: str) -> None:
-        """Put it off, since it failed; each time for longer."""
-        values = {"error": error, "first": self._first, "longest": self._longest}
-        await self._call(POSTPONE, claim, values)
+        """Put off the one erasure of the claim, since it failed; each time for longer."""
+        ((user_id, rev),) = claim.revs.items()
+        one = {"user_id": user_id, "rev": rev, "error": error}
+        pauses = {"first": self._first, "longest": self._longest}
+        await fetch_value(self._database, POSTPONE, claim.values() | one | pauses)
 
     async def release(self, claim: Claim, error: str | None = None) -> None:
-        """Give it back for anyone to claim at once."""
-        await self._call(RELEASE, claim, {"error": error})
+        """Give them back for anyone to claim at once."""
+        if claim.revs:
+            await fetch_value(self._database, RELEASE, claim.values() | {"error": error})
 
     async def backlog(self) -> Backlog:
         (backlog,) = await fetch_as(Backlog, self._database, BACKLOG)
         return backlog
 
-    async def _call(self, statement: Any, claim: Claim, values: dict[str, Any]) -> Any:
-        return await fetch_value(self._database, statement, claim.held._asdict() | values)
+
+def _counts(user_ids: Iterable[UUID], of: Mapping[UUID, Counts | Receipt]) -> dict[str, Any]:
+    counts = [of.get(one) for one in user_ids]
+    return {
+        "chat_sessions": [one and one.chat_sessions for one in counts],
+        "messages": [one and one.messages for one in counts],
+    }

@@ -1,7 +1,8 @@
 """The relay brings every deletion of the user database to the general one, and its receipt back.
 
-Any number of relays may run, with no leader. The effect comes first and the mark second: whatever a
-crash, a lost reply or a second relay interrupts is done again, and doing it again changes nothing.
+Those of one tenant are done together, up to a hundred with each commit. Any number of relays may
+run, with no leader. The effect comes first and the mark second: whatever a crash, a lost reply or a
+second relay interrupts is done again, and doing it again changes nothing.
 No transaction is open in one database while the other is worked on.
 """
 
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from uuid import UUID
 
 from app.bridge.erasure import metrics, steps
 from app.bridge.erasure.expiry import expire_for_ever
@@ -34,11 +37,11 @@ class AwayError(Exception):
 
 
 class TurnOverError(Exception):
-    """This erasure is large; others go before the rest of it."""
+    """These erasures take long; others go before the rest of them."""
 
 
 class Relay:
-    """Erases deleted users: `run_once` one of them, `run` again and again.
+    """Erases deleted users: `run_once` some of one tenant, `run` again and again.
 
     `hook` is called with a name after each commit and before each pause; `sequence` is the steps
     before the receipt. With them tests stop a relay anywhere, or leave out a guard.
@@ -59,6 +62,7 @@ class Relay:
         self.ledger = Ledger(databases.user, settings)
         self.holds = HoldRelay(databases)
         self.bell = Bell()
+        self._claims_newest = True
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -91,30 +95,36 @@ class Relay:
     def _longest_pause(self) -> float:
         return self._settings.relay_away_max_seconds
 
-    async def run_once(self) -> bool:
-        """Claim one pending erasure and do it; False when none is due.
+    async def run_once(self) -> int:
+        """Claim pending erasures of one tenant and do them; return how many were claimed.
 
         Raises AwayError if the general database is away, and whatever the user database raises.
         """
         claim = await self._claim()
         if claim is None:
-            return False
+            return 0
+        claimed = len(claim.revs)
         try:
             await self._reached("claim")
             await self._erase(claim)
         except (TurnOverError, LeaseLostError) as error:
-            log.info("erasure_handed_on", user_id=str(claim.user_id), reason=type(error).__name__)
+            for user_id in claim.user_ids:
+                log.info("erasure_handed_on", user_id=str(user_id), reason=type(error).__name__)
             await self.ledger.release(claim)
         except asyncio.CancelledError:
             await self._give_back(claim)
             raise
         except Exception as error:  # noqa: BLE001  it is written down and tried again
             await self._failed(claim, error)
-        return True
+        return claimed
 
     async def _claim(self) -> Claim | None:
-        """Claim an erasure; if cancelled before the reply has come, wait for it to give it back."""
-        claiming = asyncio.create_task(self.ledger.claim())
+        """Claim erasures; if cancelled before the reply has come, wait for it to give them back.
+
+        Every other claim is of the newest deletion, so that one person does not wait for thousands.
+        """
+        self._claims_newest = not self._claims_newest
+        claiming = asyncio.create_task(self.ledger.claim(newest=self._claims_newest))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -125,46 +135,75 @@ class Relay:
             raise
 
     async def _erase(self, claim: Claim) -> None:
+        """Erase portion by portion. One that fails is done again user by user: whoever's erasure it
+        is that fails holds up none of the others.
+        """
+        ends = time.monotonic() + self._settings.relay_turn_seconds
+        queue = deque(await steps.portions(self._work_on(claim, claim.user_ids, ends)))
+        while queue and claim.revs:
+            portion = queue.popleft()
+            if portion.rows > self._settings.relay_batch_rows:
+                await self.ledger.release(claim.without(portion.user_ids))
+            try:
+                await self._complete(claim, portion.user_ids, ends)
+            except (TurnOverError, LeaseLostError):
+                raise
+            except Exception as error:
+                if is_away(error):
+                    raise
+                if len(portion.user_ids) > 1:
+                    log.warning("erasures_failed", users=len(portion.user_ids), **describe(error))
+                    queue.extendleft(portion.singly())
+                else:
+                    await self._failed(claim.take(portion.user_ids), error)
+            if queue and time.monotonic() > ends:
+                raise TurnOverError
+
+    async def _complete(self, claim: Claim, user_ids: Sequence[UUID], ends: float) -> None:
         started = time.monotonic()
-        work = self._work_on(claim, ends=started + self._settings.relay_turn_seconds)
+        work = self._work_on(claim, user_ids, ends)
         for step in self._sequence:
             await step(work)
             await self._reached(step.__name__)
-        receipt = await steps.receipt(work)
+        receipts = await steps.receipts(work)
         await self._reached("receipt")
-        await self.ledger.acknowledge(claim, receipt)
-        metrics.COMPLETED.inc()
+        completed = await self.ledger.acknowledge(claim, receipts)
+        metrics.COMPLETED.inc(len(completed))
         seconds = round(time.monotonic() - started, 3)
-        log.info("erasure_completed", user_id=str(claim.user_id), seconds=seconds)
+        for user_id in completed:
+            log.info("erasure_completed", user_id=str(user_id), seconds=seconds)
         await self._reached("acknowledge")
+        if len(completed) < len(user_ids):
+            raise LeaseLostError
 
-    def _work_on(self, claim: Claim, *, ends: float) -> Work:
+    def _work_on(self, claim: Claim, user_ids: Sequence[UUID], ends: float) -> Work:
         async def observe(batch: Batch) -> None:
             metrics.PURGED.labels("chat_sessions").inc(batch.chat_sessions)
             metrics.PURGED.labels("messages").inc(batch.messages)
             await self._reached("batch")
             if self.ledger.is_renewal_due(claim):
-                await self.ledger.renew(claim, batch.total)
-            if time.monotonic() > ends:
+                await self.ledger.renew(claim, await work.counts())
+            if batch.remaining and time.monotonic() > ends:
                 raise TurnOverError
 
         rows = self._settings.relay_batch_rows
-        return Work(self._databases.general, claim.tenant_id, claim.user_id, rows, observe)
+        work = Work(self._databases.general, claim.tenant_id, user_ids, rows, observe)
+        return work
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
-        """Put off this erasure if it failed by itself; if a database is away, the whole relay."""
+        """Put off these erasures if they failed by themselves; if a database is away, the relay."""
         state = sqlstate(error)[0]
         line = type(error).__name__ if state is None else f"{type(error).__name__} {state}"
         if is_away(error):
             await self.ledger.release(claim, line)
             raise AwayError from error
-        if state == OWNER_HELD:
-            log.info("erasure_held", user_id=str(claim.user_id))
-            await self.ledger.postpone(claim, line)
-            return
-        metrics.FAILED.inc()
-        log.error("erasure_failed", user_id=str(claim.user_id), **describe(error))
-        await self.ledger.postpone(claim, line)
+        for user_id in claim.user_ids:
+            if state == OWNER_HELD:
+                log.info("erasure_held", user_id=str(user_id))
+            else:
+                metrics.FAILED.inc()
+                log.error("erasure_failed", user_id=str(user_id), **describe(error))
+            await self.ledger.postpone(claim.take([user_id]), line)
 
     async def _give_back(self, claim: Claim) -> None:
         """Release the claim if that takes no time; otherwise the lease runs out by itself."""

@@ -1,4 +1,4 @@
-"""One user's rows in the general database: what an erasure reads, locks and deletes there.
+"""Some users' rows in the general database: what an erasure reads, locks and deletes there.
 
 Every statement names its tenant on each table, so that a sharded database runs it on one shard.
 What changes something is a definer function (app/databases/sql/general): the login of the relay
@@ -7,133 +7,132 @@ reads ids and counts, never what was said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
-from app.bridge.rows import fetch_as, rows_as
+from app.bridge.rows import T, fetch_as, rows_as
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 
-CLOSE_OWNER = text("SELECT close_owner(:tenant_id, :user_id)")
+CLOSE_OWNERS = text("SELECT close_owners(:tenant_id, CAST(:user_ids AS uuid[]))")
 
 # Conflicts with the lock that opening a session takes. A closed owner gets no new sessions, so this
 # wait ends however busy the user is.
-LOCK_OWNER = text("""
-SELECT state FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id FOR UPDATE
+LOCK_OWNERS = text("""
+SELECT FROM owners WHERE tenant_id = :tenant_id AND user_id = ANY (CAST(:user_ids AS uuid[]))
+ORDER BY user_id FOR UPDATE
 """)
 
-DELETE_KEYS = text("SELECT erase_keys(:tenant_id, :user_id, :rows)")
-
-# The next sessions, as many as hold at most the batch's rows, and at least one however large. They
-# are locked so that no message is appended that the batch would not count.
-LOCK_SESSIONS = text("""
-WITH next AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY id) AS place,
-           sum(message_count + 1) OVER (ORDER BY id) AS total
-    FROM (SELECT id, message_count FROM chat_sessions
-          WHERE tenant_id = :tenant_id AND user_id = :user_id ORDER BY id LIMIT :rows) AS oldest
-)
-SELECT s.id FROM chat_sessions s JOIN next ON next.id = s.id
-WHERE s.tenant_id = :tenant_id AND (next.total <= :rows OR next.place = 1)
-ORDER BY s.id FOR UPDATE OF s
+# An estimate, since sessions may be opened meanwhile, which is read no further than it matters.
+SIZES = text("""
+SELECT o.user_id, (
+    SELECT coalesce(sum(s.message_count + 1), 0)
+    FROM (SELECT x.message_count FROM chat_sessions x
+          WHERE x.tenant_id = :tenant_id AND x.user_id = o.user_id LIMIT :rows) AS s) AS rows
+FROM owners o WHERE o.tenant_id = :tenant_id AND o.user_id = ANY (CAST(:user_ids AS uuid[]))
 """)
 
-DELETE_MESSAGES = text("""
-SELECT deleted AS messages, last_position
-FROM erase_messages(:tenant_id, :user_id, CAST(:ids AS uuid[]), :after, :rows)
+ERASE_ROWS = text("""
+SELECT deleted_sessions AS chat_sessions, deleted_messages AS messages, remaining,
+       at_session, at_position
+FROM erase_rows(:tenant_id, CAST(:user_ids AS uuid[]), :rows, :at_session, :at_position)
 """)
-DELETE_SESSIONS = text("SELECT erase_sessions(:tenant_id, :user_id, CAST(:ids AS uuid[]))")
 
 # The functions count in the transaction that deletes, so the counts are right after any crash.
 COUNTS = text("""
-SELECT chat_sessions, messages FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id
+SELECT user_id, chat_sessions, messages
+FROM owners WHERE tenant_id = :tenant_id AND user_id = ANY (CAST(:user_ids AS uuid[]))
 """)
 
-ANY_LEFT = text("""
-SELECT EXISTS (SELECT FROM chat_sessions WHERE tenant_id = :tenant_id AND user_id = :user_id)
-OR EXISTS (SELECT FROM general_idempotency_keys
-           WHERE tenant_id = :tenant_id AND user_id = :user_id)
+APPEND_RECEIPTS = text("""
+SELECT user_id, hash, chat_sessions, messages
+FROM append_receipts(:tenant_id, CAST(:user_ids AS uuid[]))
 """)
 
-APPEND_RECEIPT = text("""
-SELECT hash, chat_sessions, messages FROM append_receipt(:tenant_id, :user_id)
-""")
+
+class Size(NamedTuple):
+    """Tells about how many rows a user has: messages and sessions."""
+
+    user_id: UUID
+    rows: int
 
 
 class Counts(NamedTuple):
-    """Counts the sessions and messages of the user that have been deleted in all."""
+    """Counts the sessions and messages of a user that have been deleted in all."""
 
+    user_id: UUID
     chat_sessions: int
     messages: int
 
 
-class DeletedMessages(NamedTuple):
-    """Counts the messages that one statement deleted, and has the last one's position, if any."""
+class Place(NamedTuple):
+    """Remembers how far a session too large for one batch has been emptied. It only saves time."""
 
+    at_session: UUID | None = None
+    at_position: int | None = None
+
+
+class Batch(NamedTuple):
+    """Tells what one transaction of a purge deleted, who has rows yet, and where to go on."""
+
+    chat_sessions: int
     messages: int
-    last_position: int | None
+    remaining: list[UUID]
+    at_session: UUID | None
+    at_position: int | None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.at_session, self.at_position)
 
 
 class Receipt(NamedTuple):
     """The proof of an erasure, as the relay hands it to the user database."""
 
+    user_id: UUID
     hash: str
     chat_sessions: int
     messages: int
 
 
 class SubjectRows:
-    """The rows of one user, in one transaction of their tenant."""
+    """The rows of some users of one tenant, in one transaction there."""
 
-    def __init__(self, session: GeneralSession, tenant_id: UUID, user_id: UUID) -> None:
+    def __init__(self, session: GeneralSession, tenant_id: UUID, user_ids: Sequence[UUID]) -> None:
         self._session = session
-        self._subject = {"tenant_id": tenant_id, "user_id": user_id}
+        self._subjects = {"tenant_id": tenant_id, "user_ids": list(user_ids)}
 
-    async def close_owner(self) -> None:
-        """Refuse the user's new sessions and idempotency keys from this commit on."""
-        await self._session.execute(CLOSE_OWNER, self._subject)
+    async def close_owners(self) -> None:
+        """Refuse the users' new sessions and idempotency keys from this commit on."""
+        await self._session.execute(CLOSE_OWNERS, self._subjects)
 
-    async def lock_owner(self) -> None:
+    async def lock_owners(self) -> None:
         """Wait for every transaction that opened a session or stored a key before."""
-        await self._session.execute(LOCK_OWNER, self._subject)
+        await self._session.execute(LOCK_OWNERS, self._subjects)
 
-    async def delete_keys(self, rows: int) -> int:
-        """Delete some of the user's idempotency keys; 0 when there are none."""
-        return await self._scalar(DELETE_KEYS, rows=rows)
+    async def sizes(self, most: int) -> list[Size]:
+        """Tell how many rows each has. Beyond `most` sessions the rest is not counted."""
+        return await self._fetch(Size, SIZES, rows=most)
 
-    async def lock_sessions(self, rows: int) -> list[UUID]:
-        """Lock the next sessions whose messages fit into a batch of so many rows."""
-        values = self._subject | {"rows": rows}
-        return list(await self._session.scalars(LOCK_SESSIONS, values))
+    async def erase(self, rows: int, place: Place) -> Batch:
+        """Delete up to so many messages, or keys, and the sessions that are empty then."""
+        (batch,) = await self._fetch(Batch, ERASE_ROWS, rows=rows, **place._asdict())
+        return batch
 
-    async def delete_messages(self, ids: list[UUID], *, after: int, rows: int) -> DeletedMessages:
-        """Delete up to `rows` messages of these sessions, past the position `after`."""
-        values = self._subject | {"ids": ids, "after": after, "rows": rows}
-        result = await self._session.execute(DELETE_MESSAGES, values)
-        return rows_as(result, DeletedMessages)[0]
+    async def counts(self) -> list[Counts]:
+        """Return what has been deleted of each in all."""
+        return await self._fetch(Counts, COUNTS)
 
-    async def delete_sessions(self, ids: list[UUID]) -> int:
-        """Delete these sessions; those of another user are left alone."""
-        return await self._scalar(DELETE_SESSIONS, ids=ids)
-
-    async def counts(self) -> Counts:
-        """Return what has been deleted in all, this transaction's part included."""
-        return rows_as(await self._session.execute(COUNTS, self._subject), Counts)[0]
-
-    async def any_left(self) -> bool:
-        """Tell whether the user has a session or an idempotency key yet."""
-        return await self._scalar(ANY_LEFT)
-
-    async def _scalar(self, statement: Any, **values: Any) -> Any:
-        return await self._session.scalar(statement, self._subject | values)
+    async def _fetch(self, shape: type[T], statement: TextClause, **values: object) -> list[T]:
+        return rows_as(await self._session.execute(statement, self._subjects | values), shape)
 
 
-async def append_receipt(
-    general: Database[GeneralSession], subject: Mapping[str, Any]
-) -> Receipt | None:
-    """Prove that nothing remains and append the receipt; None if there is no such owner."""
-    rows = await fetch_as(Receipt, general, APPEND_RECEIPT, subject)
-    return rows[0] if rows else None
+async def append_receipts(
+    general: Database[GeneralSession], tenant_id: UUID, user_ids: Sequence[UUID]
+) -> list[Receipt]:
+    """Prove that nothing remains of each and append the receipts; none where no owner is closed."""
+    values = {"tenant_id": tenant_id, "user_ids": list(user_ids)}
+    return await fetch_as(Receipt, general, APPEND_RECEIPTS, values)

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.bridge.erasure.subject_rows import LOCK_OWNER
+from app.bridge.erasure.subject_rows import LOCK_OWNERS
 from app.bridge.erasure.wake import Bell
 from app.bridge.holds.outbox import Delivery, Outbox
 from app.databases.causes import describe, is_away
@@ -36,7 +36,7 @@ Hook = Callable[[str], Awaitable[None]]
 async def drain(general: Database[GeneralSession], tenant_id: UUID, user_id: UUID) -> None:
     """Wait for every transaction that read the owner's flag before it was set."""
     async with general.session(tenant_id) as session:
-        await session.execute(LOCK_OWNER, {"tenant_id": tenant_id, "user_id": user_id})
+        await session.execute(LOCK_OWNERS, {"tenant_id": tenant_id, "user_ids": [user_id]})
 
 
 Drain = Callable[[Database[GeneralSession], UUID, UUID], Awaitable[None]]

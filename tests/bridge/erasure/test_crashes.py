@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,79 +14,94 @@ from app.config.settings import Settings
 from tests.support.erasure_scene import Scene, Subject
 from tests.support.relay_process import COMMITS, DIED, Victim, victim
 
+SESSIONS = (3, 1, 1, 0)  # more than a batch of rows holds, two who share one, and nothing
 
-async def all_is_well(scene: Scene, subject: Subject) -> None:
-    """Whatever happened before: exactly one receipt, with exact counts, and acknowledged."""
-    (receipt,) = await scene.receipts()
-    entry = await scene.entry(subject)
-    assert (receipt["chat_sessions"], receipt["messages"]) == (3, 6)
-    assert (entry["chat_sessions"], entry["messages"]) == (3, 6)
-    assert entry["delivered_rev"] == entry["rev"]
-    assert (entry["receipt"], entry["last_error"]) == (receipt["hash"], None)
-    owner = "SELECT state FROM owners WHERE user_id = $1"
-    assert await scene.general.fetchval(owner, subject.user_id) == "erased"
+
+async def all_is_well(scene: Scene, subjects: Sequence[Subject]) -> None:
+    """Whatever happened before: exactly one receipt each, exact counts, and acknowledged."""
+    chain = await scene.receipts()
+    receipts = {receipt["user_id"]: receipt for receipt in chain}
+    assert [receipt["seq"] for receipt in chain] == [1, 2, 3, 4]
+    for subject, sessions in zip(subjects, SESSIONS, strict=True):
+        receipt, entry = receipts[subject.user_id], await scene.entry(subject)
+        assert (receipt["chat_sessions"], receipt["messages"]) == (sessions, 2 * sessions)
+        assert (entry["chat_sessions"], entry["messages"]) == (sessions, 2 * sessions)
+        assert entry["delivered_rev"] == entry["rev"]
+        assert (entry["receipt"], entry["last_error"]) == (receipt["hash"], None)
+        owner = "SELECT state FROM owners WHERE user_id = $1"
+        assert await scene.general.fetchval(owner, subject.user_id) == "erased"
     assert await scene.orphans() == 0
     assert await scene.general.fetchval("SELECT count(*) FROM messages") == 2
 
 
-async def deleted(scene: Scene) -> Subject:
-    """With more rows than a batch holds, and somebody else beside."""
-    await scene.a_user(sessions=1)
-    alice = await scene.a_user(sessions=3)
-    await scene.delete(alice)
-    return alice
+async def deleted(scene: Scene) -> list[Subject]:
+    """Four of one tenant, who are claimed together, and somebody else beside."""
+    tenant_id = await scene.a_tenant()
+    await scene.a_user(tenant_id, sessions=1)
+    subjects = [await scene.a_user(tenant_id, sessions=number) for number in SESSIONS]
+    ids = [one.user_id for one in subjects]
+    await scene.user.execute("DELETE FROM users WHERE id = ANY ($1)", ids)
+    return subjects
+
+
+async def finished(scene: Scene) -> int:
+    """Run relays until nothing is due, and return how many erasures they claimed."""
+    claimed = 0
+    while found := await scene.relay().run_once():
+        claimed += found
+    return claimed
 
 
 def settings_of(scene: Scene) -> Settings:
-    return scene.settings.model_copy(update={"relay_batch_rows": 3})
+    return scene.settings.model_copy(update={"relay_batch_rows": 6})
 
 
 @pytest.mark.parametrize("commit", COMMITS)
-async def test_an_erasure_goes_on_after_its_relay_died(scene: Scene, commit: str) -> None:
-    alice = await deleted(scene)
+async def test_erasures_go_on_after_their_relay_died(scene: Scene, commit: str) -> None:
+    """Nobody who had got their receipt acknowledged before is claimed again."""
+    subjects = await deleted(scene)
     with victim(settings_of(scene), commit, dies=True) as one:
         await asyncio.to_thread(one.process.join)
         assert one.process.exitcode == DIED
     await scene.due()
-    again = await scene.relay().run_once()
-    assert again == (commit != "acknowledge")
-    await all_is_well(scene, alice)
+    assert await finished(scene) == (1 if commit == "acknowledge" else 4)
+    await all_is_well(scene, subjects)
 
 
-async def test_an_erasure_ends_though_a_relay_dies_at_each_commit(scene: Scene) -> None:
-    alice = await deleted(scene)
-    for commit in COMMITS:
+async def test_erasures_end_though_a_relay_dies_at_each_commit(scene: Scene) -> None:
+    subjects = await deleted(scene)
+    for commit in (*COMMITS, COMMITS[-1]):
         with victim(settings_of(scene), commit, dies=True) as one:
             await asyncio.to_thread(one.process.join)
         await scene.due()
-    await all_is_well(scene, alice)
+    await all_is_well(scene, subjects)
 
 
-async def test_an_erasure_goes_on_after_its_relay_was_killed(scene: Scene) -> None:
-    alice = await deleted(scene)
+async def test_erasures_go_on_after_their_relay_was_killed(scene: Scene) -> None:
+    subjects = await deleted(scene)
     with victim(settings_of(scene), "batch") as one:
         assert await asyncio.to_thread(one.line.recv) == "batch"
         os.kill(one.pid, signal.SIGKILL)
         await asyncio.to_thread(one.process.join)
     assert not await scene.relay().run_once(), "its lease keeps others away, until it is over"
     await scene.due()
-    assert await scene.relay().run_once()
-    await all_is_well(scene, alice)
+    assert await scene.relay().run_once() == 4
+    await all_is_well(scene, subjects)
 
 
 @pytest.mark.parametrize("commit", COMMITS[:-1])
 async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(scene: Scene, commit: str) -> None:
     """Another finishes; what the sleeper does when it wakes changes nothing."""
-    alice = await deleted(scene)
+    subjects = await deleted(scene)
     with victim(settings_of(scene), commit) as one:
         assert await asyncio.to_thread(one.line.recv) == commit
         os.kill(one.pid, signal.SIGSTOP)
         await scene.due()
-        assert await scene.relay().run_once()
-        await all_is_well(scene, alice)
+        assert await scene.relay().run_once() == 4
+        await all_is_well(scene, subjects)
         await wake(one)
         assert one.process.exitcode == 0
-    await all_is_well(scene, alice)
+    await all_is_well(scene, subjects)
 
 
 async def wake(one: Victim) -> None:

@@ -12,12 +12,11 @@ import asyncpg
 import pytest
 
 from app.bridge.erasure import steps
-from app.bridge.erasure.subject_rows import LOCK_SESSIONS
 from app.databases.causes import OWNER_CLOSED
 from app.http.errors import Unauthenticated
 from app.http.security import Principal
 from tests.support.chat import open_session
-from tests.support.erasure_scene import Scene, Subject, a_session, statement, waits, writer
+from tests.support.erasure_scene import Scene, Subject, a_session, waits, writer
 
 STALL = """
 CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -151,6 +150,7 @@ async def test_a_message_not_yet_committed_is_waited_for_and_counted(scene: Scen
     assert await scene.general.fetchval("SELECT count(*) FROM messages") == 0
 
 
+ERASE = "SELECT deleted_sessions FROM erase_rows($1, ARRAY[$2::uuid], 100, NULL, NULL)"
 INSERT_LATE = """
 INSERT INTO messages (tenant_id, id, session_id, position, role, content)
 VALUES ($1, gen_random_uuid(), $2, 99, 'user', 'Late')
@@ -167,20 +167,16 @@ async def test_a_message_into_a_session_being_purged_is_refused(
     if not guarded:
         drop = "ALTER TABLE messages DROP CONSTRAINT fk_messages_tenant_id_chat_sessions"
         await scene.general.execute(drop)
-    values = {"tenant_id": alice.tenant_id, "user_id": alice.user_id, "rows": 100}
+    await scene.delete(alice)
+    await steps.close(scene.work(alice))
     async with writer(scene, alice.tenant_id) as purge:
-        query, ordered = statement(LOCK_SESSIONS, values)
-        assert len(await purge.fetch(query, *ordered)) == 1
+        assert await purge.fetchval(ERASE, alice.tenant_id, alice.user_id) == 1
         late = scene.general.execute(INSERT_LATE, alice.tenant_id, session_id)
         writing = asyncio.create_task(late)
         if guarded:
             await waits_elsewhere(scene)
         else:
             await writing
-        theirs = (alice.tenant_id, session_id)
-        await purge.execute("DELETE FROM chat_sessions WHERE tenant_id = $1 AND id = $2", *theirs)
-        early = "DELETE FROM messages WHERE tenant_id = $1 AND session_id = $2 AND position < 99"
-        await purge.execute(early, *theirs)
         await purge.execute("COMMIT")
     if guarded:
         with pytest.raises(asyncpg.ForeignKeyViolationError):

@@ -10,8 +10,8 @@ import pytest
 
 from app.bridge.erasure.ledger import LeaseLostError
 from app.bridge.erasure.relay import AwayError
-from app.bridge.erasure.steps import Batch, Work, close, purge
-from app.bridge.erasure.subject_rows import Counts
+from app.bridge.erasure.steps import close, purge
+from app.bridge.erasure.subject_rows import Batch, Counts
 from tests.support.erasure_scene import Scene, Subject, a_session, waits
 
 
@@ -55,9 +55,8 @@ async def test_no_transaction_deletes_more_than_the_batch(
     async def observe(batch: Batch) -> None:
         batches.append(batch)
 
-    general = scene.databases.general
     await scene.delete(alice)
-    work = Work(general, alice.tenant_id, alice.user_id, rows, observe)
+    work = scene.work(alice, rows, observe)
     await close(work)
     await purge(work)
     assert max(batch.messages for batch in batches) <= rows
@@ -182,7 +181,7 @@ async def test_only_the_holder_acknowledges_renews_or_gives_up(scene: Scene) -> 
     assert held
     before = await scene.entry(alice)
     with pytest.raises(LeaseLostError):
-        await ledger.renew(stale, Counts(1, 1))
+        await ledger.renew(stale, [Counts(alice.user_id, 1, 1)])
     await ledger.postpone(stale, "stale")
     await ledger.release(stale, "stale")
     assert await scene.entry(alice) == before

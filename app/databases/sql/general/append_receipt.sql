@@ -17,7 +17,7 @@ BEGIN
     FROM owners o
     WHERE o.tenant_id = tenant AND o.user_id = subject AND o.state <> 'open'
     AND o.closed_at IS NOT NULL
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     IF FOUND THEN
         INSERT INTO erasure_receipts (tenant_id, user_id, seq, chat_sessions, messages, remaining,
                                       finished_at, prev_hash, hash, v, kind)
