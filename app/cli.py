@@ -85,6 +85,11 @@ relay = Deferred(
     "app.commands.erasure:relay",
     "Erase what deleted users said, until stopped; `litestar run` does so beside serving.",
 )
+retention = Deferred(
+    "retention",
+    "app.commands.retention:retention",
+    "Delete the conversations that were kept long enough, now; a relay does so by itself.",
+)
 tenants = Deferred("tenants", "app.commands.accounts:tenants", "Manage tenants.")
 tokens = Deferred("tokens", "app.commands.credentials:tokens", "Manage people's access tokens.")
 users = Deferred("users", "app.commands.accounts:users", "Manage users.")
@@ -98,7 +103,7 @@ whose = Deferred(
 )
 COMMANDS = (
     *(api_keys, audit, database, dev, distribute, export, holds, import_, keys, receipts),
-    *(reconcile, relay, tenants, tokens, users, version, whose),
+    *(reconcile, relay, retention, tenants, tokens, users, version, whose),
 )
 db = Deferred("db", database.place, database.help or "", hidden=True)
 

@@ -57,6 +57,8 @@ SEALING = (
     *("use_master_key", "forget_master_keys", "master_keys_in_use", "people_of_master_keys"),
     "keep_backup_days",
 )
+RETENTION = ("sweepable_tenants", "overdue", "lock_overdue", "sweep_sessions", "receive_retention")
+CHAIN = ("lock_receipts", "link_receipt", "receipt_hash")
 RECONCILE = (
     *("ledger_digest", "ledger_keys", "ledger_suspects", "ledger_facts", "ledger_is_empty"),
     *("credentials_of_people", "credentials_of_backends", "other_keys"),
@@ -173,9 +175,8 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             "held_owners": "EXECUTE",
             **dict.fromkeys(STEPS, "EXECUTE"),
             "expire_keys": "EXECUTE",
-            "lock_receipts": "EXECUTE",  # these three by append_receipt alone
-            "link_receipt": "EXECUTE",
-            "receipt_hash": "EXECUTE",
+            **dict.fromkeys(RETENTION, "EXECUTE"),
+            **dict.fromkeys(CHAIN, "EXECUTE"),  # by what appends a receipt
             "exported_receipts": "EXECUTE",
             "owner_digest": "EXECUTE",
             "owner_keys": "EXECUTE",

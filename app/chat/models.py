@@ -11,7 +11,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
-    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
@@ -83,6 +82,18 @@ class ChatSession(GeneralBase):
             "user_id",
             "changed_minute",
             postgresql_where=text("changed_minute > '-infinity'"),
+        ),
+        Index(
+            "idx_chat_sessions_tenant_minute",
+            "tenant_id",
+            "changed_minute",
+            postgresql_where=text("changed_minute > '-infinity'"),
+        ),
+        Index(
+            "idx_chat_sessions_expires_at",
+            "tenant_id",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index(
             "idx_chat_sessions_external_id",
@@ -171,38 +182,6 @@ class Message(GeneralBase):
     is_item: Mapped[bool] = mapped_column(server_default=text("false"))
     sealed: Mapped[bytes | None]
     sealed_size: Mapped[int | None]
-
-
-class ErasureReceipt(GeneralBase):
-    """That an owner's conversations are gone, or a tenant's that were kept long enough.
-
-    `v` is the version of its hash. Only link_receipt and its callers write one, and nothing
-    changes it. `user_id` of a retention's is an id of its own.
-    """
-
-    __tablename__ = "erasure_receipts"
-    __table_args__ = (
-        PrimaryKeyConstraint("tenant_id", "user_id"),
-        CheckConstraint("remaining = 0", name="remaining"),
-        CheckConstraint(
-            "kind IN ('erasure', 'retention') AND (kind = 'retention') = (cutoff IS NOT NULL)",
-            name="kind",
-        ),
-        Index("idx_erasure_receipts_seq", "seq"),
-    )
-
-    tenant_id: Mapped[UUID]
-    user_id: Mapped[UUID]
-    seq: Mapped[int] = mapped_column(BigInteger)
-    chat_sessions: Mapped[int] = mapped_column(BigInteger)
-    messages: Mapped[int] = mapped_column(BigInteger)
-    remaining: Mapped[int] = mapped_column(BigInteger)
-    finished_at: Mapped[datetime]
-    prev_hash: Mapped[str] = mapped_column(String(64))
-    hash: Mapped[str] = mapped_column(String(64))
-    v: Mapped[int] = mapped_column(Integer, server_default=text("1"))
-    kind: Mapped[str] = mapped_column(String(20), server_default=text("'erasure'"))
-    cutoff: Mapped[datetime | None]
 
 
 class GeneralIdempotencyKey(StoredAnswer, GeneralBase):

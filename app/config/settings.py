@@ -76,6 +76,10 @@ class Settings(SealSettings):
         400, ge=1, le=36_500, description="a relay deletes audit events that are older"
     )
 
+    retention_sweep_seconds: float = Field(
+        3600, gt=0, description="how often a relay deletes what was kept long enough"
+    )
+
     password_hash_threads: int = Field(2, ge=1, le=64, description="threads that hash passwords")
     password_hash_queue: int = Field(
         256, ge=1, description="hashes that may wait for a thread; one more is answered 503"

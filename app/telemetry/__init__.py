@@ -26,6 +26,8 @@ or of text on a terminal:
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasures_failed`  | users, error, sqlstate, where             | together; each is tried alone   |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
+| `retention_swept`  | tenant_id, chat_sessions, messages, seconds| these were kept long enough    |
+| `retention_failed` | tenant_id, error, sqlstate, where         | and is done again by a sweep    |
 | `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |
 | `export_revoked`   | user_id, actor, subject_id, reason        | and the answer is broken off    |
 | `database_restored`| database, time                            | commits of then are lost        |

@@ -13,6 +13,8 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("import", "/dev/null"): "Importing",
     ("receipts", "export"): "Writing receipts",
     ("reconcile",): "━",
+    ("retention", "--dry-run"): "Counting",
+    ("retention",): "Sweeping tenants",
 }
 
 

@@ -27,6 +27,7 @@ ACROSS = {
     "owner_facts": "reconcile asks about any users, of many tenants at a time",
     "owner_keys": "reconcile lists owners in the buckets that differ",
     "owner_suspects": "reconcile looks for owners who do not fit their rows",
+    "sweepable_tenants": "a sweep goes to the tenants where something has ended",
     "stray_messages": "reconcile looks for messages without a session, whosever they are",
 }
 OF_ONE_TENANT = """

@@ -31,7 +31,7 @@ TABLES = {
         "user_idempotency_keys",
     ),
     "general": (
-        *("owners", "chat_sessions", "messages", "erasure_receipts"),
+        *("owners", "chat_sessions", "messages", "erasure_receipts", "retention_tallies"),
         "general_idempotency_keys",
     ),
 }

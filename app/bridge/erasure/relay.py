@@ -22,6 +22,7 @@ from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
 from app.bridge.heartbeats import beat_for_ever
 from app.bridge.holds.relay import HoldRelay
+from app.bridge.retention.sweeper import Sweeper
 from app.config.settings import Settings
 from app.databases.causes import OWNER_HELD, describe, is_away, sqlstate
 from app.databases.database import Databases
@@ -70,6 +71,7 @@ class Relay:
             if self._settings.relay_listen:
                 tasks.create_task(listen(self._settings, self.bell))
             tasks.create_task(expire_for_ever(self._databases, self._settings))
+            tasks.create_task(Sweeper(self._databases, self._settings).run())
             tasks.create_task(self.holds.run(self.bell, self._settings.relay_poll_seconds))
             tasks.create_task(beat_for_ever(self._databases, self._settings))
             for _ in range(self._settings.relay_workers):

@@ -116,6 +116,10 @@ GUARDS: dict[DatabaseName, dict[str, dict[str, str]]] = {
             " FOR EACH ROW EXECUTE FUNCTION make_owner()",
             "owner_is_open": "AFTER INSERT OR UPDATE OF tenant_id, user_id ON chat_sessions"
             " FOR EACH ROW EXECUTE FUNCTION owner_is_open()",
+            "keep_changed_minute": "AFTER INSERT OR UPDATE OF updated_at, changed_minute"
+            " ON chat_sessions FOR EACH ROW"
+            " WHEN (NEW.changed_minute IS DISTINCT FROM date_trunc('minute', NEW.updated_at))"
+            " EXECUTE FUNCTION keep_changed_minute()",
             "keep_held": "BEFORE DELETE ON chat_sessions FOR EACH ROW EXECUTE FUNCTION keep_held()",
             "fk_chat_sessions_tenant_id_owners": "FOREIGN KEY (tenant_id, user_id)"
             " REFERENCES owners (tenant_id, user_id)",
