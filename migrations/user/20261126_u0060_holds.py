@@ -15,12 +15,12 @@ branch_labels = None
 depends_on = None
 
 TIMES = sa.DateTime(timezone=True)
-REVISION = {"server_default": sa.text("0"), "nullable": False}
 
 
 def upgrade() -> None:
-    op.add_column("subject_ledger", sa.Column("hold_rev", sa.BigInteger(), **REVISION))
-    op.add_column("subject_ledger", sa.Column("hold_delivered_rev", sa.BigInteger(), **REVISION))
+    for name in ("hold_rev", "hold_delivered_rev"):
+        zero = sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+        op.add_column("subject_ledger", zero)
     op.add_column("subject_ledger", sa.Column("hold_changed_at", TIMES))
     op.create_table(
         "holds",

@@ -16,7 +16,7 @@ them was restored to before something:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -125,7 +125,7 @@ async def _owners(database: Database[GeneralSession]) -> list[OwnerHold]:
     return found
 
 
-def _after(found: list[UserHold] | list[OwnerHold]) -> dict[str, object]:
+def _after(found: list[UserHold] | list[OwnerHold]) -> dict[str, Any]:
     last = _key(found[-1]) if found else Key(UUID(int=0), UUID(int=0))
     return last._asdict() | {"page": PAGE}
 
