@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tests.benchmarks import shards
 from tests.benchmarks.contestants import OUR_NAME
 from tests.benchmarks.measure import Sample, middle, of, ratio
 
@@ -99,3 +100,32 @@ def _legend(axis: Axes, machine: dict[str, Any]) -> None:
     )
     text = "\n".join(lines)
     axis.text(0, 0.98, text, va="top", fontsize=8, linespacing=1.4, transform=axis.transAxes)
+
+
+def draw_balances(out: Path, found: Sequence[shards.Balance]) -> None:
+    """One panel for each exponent, a line for each number of shards; both axes are logarithmic."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        title = f"The fullest worker ÷ the mean, {shards.TENANTS:,} tenants of Zipf's sizes"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+        for axis, exponent in zip(figure.subplots(2, 2).flat, shards.EXPONENTS, strict=True):
+            _balance_panel(axis, exponent, [one for one in found if one.exponent == exponent])
+        figure.axes[0].legend(frameon=False)
+        figure.savefig(out / "sizing.png", dpi=160)
+        figure.savefig(out / "sizing.svg", metadata={"Date": None})
+
+
+def _balance_panel(axis: Axes, exponent: float, found: Sequence[shards.Balance]) -> None:
+    for number, style in zip(shards.SHARDS, (":", "--", "-"), strict=True):
+        line = [one for one in found if one.shards == number]
+        points = [one.workers for one in line], [one.fullest for one in line]
+        axis.plot(*points, style, color=OURS, label=f"{number} shards")
+    largest = shards.sizes(exponent)[0]
+    alone = [max(1.0, largest * workers) for workers in shards.WORKERS]
+    axis.plot(shards.WORKERS, alone, color=THEIRS, label="the largest tenant alone")
+    axis.axhline(shards.EVEN_ENOUGH, color="#8a9499", linewidth=0.6)
+    axis.set_title(f"exponent {exponent:g}", loc="left", fontsize=10, weight="bold")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log", base=2)
+    axis.set_xlabel("workers")
+    axis.spines[["top", "right"]].set_visible(False)
