@@ -11,11 +11,12 @@ from sqlalchemy import text
 
 from app.accounts.wrapped_keys import People, State, WrappedKeys
 from app.bridge.rows import fetch_value
+from app.bridge.sealing.conversion import Conversion
 from app.bridge.sealing.keys import Keys
 from app.bridge.sealing.rotation import rotate as rotate_keys
 from app.commands.progress import counting
 from app.commands.running import lent, run
-from app.config.settings import SettingsError, load_settings
+from app.config.settings import SettingsError, load_settings, stop
 from app.databases.database import Databases
 
 NEVER_SEALED = text("SELECT owners_never_sealed()")
@@ -101,4 +102,32 @@ async def _rotate() -> int:
 
 def _check_active(known: Keys) -> None:
     if known.master_keys.active is None:
-        raise SettingsError("SEAL_KEYS: there is none; set it, the key that is to wrap first")
+        raise SettingsError("SEAL_KEYS: none is set; `openssl rand -base64 32` makes one")
+
+
+@keys.command()
+def seal() -> None:
+    """Seal whatever is written from now on, and then what is there, while people write."""
+    run(_seal())
+    click.echo("All that people said is sealed.")
+
+
+async def _seal() -> None:
+    async with _lent() as (known, databases):
+        _check_active(known)
+        with counting("Sealing rows") as advance:
+            await Conversion(known, databases).seal(advance)
+
+
+@keys.command()
+def unseal() -> None:
+    """Seal nothing from now on, and open what is sealed, while people write."""
+    if left := run(_unseal()):
+        raise stop(f"{left} people have rows that cannot be opened; their keys are kept")
+    click.echo("Nothing is sealed any more; SEAL_KEYS may go.")
+
+
+async def _unseal() -> int:
+    async with _lent() as (known, databases):
+        with counting("Opening rows") as advance:
+            return await Conversion(known, databases).unseal(advance)

@@ -1,0 +1,137 @@
+"""`litestar keys seal` and `unseal`: person by person, while the service runs and people write.
+
+    seal     (a) whatever is written is sealed from now on, and those who did not know yet are done
+             (b) each person's plain rows are sealed where they still are what was read
+             (c) the person has no plain rows any more: `plain_until` says since when
+
+    unseal   (a) whatever is written is plain from now on, likewise
+             (b) each person's sealed rows are opened
+             (c) nothing is sealed under the person's key any more: it is deleted
+
+Either may be killed and run again at any time: what is done already is found so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.accounts.wrapped_keys import NOBODY, SETTLING, Owned, WrappedKeys
+from app.bridge.rows import fetch_as
+from app.bridge.sealing.keys import Keys
+from app.chat.conversion import convert
+from app.databases.causes import OWNER_CLOSED, sqlstate
+from app.databases.database import Databases
+
+ROWS = 500
+OWNERS = text("SELECT * FROM owners_page(:tenant_id, :user_id, :rows)")
+IS_SEALED = text("SELECT is_sealed(:tenant_id, :user_id)")
+OF_USER = "fk_wrapped_keys_user_id_users"
+Advance = Callable[[], None]
+
+
+class Owner(NamedTuple):
+    """Somebody who has conversations, and the key that seals them."""
+
+    tenant_id: UUID
+    user_id: UUID
+    key_id: UUID | None
+
+
+class Conversion:
+    """`settling`: how long those who were looked up before may write as it was before."""
+
+    def __init__(self, keys: Keys, databases: Databases, *, settling: timedelta = SETTLING) -> None:
+        self._keys = keys
+        self._databases = databases
+        self._settling = settling
+
+    async def seal(self, advance: Advance) -> None:
+        """Seal whatever is written from now on, and what is there."""
+        await self._keys.begin(self._settling)
+        await self._settled()
+        async for owner in self._owners():
+            if owned := await self._key_of(owner):
+                await self._convert(owned, advance, to_sealed=True)
+                async with self._databases.user.session() as session:
+                    await WrappedKeys(session).note_sealed(owned)
+
+    async def unseal(self, advance: Advance) -> int:
+        """Seal nothing from now on, and open what is sealed; count who has unreadable rows."""
+        await self._end()
+        unreadable = 0
+        async for owned in self._wrapped():
+            await self._convert(owned, advance, to_sealed=False)
+            if await self._is_sealed(owned):
+                unreadable += 1
+                continue
+            async with self._databases.user.session() as session:
+                await WrappedKeys(session).drop(owned)
+        async with self._databases.user.session() as session:
+            await WrappedKeys(session).forget_unused(None)
+        return unreadable
+
+    async def _end(self) -> None:
+        async with self._databases.user.session() as session:
+            await WrappedKeys(session).check(self._keys.master_keys)
+            await WrappedKeys(session).end()
+        await asyncio.sleep(self._settling.total_seconds())
+
+    async def _convert(self, owned: Owned, advance: Advance, *, to_sealed: bool) -> None:
+        key = self._keys.master_keys.person_key(owned.key, owned.tenant_id, owned.user_id)
+        general = self._databases.general
+        rows = convert(general, owned.tenant_id, owned.user_id, key, to_sealed=to_sealed)
+        try:
+            async for count in rows:
+                for _ in range(count):
+                    advance()
+        except DBAPIError as error:
+            if sqlstate(error)[0] != OWNER_CLOSED:  # they were deleted meanwhile
+                raise
+
+    async def _is_sealed(self, owned: Owned) -> bool:
+        async with self._databases.general.session(owned.tenant_id) as session:
+            return bool(await session.scalar(IS_SEALED, owned.whose))
+
+    async def _settled(self) -> None:
+        while True:
+            async with self._databases.user.session() as session:
+                if (await WrappedKeys(session).state()).is_settled:
+                    return
+            await asyncio.sleep(self._settling.total_seconds() / 20)
+
+    async def _owners(self) -> AsyncGenerator[Owner]:
+        place = {"tenant_id": NOBODY, "user_id": NOBODY}
+        page: list[Owner] | None = None
+        while page is None or len(page) == ROWS:
+            page = await fetch_as(Owner, self._databases.general, OWNERS, place | {"rows": ROWS})
+            for owner in page:
+                yield owner
+                place = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
+
+    async def _wrapped(self) -> AsyncGenerator[Owned]:
+        after: Owned | None = None
+        while True:
+            async with self._databases.user.session() as session:
+                page = await WrappedKeys(session).page(after, rows=ROWS)
+            for owned in page:
+                yield owned
+            if not page:
+                return
+            after = page[-1]
+
+    async def _key_of(self, owner: Owner) -> Owned | None:
+        """Return the owner's key, and make it where there is none; None for a deleted person."""
+        try:
+            key = await self._keys.key_of(owner.tenant_id, owner.user_id)
+        except Exception as error:
+            if sqlstate(error)[1] != OF_USER:
+                raise
+            return None
+        return Owned(owner.tenant_id, owner.user_id, key)
