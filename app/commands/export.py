@@ -9,7 +9,8 @@ import click
 
 from app.accounts.models import User
 from app.bridge.export.full import FullExport
-from app.bridge.export.people import everybody, one_person, people_of_tenant, refuse_sealed
+from app.bridge.export.people import everybody, one_person, people_of_tenant
+from app.bridge.sealing.seals import Seals
 from app.commands.output import Write, named, write_all, writing_to
 from app.commands.running import lent, run
 from app.commands.typed import Utf8
@@ -48,9 +49,11 @@ def _check_user(text: str) -> None:
 
 
 async def _export(write: Write, user: str | None, tenant: str | None) -> FullExport:
-    async with lent(load_settings()) as databases:
-        await refuse_sealed(databases.user)
-        made = FullExport(databases)
+    settings = load_settings()
+    async with lent(settings) as databases:
+        seals = Seals(databases, settings)
+        await seals.check()
+        made = FullExport(databases, seals)
         await write_all(made.lines(_people(databases, user, tenant)), write, "Exporting")
         return made
 

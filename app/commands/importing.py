@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import click
 
-from app.bridge.export.people import refuse_sealed
 from app.bridge.importing.file import ImportFile
 from app.bridge.importing.importer import Imported, Importer
+from app.bridge.sealing.seals import Seals
 from app.commands.output import named
 from app.commands.progress import filling
 from app.commands.running import lent, run
@@ -61,11 +61,14 @@ def import_(file: str, with_strangers: bool) -> None:
 
 
 async def _import(source: BinaryIO, sentences: Sentences, with_strangers: bool) -> Imported:
-    async with lent(load_settings()) as databases:
-        await refuse_sealed(databases.user)
+    settings = load_settings()
+    async with lent(settings) as databases:
+        seals = Seals(databases, settings)
+        await seals.check()
+        say = sentences.say
         with filling("Importing", _size(source)) as fill:
-            importer = Importer(databases, sentences.say, fill, with_strangers=with_strangers)
-            await importer.run(ImportFile(source, sentences.say))
+            importer = Importer(databases, seals, say, fill, with_strangers=with_strangers)
+            await importer.run(ImportFile(source, say))
         return importer.done
 
 

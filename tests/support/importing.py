@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from app.accounts.models import User
 from app.bridge.export.full import FullExport
 from app.bridge.export.people import everybody
 from app.bridge.importing.file import ImportFile
 from app.bridge.importing.importer import Imported, Importer
+from app.bridge.sealing.seals import Seals
+from app.config.settings import Settings
 from app.databases.database import Databases
 
 
@@ -23,17 +24,25 @@ class Result(NamedTuple):
     said: list[str]
 
 
-async def exported(databases: Databases, people: AsyncIterable[User] | None = None) -> bytes:
-    lines = FullExport(databases).lines(people or everybody(databases.user))
+async def exported(databases: Databases, settings: Settings) -> bytes:
+    seals = Seals(databases, settings)
+    await seals.check()
+    lines = FullExport(databases, seals).lines(everybody(databases.user))
     return b"".join([line async for line in lines])
 
 
 async def imported(
-    databases: Databases, file: bytes | io.IOBase, *, with_strangers: bool = False
+    databases: Databases,
+    settings: Settings,
+    file: bytes | io.IOBase,
+    *,
+    with_strangers: bool = False,
 ) -> Result:
     said = list[str]()
+    seals = Seals(databases, settings)
+    await seals.check()
     source: Any = io.BytesIO(file) if isinstance(file, bytes) else file
-    importer = Importer(databases, said.append, _unseen, with_strangers=with_strangers)
+    importer = Importer(databases, seals, said.append, _unseen, with_strangers=with_strangers)
     await importer.run(ImportFile(source, said.append))
     return Result(importer.done, said)
 

@@ -43,10 +43,13 @@ class Target(NamedTuple):
 
     @property
     def settings(self) -> Settings:
+        return self.settings_with()
+
+    def settings_with(self, **others: object) -> Settings:
         url = pgbouncer.url(self.servers.general, self.name)
         owner = self.servers.general.url(self.name, "bicameral_owner")
         more = {"database_url_general": url, "database_url_general_owner": owner}
-        return settings_for(self.servers, self.database, **more)
+        return settings_for(self.servers, self.database, **more, **others)
 
     async def export(self, file: Path, *words: str) -> Ended:
         env = urls(self.servers, self.database)
@@ -69,6 +72,7 @@ class Target(NamedTuple):
 
 
 SELECT = {
+    "keys": "SELECT (user_id, key_id)::text FROM owners WHERE key_id IS NOT NULL ORDER BY 1",
     "chat_sessions": "SELECT t::text FROM chat_sessions t ORDER BY id",
     "messages": "SELECT t::text FROM messages t ORDER BY id",
     "owners": "SELECT (tenant_id, user_id, state)::text FROM owners t ORDER BY 1",

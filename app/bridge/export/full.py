@@ -26,6 +26,7 @@ from app.bridge.export.full_lines import (
 from app.bridge.export.lines import UserLine
 from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.stored import BY_SESSION, IN_ORDER, StoredRows
+from app.bridge.sealing.seals import Seals
 from app.chat.models import Owner
 from app.databases.database import Databases
 from app.databases.sessions import driver_of
@@ -57,8 +58,9 @@ class Counted:
 class FullExport:
     """Writes everybody's lines, one person after the other."""
 
-    def __init__(self, databases: Databases) -> None:
+    def __init__(self, databases: Databases, seals: Seals) -> None:
         self._databases = databases
+        self._seals = seals
         self._file = Counted()
         self.users = 0
 
@@ -100,6 +102,7 @@ class FullExport:
 
     async def _said(self, user: User, person: Counted) -> AsyncGenerator[bytes]:
         """Nothing is written of somebody whose deletion the general database has heard of."""
+        seal = await self._seals.reading(user.tenant_id, user.id)
         async with self._databases.general.session(user.tenant_id) as session:
             await session.connection(execution_options=SNAPSHOT)
             await session.execute(READ_ONLY)
@@ -107,7 +110,7 @@ class FullExport:
             whose = {"tenant_id": user.tenant_id, "user_id": user.id}
             if await session.scalar(select(Owner.state).filter_by(**whose)) != "open":
                 return
-            rows = StoredRows(await driver_of(session), user.tenant_id, [user.id])
+            rows = StoredRows(await driver_of(session), user.tenant_id, {user.id: seal})
             async for sessions in rows.sessions(IN_ORDER):
                 person.chat_sessions += len(sessions)
                 for _, chat_session in sessions:

@@ -13,11 +13,9 @@ from app.accounts.operators import named_user, operator
 from app.accounts.repositories import HoldRepository, LoginAddressRepository
 from app.accounts.tenants import TenantService
 from app.accounts.users import UserService
-from app.accounts.wrapped_keys import WrappedKeys
 from app.bridge.export.lines import AuditEventLine, HoldLine, LoginAddressLine
 from app.databases.database import Database
 from app.databases.sessions import UserSession
-from app.http.errors import Conflict
 from app.http.paging import Place
 from app.http.structs import to_struct
 
@@ -43,13 +41,6 @@ async def last_lines_of(database: UserDatabase, subject: User) -> list[LoginAddr
         hold = await HoldRepository(session=session).of(subject.tenant_id, subject.id)
         addresses = [LoginAddressLine(shown(one.address), one.last_login_at) for one in rows]
         return [*addresses, *([to_struct(HoldLine, hold)] if hold else [])]
-
-
-async def refuse_sealed(database: UserDatabase) -> None:
-    """Raises Conflict where what is said is sealed, which neither command opens or seals yet."""
-    async with database.session() as session:
-        if (await WrappedKeys(session).state()).is_on:
-            raise Conflict("What people say is sealed here, which this cannot open or seal.")
 
 
 async def one_person(database: UserDatabase, whom: str) -> AsyncGenerator[User]:

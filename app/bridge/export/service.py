@@ -21,9 +21,9 @@ from app.bridge.export.lines import UserLine
 from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
+from app.bridge.sealing.seals import KeyOwner
 from app.chat.words import Seal, reading
 from app.databases.database import Databases
-from app.databases.sealing.master_keys import WrappedKey
 from app.databases.sealing.sealing import Sealing
 from app.http.security import Principal
 from app.http.structs import to_struct
@@ -34,15 +34,6 @@ class Export(NamedTuple):
 
     lines: AsyncGenerator[bytes]
     permission: Permission
-
-
-class KeyOwner(NamedTuple):
-    """A person whose rows are read by somebody else."""
-
-    user_id: UUID
-    tenant_id: UUID
-    wrapped_key: WrappedKey | None
-    is_sealing: bool = False
 
 
 class ExportService:

@@ -20,8 +20,10 @@ from app.bridge.importing.known import refusals
 from app.bridge.importing.people import ROWS as PIECE_ROWS
 from app.bridge.importing.people import Person, Piece
 from app.bridge.importing.transaction import RefusedError, Transaction
+from app.bridge.sealing.seals import Seals
 from app.databases.causes import is_passing, sqlstate
 from app.databases.database import Databases
+from app.http.errors import Conflict
 
 ROWS = 10_000
 BYTES = 16 << 20
@@ -59,9 +61,16 @@ class Importer:
     """`say` is told, once for each, who is refused. `watch` is told how many bytes were read."""
 
     def __init__(
-        self, databases: Databases, say: Say, watch: Watch, *, with_strangers: bool
+        self,
+        databases: Databases,
+        seals: Seals,
+        say: Say,
+        watch: Watch,
+        *,
+        with_strangers: bool,
     ) -> None:
         self._databases = databases
+        self._seals = seals
         self._say = say
         self._watch = watch
         self._with_strangers = with_strangers
@@ -124,7 +133,7 @@ class Importer:
             self._databases.user,
             group[0].person.whose.tenant_id,
             users,
-            with_strangers=self._with_strangers,
+            with_strangers=self._with_strangers and not self._seals.is_sealing,
         )
         for one in group:
             if words := refused.get(one.person.whose.user_id):
@@ -134,7 +143,7 @@ class Importer:
             return
         try:
             await self._together(known)
-        except (RefusedError, asyncpg.PostgresError) as error:
+        except (RefusedError, Conflict, asyncpg.PostgresError) as error:
             if is_passing(error):
                 raise
             if len(known) > 1:
@@ -146,7 +155,7 @@ class Importer:
     async def _alone(self, one: Coming) -> None:
         try:
             await self._together([one])
-        except (RefusedError, asyncpg.PostgresError) as error:
+        except (RefusedError, Conflict, asyncpg.PostgresError) as error:
             if is_passing(error):
                 raise
             self._refuse(one.person, _words(error))
@@ -154,8 +163,8 @@ class Importer:
     async def _together(self, group: Sequence[Coming]) -> None:
         """Raises RefusedError, and nothing is stored, if one of them is refused."""
         whose = [one.person.whose for one in group]
-        users = [one.user_id for one in whose]
-        async with Transaction.of(self._databases.general, whose[0].tenant_id, users) as rows:
+        seals = {one.user_id: await self._seals.writing(*one) for one in whose}
+        async with Transaction.of(self._databases.general, whose[0].tenant_id, seals) as rows:
             await rows.lock_owners()
             present = await rows.with_rows()
             new = [one for one in group if one.person.whose.user_id not in present]
@@ -192,7 +201,7 @@ def _pieces(group: Iterable[Coming]) -> Iterator[tuple[UUID, Piece]]:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, RefusedError):
+    if isinstance(error, RefusedError | Conflict):
         return str(error)
     state = sqlstate(error)[0] or ""
     return REFUSED.get(state) or REFUSED_ROW.format(state)

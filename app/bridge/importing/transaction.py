@@ -8,17 +8,18 @@ tenant, since a sharded database (Citus) takes no INSERT … SELECT from what is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
-from app.bridge.export.full_lines import StoredSession, message_line, session_line
+from app.bridge.export.full_lines import StoredMessage, StoredSession, message_line, session_line
 from app.bridge.export.stored import StoredRows
 from app.bridge.importing.people import ROWS, Piece, Sum
 from app.chat import metadata
+from app.chat.words import Seal, Words
 from app.databases.connection import TenantConnection
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession, driver_of
@@ -39,40 +40,42 @@ ADD_SESSIONS = """
 INSERT INTO chat_sessions (
     tenant_id, id, user_id, title, message_count, last_position, version, metadata, metadata_tags,
     external_id, expires_at, created_by, forked_from_session, forked_from_position, created_at,
-    updated_at, changed_minute)
+    updated_at, changed_minute, sealed)
 SELECT o.tenant_id, new.id, o.user_id, new.title, new.message_count, new.last_position, new.version,
     new.metadata, new.metadata_tags::bytea[], new.external_id, new.expires_at, new.created_by,
     new.forked_from_session, new.forked_from_position, new.created_at, new.updated_at,
-    date_trunc('minute', new.updated_at)
+    date_trunc('minute', new.updated_at), new.sealed
 FROM owners o CROSS JOIN unnest(
     $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
     $9::text[], $10::timestamptz[], $11::uuid[], $12::uuid[], $13::bigint[], $14::timestamptz[],
-    $15::timestamptz[], $16::text[]
+    $15::timestamptz[], $16::text[], $17::bytea[]
 ) AS new (
     user_id, id, title, message_count, last_position, version, metadata, external_id, expires_at,
-    created_by, forked_from_session, forked_from_position, created_at, updated_at, metadata_tags)
+    created_by, forked_from_session, forked_from_position, created_at, updated_at, metadata_tags,
+    sealed)
 WHERE o.tenant_id = $1 AND o.user_id = new.user_id AND o.state = 'open'
 """
 ADD_MESSAGES = """
 INSERT INTO messages (
     tenant_id, id, session_id, position, role, content, parts, metadata, client_id, client_digest,
-    item_id, item_members, is_item, status, created_by, created_at, updated_at)
+    item_id, item_members, is_item, status, created_by, created_at, updated_at, sealed, sealed_size)
 SELECT s.tenant_id, new.id, s.id, new.position, new.role, new.content, new.parts, new.metadata,
     new.client_id, new.client_digest, new.item_id, new.item_members, new.is_item, new.status,
-    new.created_by, new.created_at, new.updated_at
+    new.created_by, new.created_at, new.updated_at, new.sealed, new.sealed_size
 FROM chat_sessions s CROSS JOIN unnest(
     $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::text[], $10::bytea[], $11::text[], $12::text[], $13::boolean[], $14::text[], $15::uuid[],
-    $16::timestamptz[], $17::timestamptz[]
+    $16::timestamptz[], $17::timestamptz[], $18::bytea[], $19::integer[]
 ) AS new (
     id, session_id, position, role, content, parts, metadata, client_id, client_digest, item_id,
-    item_members, is_item, status, created_by, created_at, updated_at)
+    item_members, is_item, status, created_by, created_at, updated_at, sealed, sealed_size)
 WHERE s.tenant_id = $1 AND s.id = new.session_id
 """
 STILL_OPEN = """
 SELECT count(*) FROM owners o
 WHERE o.tenant_id = $1 AND o.user_id = ANY ($2::uuid[]) AND o.state = 'open'
 """
+RECORD_KEY = "SELECT check_write_under($1, $2, $3, NULL)"
 CLOSED = "is being erased here, or was, and is not brought back"
 
 
@@ -84,23 +87,26 @@ class Transaction:
     """The rows of some people of a tenant, committed when `of` is left without an error."""
 
     def __init__(
-        self, connection: TenantConnection, tenant_id: UUID, users: Sequence[UUID]
+        self, connection: TenantConnection, tenant_id: UUID, seals: Mapping[UUID, Seal]
     ) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
-        self._users = users
+        self._seals = seals
+        self._users = list(seals)
         self._owners = set[UUID]()
+        self._sealed = set[UUID]()
 
     @classmethod
     @asynccontextmanager
     async def of(
-        cls, general: Database[GeneralSession], tenant_id: UUID, users: Sequence[UUID]
+        cls, general: Database[GeneralSession], tenant_id: UUID, seals: Mapping[UUID, Seal]
     ) -> AsyncGenerator[Transaction]:
         """Raises RefusedError at the end, and nothing is stored, where an owner was closed."""
         async with general.session(tenant_id) as session:
             await session.execute(NO_HASTE)
-            transaction = cls(await driver_of(session), tenant_id, users)
+            transaction = cls(await driver_of(session), tenant_id, seals)
             yield transaction
+            await transaction.record_keys()
             await transaction.check_open()
 
     async def lock_owners(self) -> None:
@@ -112,6 +118,12 @@ class Transaction:
         if any(row["state"] != "open" for row in rows):
             raise RefusedError(CLOSED)
         self._owners = {row["user_id"] for row in rows}
+
+    async def record_keys(self) -> None:
+        """Note with each owner the key that their rows are sealed under, as every write does."""
+        for user_id in self._sealed:
+            key_id = self._seals[user_id].key_id
+            await self._connection.execute(RECORD_KEY, self._tenant_id, user_id, key_id)
 
     async def check_open(self) -> None:
         """Raises RefusedError where one was closed meanwhile. It is any write's last act."""
@@ -140,13 +152,41 @@ class Transaction:
             await storing
 
     async def _add(self, pieces: Sequence[tuple[UUID, Piece]]) -> None:
-        sessions = [(user_id, row) for user_id, piece in pieces for row in piece.sessions]
-        messages = [row for _, piece in pieces for row in piece.messages]
+        sessions = [
+            self._session(user_id, row) for user_id, piece in pieces for row in piece.sessions
+        ]
+        messages = [
+            self._message(user_id, row) for user_id, piece in pieces for row in piece.messages
+        ]
         if sessions:
-            await self._make_owners({user_id for user_id, _ in sessions})
-            await self._insert(ADD_SESSIONS, _session_columns(sessions), len(sessions))
+            await self._make_owners({row[0] for row in sessions})
+            await self._insert(ADD_SESSIONS, sessions)
         if messages:
-            await self._insert(ADD_MESSAGES, list(zip(*messages, strict=True)), len(messages))
+            await self._insert(ADD_MESSAGES, messages)
+
+    def _session(self, user_id: UUID, row: StoredSession) -> tuple[Any, ...]:
+        seal = self._seals[user_id]
+        if seal.key_id:
+            self._sealed.add(user_id)
+        pairs = metadata.shown(row.metadata)
+        said = seal.titled_columns(row.id, row.title, pairs)
+        row = row._replace(title=said.title, metadata=said.metadata)
+        return (user_id, *row, _array(said.tags), said.sealed)
+
+    def _message(self, user_id: UUID, row: StoredMessage) -> tuple[Any, ...]:
+        seal = self._seals[user_id]
+        if seal.key is None:
+            return (*row, None, None)
+        words = Words(row.content, row.parts, row.metadata, row.item_members, row.client_digest)
+        said = seal.columns(row.session_id, row.id, words)
+        row = row._replace(
+            content=said.content,
+            parts=said.parts,
+            metadata=said.metadata,
+            item_members=said.members,
+            client_digest=said.digest,
+        )
+        return (*row, said.sealed, said.size)
 
     async def _make_owners(self, users: set[UUID]) -> None:
         unseen = [(self._tenant_id, one) for one in users - self._owners]
@@ -154,15 +194,16 @@ class Transaction:
             await self._connection.executemany(MAKE_OWNER, unseen)
         self._owners |= users
 
-    async def _insert(self, statement: str, columns: Sequence[Any], rows: int) -> None:
+    async def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        columns = zip(*rows, strict=True)
         done = await self._connection.execute(statement, self._tenant_id, *columns)
-        if done != f"INSERT 0 {rows}":
+        if done != f"INSERT 0 {len(rows)}":
             raise RefusedError(CLOSED)  # since `lock_owners`, or with a session that went
 
     async def sums(self) -> dict[UUID, Sum]:
         """Digest the people's rows, as they are stored now."""
         sums = {user_id: Sum() for user_id in self._users}
-        rows = StoredRows(self._connection, self._tenant_id, self._users)
+        rows = StoredRows(self._connection, self._tenant_id, self._seals)
         async for sessions in rows.sessions():
             for user_id, session in sessions:
                 sums[user_id].add(session_line(session))
@@ -184,12 +225,6 @@ def _batches(pieces: Iterable[tuple[UUID, Piece]]) -> Iterator[list[tuple[UUID, 
     yield batch
 
 
-def _session_columns(sessions: Sequence[tuple[UUID, StoredSession]]) -> list[Any]:
-    rows = [(user_id, *row, _tags(row.metadata)) for user_id, row in sessions]
-    return list(zip(*rows, strict=True))
-
-
-def _tags(pairs: str | None) -> str | None:
+def _array(tags: Sequence[bytes] | None) -> str | None:
     """Write PostgreSQL's text of an array of bytes."""
-    tags = metadata.tags(metadata.shown(pairs)) or ()
     return "{" + ",".join(f'"\\\\x{tag.hex()}"' for tag in tags) + "}" if tags else None

@@ -118,17 +118,17 @@ async def test_each_bad_line_is_named_and_its_person_is_not_imported(
         session = await a_session(someone)
         for _ in range(2):
             await a_message(someone, session["id"])
-    good = await exported(world.databases)
+    good = await exported(world.databases, target.settings)
     lines: Lines = [*objects(good)]
     assert rewritten(lines) == rewritten(objects(rewritten(lines)))
     for case, words in CASES:
-        result = await imported(moved, _written(case(lines)))
+        result = await imported(moved, target.settings, _written(case(lines)))
         found = [one for one in result.said if words in one]
         assert found, (words, result.said)
         assert found[0].startswith("line "), found
         assert len(await target.rows("owners")) == 1, words  # Bob's: he is the second
         assert len(await target.rows("messages")) == 2, words
-    result = await imported(moved, good)
+    result = await imported(moved, target.settings, good)
     assert (result.said, result.done.people, result.done.present) == ([], 1, 1)
     assert await target.rows("messages") == await target.rows("messages", before=True)
 
@@ -151,10 +151,10 @@ async def test_a_file_is_missed_wherever_it_is_cut(
     alice, bob = await world.member(), await world.member()
     for someone in (alice, bob):
         await a_message(someone, (await a_session(someone))["id"])
-    good = await exported(world.databases)
+    good = await exported(world.databases, target.settings)
     ends = [n + 1 for n, byte in enumerate(good) if byte == 10]
     for end in [*ends[:-1], *(end - 9 for end in ends)]:
-        result = await imported(moved, good[:end])
+        result = await imported(moved, target.settings, good[:end])
         assert any(one.startswith("line ") for one in result.said), end
         assert {len(await target.rows(table)) for table in ("messages", "owners")} in (
             {0},
@@ -162,7 +162,7 @@ async def test_a_file_is_missed_wherever_it_is_cut(
             {2},
         )
     changed = good.replace(b"Hello", b"Hallo", 1)
-    result = await imported(moved, changed)
+    result = await imported(moved, target.settings, changed)
     assert [one for one in result.said if "not as they were exported" in one]
 
 
@@ -172,18 +172,18 @@ async def test_whoever_has_other_rows_here_is_left_alone(
     alice, bob = await world.member(), await world.member()
     hers, his = await a_session(alice), await a_session(bob)
     await a_message(alice, hers["id"])
-    good = await exported(world.databases)
-    assert (await imported(moved, good)).said == []
+    good = await exported(world.databases, target.settings)
+    assert (await imported(moved, target.settings, good)).said == []
     await target.run(f"UPDATE messages SET content = 'other' WHERE session_id = '{hers['id']}'")
     before = await target.rows("messages")
-    said = (await imported(moved, good)).said
+    said = (await imported(moved, target.settings, good)).said
     assert said == [
         f"{_whose(alice)} has conversations here that are not the file's, and is left as they are."
     ]
     assert await target.rows("messages") == before
     # Somebody else's conversation under an id of Bob's: his are refused, and theirs is not touched.
     await target.run(f"UPDATE chat_sessions SET user_id = '{alice.id}' WHERE id = '{his['id']}'")
-    said = (await imported(moved, good)).said
+    said = (await imported(moved, target.settings, good)).said
     assert [one for one in said if one.startswith(f"{_whose(bob)} is not imported: an id of")]
     assert len(await target.rows("chat_sessions")) == 2
 
@@ -198,7 +198,7 @@ async def test_strangers_and_deleted_people_are_refused(
     """Nobody who was deleted comes back, whatever is said."""
     alice = await world.member()
     await a_session(alice)
-    lines = objects(await exported(world.databases))
+    lines = objects(await exported(world.databases, target.settings))
     stranger = str(uuid4())
     made_up: Lines = [
         one | {"id": stranger} if one["type"] == "user" else one for one in (*lines[:1], *lines[1:])
@@ -207,13 +207,13 @@ async def test_strangers_and_deleted_people_are_refused(
         one | {"user_id": stranger} if isinstance(one, dict) and one["type"] == "user_end" else one
         for one in made_up
     ]
-    said = (await imported(moved, rewritten(made_up))).said
+    said = (await imported(moved, target.settings, rewritten(made_up))).said
     assert len(said) == 1
     assert "is not known to the user database" in said[0]
     assert await target.rows("owners") == []
-    result = await imported(moved, rewritten(made_up), with_strangers=True)
+    result = await imported(moved, target.settings, rewritten(made_up), with_strangers=True)
     assert (result.said, result.done.people) == ([], 1)
     await world.operators.delete_user(alice.username)
-    said = (await imported(moved, rewritten(lines), with_strangers=True)).said
+    said = (await imported(moved, target.settings, rewritten(lines), with_strangers=True)).said
     assert said == [f"{_whose(alice)} was deleted, and nobody who was deleted comes back."]
     assert not [one for one in await target.rows("owners") if str(alice.id) in one]
