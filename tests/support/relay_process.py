@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
 
-from app.bridge.erasure.relay import Relay
+from app.bridge.erasure.relay import Hook, Relay
 from app.bridge.holds.relay import HoldRelay
+from app.bridge.retention.sweeper import Sweeper
 from app.config.settings import Settings
 from app.databases.database import Databases
 
@@ -20,6 +21,7 @@ from app.databases.database import Databases
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 COMMITS = ("claim", "close", "drain", "batch", "purge", "receipt", "acknowledge")
+SWEEP_COMMITS = ("policy", "batch", "receipt")
 HOLD_COMMITS = ("set", "drain", "acknowledge")
 DIED = 9
 
@@ -36,11 +38,20 @@ class Victim(NamedTuple):
 
 @contextmanager
 def victim(
-    settings: Settings, commit: str, *, dies: bool = False, of_holds: bool = False
+    settings: Settings,
+    commit: str,
+    *,
+    dies: bool = False,
+    of_holds: bool = False,
+    sweeps: bool = False,
 ) -> Generator[Victim]:
-    """Does one erasure, or all holds. At `commit` it dies, or says so and goes on when told to."""
+    """Does one erasure, all holds, or a sweep.
+
+    At `commit` it dies, or says so and goes on when told to.
+    """
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_live, args=(settings, commit, dies, of_holds, theirs))
+    args = (settings, commit, dies, of_holds, theirs)
+    process = CONTEXT.Process(target=_sweep if sweeps else _live, args=args)
     process.start()
     theirs.close()
     try:
@@ -52,6 +63,26 @@ def victim(
 
 
 def _live(settings: Settings, commit: str, dies: bool, of_holds: bool, line: Connection) -> None:
+    hook = _stops_at(commit, dies, line)
+
+    async def once() -> None:
+        databases = Databases.create(settings)
+        relay = HoldRelay(databases, hook=hook) if of_holds else None
+        await (relay or Relay(databases, settings, hook=hook)).run_once()
+
+    asyncio.run(once())
+
+
+def _sweep(settings: Settings, commit: str, dies: bool, _: bool, line: Connection) -> None:
+    async def once() -> None:
+        databases = Databases.create(settings)
+        async for _ in Sweeper(databases, settings, hook=_stops_at(commit, dies, line)).sweep():
+            pass
+
+    asyncio.run(once())
+
+
+def _stops_at(commit: str, dies: bool, line: Connection) -> Hook:
     async def hook(reached: str) -> None:
         if reached != commit:
             return
@@ -60,9 +91,4 @@ def _live(settings: Settings, commit: str, dies: bool, of_holds: bool, line: Con
         line.send(reached)
         line.recv()  # blocks all of it, as a frozen process is
 
-    async def once() -> None:
-        databases = Databases.create(settings)
-        relay = HoldRelay(databases, hook=hook) if of_holds else None
-        await (relay or Relay(databases, settings, hook=hook)).run_once()
-
-    asyncio.run(once())
+    return hook

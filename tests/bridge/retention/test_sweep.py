@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -46,7 +47,7 @@ async def test_what_was_kept_long_enough_goes_with_its_messages_and_the_rest_sta
 
 async def test_a_session_goes_at_its_own_end_whatever_the_tenant_says(scene: Scene) -> None:
     alice, bob = await a_policy(scene, 30), await scene.a_user()
-    stays = set()
+    stays: set[UUID] = set()
     for subject in (alice, bob):
         for hours, is_kept in ((-1, False), (1, True)):
             session_id = await a_session(scene.general, subject)
@@ -98,7 +99,7 @@ async def test_batches_are_bounded_and_a_sweep_of_many_has_one_receipt(scene: Sc
 async def test_a_session_larger_than_a_batch_goes_whole(scene: Scene) -> None:
     alice = await a_policy(scene)
     await an_old_session(scene, alice, texts=50)
-    seen = []
+    seen: list[int] = []
 
     async def note(commit: str) -> None:
         if commit == "batch":
