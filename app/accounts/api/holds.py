@@ -91,7 +91,6 @@ class HoldController(Controller):
     ) -> None:
         """Lift the legal hold on a user.
 
-        What the hold kept may be changed and deleted again a moment later. Nobody lifts a hold on
-        themselves.
+        What the hold kept may be changed and deleted again a moment later.
         """
         await holds.lift(request.user, user_id)
