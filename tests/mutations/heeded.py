@@ -75,7 +75,7 @@ NOTICED_BY = {
     "relay_backoff_seconds": "bridge/erasure/test_relay.py",
     "relay_backoff_max_seconds": "bridge/erasure/test_relay.py",
     "relay_away_max_seconds": "bridge/erasure/test_settings.py",
-    "relay_stop_seconds": "bridge/erasure/test_settings.py",
+    "relay_stop_seconds": "bridge/erasure/test_settings.py bridge/reconcile/test_second_look.py",
     "relay_beat_seconds": "bridge/test_heartbeats.py",
     "relay_reconcile_seconds": "bridge/reconcile/test_readings.py",
     "reconcile_statement_timeout_seconds": "bridge/erasure/test_settings.py",

@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 
 from app.databases.connection import DatabaseName
+from tests.support import leaks
 from tests.support.erasure_scene import Scene
 from tests.support.servers import LOUD, ROOT, numbers, run
 
@@ -85,6 +86,7 @@ async def follow(drill: str, scene: Scene, folder: Path, **urls: str) -> str:
         check=False,
         timeout=120,
     )
+    leaks.note(done.stderr + done.stdout)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -170,9 +170,10 @@ async def reconciling(settings: Settings) -> AsyncGenerator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait({task}, timeout=settings.relay_stop_seconds)
-        for database in (databases.user, databases.general):
-            await database.dispose()
+        with suppress(TimeoutError):  # a server that is silent does not end what it was asked
+            async with asyncio.timeout(settings.relay_stop_seconds):
+                await asyncio.wait({task})
+                await databases.dispose()
 
 
 async def find_for_ever(databases: Databases, settings: Settings) -> None:
