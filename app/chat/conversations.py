@@ -13,13 +13,15 @@ from uuid_utils.compat import uuid7
 
 from app.chat import schemas
 from app.chat.etags import Expected
+from app.chat.fetching import Fetch
 from app.chat.forks import Fork
 from app.chat.models import DEFAULT_TITLE
 from app.chat.repositories import ChatSessionRepository
 from app.chat.session_rows import Listing, SessionRow, sessions_of
 from app.chat.sessions import FIND, FIND_OR_OPEN, OPEN
-from app.chat.words import Seal, reading
-from app.chat.writes import Fetch, Writes
+from app.chat.slowly import create_slowly
+from app.chat.words import Seal, reading, writing
+from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.errors import Invalid, NotFound, found
@@ -42,7 +44,7 @@ class ChatSessionService:
         self, owner: Principal, new: schemas.NewChatSession, request: KeyedRequest | None = None
     ) -> schemas.ChatSession | bytes:
         """Raises Invalid for one that has expired already; another's external id is a conflict."""
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
         values = opening(owner, new, new.external_id, seal)
 
         async def write(fetch: Fetch) -> schemas.ChatSession:
@@ -54,7 +56,7 @@ class ChatSessionService:
         self, owner: Principal, external_id: str, new: schemas.NamedChatSession
     ) -> tuple[SessionRow, bool]:
         """Find the one of this external id, or open it; and tell whether it is new."""
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
         values = opening(owner, new, external_id, seal)
 
         async def write(fetch: Fetch) -> SessionRow:
@@ -91,7 +93,7 @@ class ChatSessionService:
         expected: Expected,
     ) -> SessionRow:
         """Leave what is UNSET. Raises PreconditionFailed in another state than the one expected."""
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
 
         async def write(session: GeneralSession) -> SessionRow:
             repository = ChatSessionRepository(session, owner, seal)
@@ -122,12 +124,12 @@ class ChatSessionService:
 
         Those who append to it here wait without a connection, as they do for each other.
         """
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
         fork = Fork(owner, session_id, position, seal)
         async with self._writes.turn((owner.user_id, session_id)):
             if seal.opens is None:
                 return await self._writes.create(owner, request, fork.copy)
-            return await self._writes.create_slowly(owner, request, fork.reseal)
+            return await create_slowly(self._writes, owner, request, fork.reseal)
 
 
 def opening(

@@ -16,11 +16,12 @@ from msgspec import UNSET, Meta, Struct
 from sqlalchemy import text
 
 from app.chat.etags import ANY, Expected, changed_meanwhile, etag
+from app.chat.fetching import Fetch
 from app.chat.rewording import StoredMessage, changes, edited
 from app.chat.rows import MESSAGE_COLUMNS, messages_of
 from app.chat.schemas import Message, MessageEdit
-from app.chat.words import HEAD_BYTES, Seal, reading
-from app.chat.writes import Fetch, Writes
+from app.chat.words import HEAD_BYTES, Seal, reading, writing
+from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
@@ -114,7 +115,7 @@ class EditService:
         """Raises Forbidden for a caller who may edit the role `user` alone."""
         if edit == MessageEdit():
             return await self._unchanged(owner, session_id, position, expected)
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
         place = owner.whose | {"session_id": session_id, "position": _real(position)}
         values = place | {"any_role": owner.writes_any_role, **expected._asdict()}
         change = changes(edit) | {"seal_key": seal.always().key_id}

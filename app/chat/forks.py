@@ -14,10 +14,10 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from app.chat import metadata, schemas
+from app.chat.fetching import Fetch
 from app.chat.session_rows import SessionRow, sessions_of
 from app.chat.sessions import FIND, OPEN, calling
 from app.chat.words import Seal, Words, cannot_read
-from app.chat.writes import Fetch
 from app.databases.causes import TOO_MUCH_TO_FORK
 from app.databases.statement import Statement
 from app.http.errors import NotFound, PayloadTooLarge

@@ -19,10 +19,11 @@ from app.chat import metadata, parts
 from app.chat.appended import Appended
 from app.chat.client_ids import check_client_ids, digest_of
 from app.chat.etags import ANY, Expected, changed_meanwhile
-from app.chat.rows import MESSAGE_COLUMNS, messages_of, shown_content, shown_metadata
+from app.chat.fetching import Fetch
+from app.chat.rows import MESSAGE_COLUMNS, NO_METADATA, messages_of
 from app.chat.schemas import Message, Messages, NewMessage
-from app.chat.words import Seal, Words
-from app.chat.writes import Fetch, Writes
+from app.chat.words import Columns, Seal, Words, plain, writing
+from app.chat.writes import Writes
 from app.databases.statement import Statement
 from app.http.errors import Conflict, NotFound
 from app.http.exchange import etag
@@ -59,13 +60,14 @@ class Prepared(NamedTuple):
     words: Words
 
     def shown(self, session_id: UUID, position: int, actor: Principal, at: datetime) -> Message:
+        content, parts, pairs, *_ = self.words
         return Message(
             self.id,
             session_id,
             position,
             self.sent.role,
-            shown_content(self.words),
-            shown_metadata(self.words.metadata),
+            content if parts is None else Raw(parts.encode()),
+            NO_METADATA if pairs is None else Raw(pairs.encode()),
             self.sent.client_id,
             self.sent.status,
             actor.key_id,
@@ -93,7 +95,12 @@ class MessageRepository:
     """Appends to one owner's conversation. Raises NotFound if it is not there, or another's."""
 
     def __init__(
-        self, fetch: Fetch, owner: Principal, session_id: UUID, seal: Seal, expected: Expected = ANY
+        self,
+        fetch: Fetch,
+        owner: Principal,
+        session_id: UUID,
+        seal: Seal | None,
+        expected: Expected = ANY,
     ) -> None:
         self._fetch = fetch
         self._seal = seal
@@ -104,7 +111,7 @@ class MessageRepository:
             "author": owner.key_id,
             "version": expected.version,
             "at": expected.at,
-            "seal_key": seal.key_id,
+            "seal_key": seal.key_id if seal else None,
         }
 
     async def append(self, messages: Sequence[Prepared]) -> Appended[list[Message]]:
@@ -115,14 +122,15 @@ class MessageRepository:
         """
         if len(messages) == 1 and messages[0].sent.client_id is None:
             return await self._append_one(messages[0])
-        columns = _columns(messages, self._session_id, self._seal)
+        columns = _columns(messages, self._session_id, self._seal or plain(self._owner))
         rows = await self._fetch(STORE_MANY, self._place | columns)
         if not rows:
             raise NotFound
         return self._appended(messages, rows)
 
     async def _append_one(self, message: Prepared) -> Appended[list[Message]]:
-        columns = self._seal.columns(self._session_id, message.id, message.words)
+        words, seal = message.words, self._seal
+        columns = seal.columns(self._session_id, message.id, words) if seal else Columns(*words)
         values = {
             **self._place,
             **columns._asdict(),
@@ -144,7 +152,7 @@ class MessageRepository:
     ) -> Appended[list[Message]]:
         """The last row is the session's; the others are messages that were there already."""
         *known, session = rows
-        shown_already = messages_of(known, self._session_id, self._seal)
+        shown_already = messages_of(known, self._session_id, self._seal or plain(self._owner))
         if not all(row[IS_SAME] for row in known):
             raise Conflict(OTHER_CONTENT)
         there = dict(zip((row[ORDINAL] for row in known), shown_already, strict=True))
@@ -158,12 +166,8 @@ class MessageRepository:
             for ordinal, message in enumerate(messages, 1)
         ]
         quoted = [message.position for message in shown]
-        return Appended(
-            shown,
-            etag(version, at),
-            (min(quoted), max(quoted)),
-            is_new=position is not None,
-        )
+        places = min(quoted), max(quoted)
+        return Appended(shown, etag(version, at), places, is_new=position is not None)
 
 
 def _columns(messages: Sequence[Prepared], session_id: UUID, seal: Seal) -> dict[str, Any]:
@@ -228,7 +232,9 @@ class MessageService:
         request: KeyedRequest | None,
         answer: Callable[[list[Message]], T],
     ) -> Appended[T | bytes]:
-        seal = await self._writes.seal(owner)
+        sealing = self._writes.sealing
+        is_sealed = owner.is_sealing or owner.wrapped_key or sealing.may_be_new
+        seal = await writing(sealing, owner) if is_sealed else None
 
         async def write(fetch: Fetch) -> Appended[T]:
             repository = MessageRepository(fetch, owner, session_id, seal, expected)

@@ -16,23 +16,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from asyncpg import PostgresError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.chat.appended import Appended
-from app.chat.attempts import Attempt, LookUpTooOld, attempted
-from app.chat.turns import Turn
-from app.chat.words import Seal, writing
+from app.chat.fetching import Fetch, within
+from app.chat.words import writing
+from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
 from app.databases.sealing.sealing import Sealing
 from app.databases.sessions import GeneralSession, not_after_for
-from app.databases.statement import Statement
+from app.http.errors import Unauthenticated, Unavailable
 from app.http.idempotency import KeyedRequest, Once, still_running
 from app.http.security import Principal
 from app.http.stored_answers import AnswerKeys
@@ -44,8 +46,30 @@ T = TypeVar("T")
 U = TypeVar("U")
 # Raises Unauthenticated for who may not act any more.
 LookUpAgain = Callable[[Principal], Awaitable[Principal]]
-# Runs a statement by itself, or within a session's transaction.
-Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
+# Writes by a look-up that counts until this moment of the monotonic clock.
+Attempt: TypeAlias = Callable[[float], Awaitable[T]]
+
+
+class LookUpTooOld(Unavailable):  # a problem, see errors.py
+    """The database took too long; try again."""
+
+
+class Turn:
+    """Holds its key's turn for the time of a block. One that is free costs no timer."""
+
+    def __init__(self, free: asyncio.Semaphore, seconds: float) -> None:
+        self._free = free
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        async with asyncio.timeout(self._seconds):
+            await self._free.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
 
 
 class Writes:
@@ -67,10 +91,6 @@ class Writes:
         self._turn_seconds = turn_seconds
         # A turn is kept by those who have it or wait for it, and by nobody else.
         self._turns: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
-
-    async def seal(self, actor: Principal) -> Seal:
-        """Give what seals the words that the actor writes."""
-        return await writing(self.sealing, actor)
 
     async def append(
         self,
@@ -129,17 +149,6 @@ class Writes:
 
         return await self._once(actor, request, write, keep)
 
-    async def create_slowly(
-        self,
-        actor: Principal,
-        request: KeyedRequest | None,
-        write: Callable[[Fetch], Awaitable[T]],
-    ) -> T | bytes:
-        """Create by several statements in one transaction, once for each key."""
-        if request is None:
-            return await self.in_transaction(actor, lambda session: write(within(session)))
-        return await self.create(actor, request, write)
-
     async def _once(
         self,
         actor: Principal,
@@ -147,7 +156,7 @@ class Writes:
         write: Callable[[Fetch], Awaitable[T]],
         keep: Callable[[Once, T, datetime | None], Awaitable[U]],
     ) -> U | bytes:
-        seal = await self.seal(actor)
+        seal = await writing(self.sealing, actor)
         keys = AnswerKeys(seal.opens, seal.key)
 
         async def attempt(not_after: float) -> U | bytes:
@@ -201,13 +210,11 @@ class Writes:
 
         return attempt
 
-    async def _deadline(
-        self, session: GeneralSession, actor: Principal, not_after: float
-    ) -> datetime:
+    async def _deadline(self, session: GeneralSession, actor: Principal, at: float) -> datetime:
         """Look the actor up again after many rows, or a long wait for them."""
-        if time.monotonic() > not_after:
-            not_after = _end(await self._look_up_again(actor))
-        return await not_after_for(session, not_after)
+        if time.monotonic() > at:
+            at = _end(await self._look_up_again(actor))
+        return await not_after_for(session, at)
 
     async def _held(
         self, actor: Principal, attempt: Attempt[T], second: Attempt[T] | None = None
@@ -215,10 +222,10 @@ class Writes:
         if time.monotonic() > _end(actor):  # it has waited already, for its turn perhaps
             actor = await self._look_up_again(actor)
         try:
-            return await attempted(attempt, _end(actor))
+            return await _attempted(attempt, _end(actor))
         except LookUpTooOld:
             actor = await self._look_up_again(actor)
-        return await attempted(second or attempt, _end(actor))
+        return await _attempted(second or attempt, _end(actor))
 
 
 def _end(actor: Principal) -> float:
@@ -226,10 +233,14 @@ def _end(actor: Principal) -> float:
     return actor.looked_up_at + HOLDS_SECONDS
 
 
-def within(session: GeneralSession) -> Fetch:
-    """Statements in the session's transaction, which makes the check at its end."""
-
-    async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
-        return (await session.execute(statement.clause, {"not_after": None, **values})).all()
-
-    return fetch
+async def _attempted(attempt: Attempt[T], not_after: float) -> T:
+    """Tells what check_write says from other errors of the database."""
+    try:
+        return await attempt(not_after)
+    except (PostgresError, DBAPIError) as error:
+        state, _ = sqlstate(error)
+        if state == LOOK_UP_TOO_OLD:
+            raise LookUpTooOld from error
+        if state == OWNER_CLOSED:
+            raise Unauthenticated from error
+        raise

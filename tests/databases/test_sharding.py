@@ -170,7 +170,7 @@ async def test_a_statement_that_the_service_sends_is_seen(
     async with world.databases.general.session(alice.tenant_id) as session:
         await session.execute(text("SELECT count(*) FROM messages WHERE role = 'user'"))
     broken = {query: violations(query) for query in await sent(servers.general, database)}
-    assert any("FROM open_session(" in query for query in broken)
+    assert any("FROM begin_session(" in query for query in broken)
     forgetful = "SELECT count(*) FROM messages WHERE role = $1"
     assert {query for query, what in broken.items() if what} == {forgetful}
     assert await sent(servers.general, database) == []

@@ -8,6 +8,7 @@ from uuid import UUID
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService, opening
 from app.chat.etags import ANY
+from app.chat.fetching import Fetch
 from app.chat.openai.columns import Prepared
 from app.chat.openai.ids import conversation_id
 from app.chat.openai.schemas import Conversation, ConversationList
@@ -15,8 +16,9 @@ from app.chat.openai.service import store
 from app.chat.repositories import ChatSessionRepository
 from app.chat.session_rows import Listing, SessionRow, sessions_of
 from app.chat.sessions import OPEN
-from app.chat.words import reading
-from app.chat.writes import Fetch, Writes
+from app.chat.slowly import create_slowly
+from app.chat.words import reading, writing
+from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.http.errors import found
@@ -41,7 +43,7 @@ class ConversationService:
         request: KeyedRequest | None = None,
     ) -> Conversation | bytes:
         """Open a conversation and store its first items, all in one transaction."""
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
         values = opening(owner, schemas.NewChatSession(metadata=metadata), None, seal)
 
         async def write(fetch: Fetch) -> Conversation:
@@ -51,7 +53,7 @@ class ConversationService:
             return conversation(session)
 
         if items:
-            return await self._writes.create_slowly(owner, request, write)
+            return await create_slowly(self._writes, owner, request, write)
         return await self._writes.create(owner, request, write)
 
     async def page(

@@ -12,15 +12,17 @@ from uuid import UUID
 from msgspec import Raw
 from sqlalchemy import text
 
+from app.chat.appended import Appended
 from app.chat.edits import EditService
 from app.chat.etags import ANY
+from app.chat.fetching import Fetch
 from app.chat.openai.columns import Prepared, columns
 from app.chat.openai.ids import MESSAGE, is_kept, uuid_of
 from app.chat.openai.items import StoredItem, is_left_out, shown, shown_id, stored_item
 from app.chat.openai.schemas import ItemList
 from app.chat.pages import PAGE_BYTES
-from app.chat.words import Seal, reading
-from app.chat.writes import Appended, Fetch, Writes
+from app.chat.words import Seal, reading, writing
+from app.chat.writes import Writes
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 from app.databases.statement import Statement
@@ -68,7 +70,7 @@ class ItemService:
     ) -> ItemList | bytes:
         """All or none, in the order given."""
 
-        seal = await self._writes.seal(owner)
+        seal = await writing(self._writes.sealing, owner)
 
         async def write(fetch: Fetch) -> Appended[ItemList]:
             return Appended(await store(fetch, owner, session_id, items, seal))

@@ -44,7 +44,7 @@ class Sealing:
     def __init__(self, master_keys: MasterKeys, store: KeyStore) -> None:
         self._master_keys = master_keys
         self._store = store
-        self._may_be_new = master_keys.active is not None
+        self.may_be_new = master_keys.active is not None
 
     def reading(self, person: KeyHolder) -> PersonKey | None:
         """Return the person's key, or None if nothing of theirs was ever sealed."""
@@ -65,9 +65,9 @@ class Sealing:
 
     async def _begun(self) -> bool:
         """Ask once whether the installation is new; from its first conversation on it is not."""
-        if self._may_be_new and await self._store.begin_if_new():
+        if self.may_be_new and await self._store.begin_if_new():
             return True
-        self._may_be_new = False
+        self.may_be_new = False
         return False
 
     def _unwrapped(self, person: KeyHolder, key: WrappedKey) -> PersonKey:
