@@ -24,9 +24,11 @@ ALTER ROLE bicameral_owner IN DATABASE {database} SET citus.enable_unsafe_trigge
 ALTER ROLE bicameral_owner IN DATABASE {database} SET citus.multi_shard_modify_mode = 'sequential';
 SET LOCAL citus.enable_unsafe_triggers = 'on';
 SET LOCAL citus.multi_shard_modify_mode = 'sequential';
-LOCK TABLE public.owners, public.chat_sessions, public.general_idempotency_keys, public.messages \
-IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE public.owners, public.retention_tallies, public.chat_sessions, \
+public.general_idempotency_keys, public.messages IN SHARE ROW EXCLUSIVE MODE;
 SELECT create_distributed_table('public.owners', 'tenant_id', colocate_with => 'none');
+SELECT create_distributed_table('public.retention_tallies', 'tenant_id', \
+colocate_with => 'public.owners');
 SELECT create_distributed_table('public.chat_sessions', 'tenant_id', \
 colocate_with => 'public.owners');
 SELECT create_distributed_table('public.general_idempotency_keys', 'tenant_id', \

@@ -21,6 +21,11 @@ FUNCTIONS = sorted((ROOT / "app" / "databases" / "sql" / "general").glob("*.sql"
 
 # What looks across tenants on purpose. The relay alone may call it, and each shard would be asked.
 ACROSS = {
+    "active_since": "reconcile asks about any users, of many tenants at a time",
+    "nothing_was_said": "the flag of typed messages asks whether the installation is new",
+    "owners_never_sealed": "an operator counts whom sealing has yet to convert",
+    "sealed_owners": "reconcile compares all owners' keys with the user database's",
+    "owners_page": "an operator seals all owners, one after the other",
     "expire_keys": "keys expire by the clock, whosever they are",
     "held_owners": "reconcile compares all holds with the owners who are held",
     "owner_digest": "reconcile compares all owners with the ledger",
@@ -51,6 +56,7 @@ INSERT INTO messages (id, tenant_id) SELECT t.id, s.tenant_id FROM chat_sessions
 WITH o AS (SELECT * FROM owners WHERE tenant_id = $1 FOR KEY SHARE)
     INSERT INTO chat_sessions (tenant_id, id) SELECT o.tenant_id, CAST($2 AS uuid) FROM o;
 SELECT FROM messages WHERE tenant_id = $1 UNION SELECT FROM owners WHERE tenant_id = $1;
+SELECT CASE WHEN state = 'open' THEN 1 END FROM owners WHERE tenant_id = $1;
 SELECT * FROM append_message($1, $2);
 SELECT relname FROM pg_class, LATERAL (SELECT 1) AS one;
 SET LOCAL app.tenant_id = '00000000-0000-0000-0000-000000000000'
@@ -97,6 +103,16 @@ WITH old AS (SELECT FROM chat_sessions FOR KEY SHARE SKIP LOCKED) SELECT 1
     "set_config": """
 SELECT set_config('app.tenant_id', $1, true);
 SELECT count(set_config('app.tenant_id', $1, true))
+""",
+    "case": """
+SELECT CASE o.state WHEN 'open' THEN 1 END FROM owners o WHERE o.tenant_id = $1;
+INSERT INTO owners AS o (tenant_id) VALUES ($1)
+    ON CONFLICT (tenant_id) DO UPDATE SET state = CASE o.state WHEN 'open' THEN 'closed' END
+""",
+    "function": """
+SELECT FROM owner_is_open() AS f, owners o WHERE o.tenant_id = $1;
+INSERT INTO erasure_receipts (remaining) SELECT (
+    SELECT count(*) FROM messages m WHERE m.tenant_id = $1) FROM link_receipt($2)
 """,
     "lateral": """
 SELECT FROM owners o CROSS JOIN LATERAL (

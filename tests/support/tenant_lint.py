@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from app.config.paths import ROOT
 from tests.support.sql_tree import STATEMENTS, Body, Fields, found, kind_of, parsed, words
 from tests.support.tenant_scope import TABLES, TENANT, Scope, Violation
 
 CLOCKS = {"now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"}
 SET_TENANT = "format('SET LOCAL app.tenant_id = %L', tenant)"
+# Only the coordinator has them; a statement that is handed on to a shard may not call them.
+FUNCTIONS = {path.stem for path in (ROOT / "app" / "databases" / "sql" / "general").glob("*.sql")}
+WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt")
 BESIDE_EXPRESSIONS = {"withClause", "fromClause", "usingClause", "relation", "selectStmt"}
 
 
@@ -48,6 +52,15 @@ class Lint:
         for _, call in found(tree, "FuncCall", into=("FuncCall",)):
             if words(call["funcname"])[-1] == "set_config":
                 self.report("set_config", "set_config()")
+        read = [one for _, one in found(tree, "RangeVar")]
+        written = [one["relation"] for _, one in found(tree, *WRITES)]
+        is_of_tables = any(one["relname"] in TABLES for one in (*read, *written))
+        for _, call in found(tree, "FuncCall", into=("FuncCall",)):
+            if is_of_tables and words(call["funcname"])[-1] in FUNCTIONS:
+                self.report("function", words(call["funcname"])[-1])
+        for _, case in found(tree, "CaseExpr", into=("CaseExpr",)):
+            if is_of_tables and "arg" in case:
+                self.report("case", "CASE value WHEN")
 
     def statement(self, kind: str, fields: Fields, outer: Scope) -> bool:
         scope = outer.inner()

@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION append_receipt(tenant uuid, subject uuid) RETURNS SET
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     facts jsonb;
+    receipt erasure_receipts;
 BEGIN
     PERFORM lock_receipts();
     SELECT jsonb_build_object('tenant_id', o.tenant_id, 'user_id', o.user_id, 'kind', 'erasure',
@@ -19,15 +20,16 @@ BEGIN
     AND o.closed_at IS NOT NULL
     FOR NO KEY UPDATE;
     IF FOUND THEN
+        receipt := link_receipt(facts);
         INSERT INTO erasure_receipts (tenant_id, user_id, seq, chat_sessions, messages, remaining,
                                       finished_at, prev_hash, hash, v, kind)
-        SELECT r.tenant_id, r.user_id, r.seq, r.chat_sessions, r.messages,
+        SELECT o.tenant_id, o.user_id, receipt.seq, receipt.chat_sessions, receipt.messages,
             (SELECT count(*) FROM chat_sessions s
              WHERE s.tenant_id = tenant AND s.user_id = subject)
             + (SELECT count(*) FROM general_idempotency_keys k
                WHERE k.tenant_id = tenant AND k.user_id = subject),
-            r.finished_at, r.prev_hash, r.hash, r.v, r.kind
-        FROM link_receipt(facts) AS r
+            receipt.finished_at, receipt.prev_hash, receipt.hash, receipt.v, receipt.kind
+        FROM owners o WHERE o.tenant_id = tenant AND o.user_id = subject
         ON CONFLICT (tenant_id, user_id) DO NOTHING;
         UPDATE owners o SET state = 'erased'
         WHERE o.tenant_id = tenant AND o.user_id = subject AND o.state = 'closed';

@@ -6,7 +6,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS 
     INSERT INTO owners AS o (tenant_id, user_id, state, closed_at)
     VALUES (tenant, subject, 'closed', now())
     ON CONFLICT (tenant_id, user_id) DO UPDATE SET
-        state = CASE o.state WHEN 'open' THEN 'closed' ELSE o.state END,
+        state = CASE WHEN o.state = 'open' THEN 'closed' ELSE o.state END,
         closed_at = excluded.closed_at
     WHERE o.state = 'open' OR o.closed_at IS NULL
 $$;

@@ -5,6 +5,6 @@ CREATE OR REPLACE FUNCTION owner_keys(
 ) RETURNS TABLE (tenant_id uuid, user_id uuid) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT o.tenant_id, o.user_id FROM owners o
     WHERE (o.tenant_id, o.user_id) > (after_tenant, after_user)
-    AND get_bit(CASE o.state WHEN 'open' THEN living ELSE gone END, (uuid_hash_extended(o.user_id, uuid_hash_extended(o.tenant_id, 0)) & 65535)::integer) = 1
+    AND get_bit(CASE WHEN o.state = 'open' THEN living ELSE gone END, (uuid_hash_extended(o.user_id, uuid_hash_extended(o.tenant_id, 0)) & 65535)::integer) = 1
     ORDER BY o.tenant_id, o.user_id LIMIT page
 $$;
