@@ -75,7 +75,7 @@ SELECT = {
     "keys": "SELECT (user_id, key_id)::text FROM owners WHERE key_id IS NOT NULL ORDER BY 1",
     "chat_sessions": "SELECT t::text FROM chat_sessions t ORDER BY id",
     "messages": "SELECT t::text FROM messages t ORDER BY id",
-    "owners": "SELECT (tenant_id, user_id, state)::text FROM owners t ORDER BY 1",
+    "owners": "SELECT (tenant_id, user_id, state, held)::text FROM owners t ORDER BY 1",
 }
 
 

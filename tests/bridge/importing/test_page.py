@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.bridge.erasure.relay import Relay
+from app.bridge.holds.relay import HoldRelay
 from tests.support.commands import urls
 from tests.support.factories import World, a_message, a_session
 from tests.support.moved import Target
@@ -47,10 +48,14 @@ async def follow(
 async def test_following_the_page_moves_everybody(
     world: World, target: Target, servers: Servers, database: str, tmp_path: Path
 ) -> None:
-    """Nothing of whoever was deleted is in the file; the new database hears of it anew."""
+    """Nothing of whoever was deleted is in the file; the new database hears of it, and of holds."""
     alice, gone = await world.member(), await world.member()
     for someone in (alice, gone):
         await a_message(someone, (await a_session(someone))["id"])
+    boss = await world.tenant_admin()
+    held = await boss.http.put(f"/v1/users/{alice.id}/hold", json={"reason": "a case"})
+    assert held.status_code == 202
+    await HoldRelay(world.databases).run_once()
     await world.operators.delete_user(gone.username)
     assert await Relay(world.databases, target.settings).run_once()
     await follow("export", tmp_path, urls(servers, database))
