@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, select, text, tuple_, update
+from sqlalchemy import Delete, Row, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
@@ -29,6 +29,8 @@ TENANTS_PAGE = text("SELECT * FROM platform_tenants_by_time(:at, :id, :made_at, 
 TENANT_OF_USER = text("SELECT tenant_of_user(:user_id)")
 USERS_PAGE = text("SELECT * FROM platform_user_page(:at, :id, :made_at, :rows)")
 LOCK_EXTERNAL_ID = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 3))")
+
+REMOVED_AT_ONCE = 1000  # users; each costs some 0.3 ms, most of it in the ledger's trigger
 
 # A row that the session has read before is else given as it was before the wait for its lock.
 AS_LOCKED = {"populate_existing": True}
@@ -72,8 +74,20 @@ class TenantRepository(Repository[Tenant]):
         return tenant
 
     async def remove(self, tenant_id: UUID) -> None:
-        """Delete the tenant and, by the foreign keys, everybody in it."""
+        """Delete the tenant and everybody in it, in one transaction.
+
+        The users go a portion at a time: all of a large tenant's in one statement would reach the
+        statement timeout. Nobody joins them meanwhile, since the tenant's row is locked.
+        """
+        some = select(User.id).where(User.tenant_id == tenant_id).limit(REMOVED_AT_ONCE)
+        users = delete(User).where(User.tenant_id == tenant_id, User.id.in_(some))
+        while await self._removed(users):
+            pass
         await self.session.execute(delete(Tenant).where(Tenant.id == tenant_id))
+
+    async def _removed(self, users: Delete) -> bool:
+        gone = users.returning(User.id).execution_options(synchronize_session=False)
+        return len((await self.session.scalars(gone)).all()) == REMOVED_AT_ONCE
 
 
 class UserRepository(Repository[User]):

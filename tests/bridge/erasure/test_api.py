@@ -62,6 +62,37 @@ async def test_a_user_may_erase_themselves(world: World, relay: Relay) -> None:
     assert erasure.json()["state"] == "complete"
 
 
+MANY = 2500
+MAKE_MANY = """
+INSERT INTO users (id, tenant_id, username)
+SELECT id, $1, $2 || id FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $3)) AS new
+"""
+REFUSE_MORE = """
+CREATE FUNCTION refuse_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM gone) > 1000 THEN RAISE EXCEPTION 'too many at once'; END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_more AFTER DELETE ON users REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_more();
+"""
+
+
+async def test_a_large_tenant_is_deleted_by_statements_that_each_end_in_time(
+    world: World, user_database: asyncpg.Connection
+) -> None:
+    """All of a hundred thousand users in one statement would reach its timeout, every time."""
+    admin, boss = await world.admin(), await world.tenant_admin("gone")
+    await user_database.execute(MAKE_MANY, boss.tenant_id, "\\gone\\", MANY)
+    await user_database.execute(REFUSE_MORE)
+    answer = await admin.http.delete(f"/v1/tenants/{boss.tenant_id}")
+    assert (answer.status_code, answer.json()["users"]) == (202, MANY + 1)
+    left = "SELECT count(*) FROM users WHERE tenant_id = $1"
+    assert await user_database.fetchval(left, boss.tenant_id) == 0
+    pending = await scrape(world.nobody)
+    assert value(pending, "bicameral_erasure_pending") == MANY + 1
+
+
 async def test_a_tenant_is_erased_user_by_user(world: World, relay: Relay) -> None:
     admin, boss = await world.admin(), await world.tenant_admin("gone")
     for _ in range(3):
