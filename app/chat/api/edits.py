@@ -49,7 +49,7 @@ class MessageEditController(Controller):
     @patch(
         "/{position:int}",
         guards=[writes_chat],
-        responses=problems(403, 404, 412),
+        responses=problems(403, 404, 409, 412),
         response_headers=[ETAG],
     )
     async def edit_message(
@@ -74,7 +74,7 @@ class MessageEditController(Controller):
     @delete(
         "/{position:int}",
         guards=[writes_chat],
-        responses=problems(404, 412),
+        responses=problems(404, 409, 412),
         response_headers=[ETAG],
     )
     async def delete_message(
@@ -96,7 +96,7 @@ class MessageEditController(Controller):
         "/",
         guards=[writes_chat],
         status_code=200,
-        responses=problems(404, 412),
+        responses=problems(404, 409, 412),
         response_headers=[ETAG],
     )
     async def delete_messages(

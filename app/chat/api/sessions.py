@@ -126,7 +126,7 @@ class ChatSessionController(Controller):
         state = expected(request, if_match)
         return _shown(await _sessions(request).change(request.user, session_id, data, state))
 
-    @delete("/{session_id:uuid}", guards=[writes_chat], responses=problems(404, 412))
+    @delete("/{session_id:uuid}", guards=[writes_chat], responses=problems(404, 409, 412))
     async def delete_chat_session(
         self, request: Call, session_id: FromPath[UUID], if_match: IfMatch = None
     ) -> None:

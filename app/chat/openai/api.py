@@ -87,7 +87,12 @@ class ConversationController(Controller):
         """
         return await _conversations(request).get(request.user, _session(conversation_id))
 
-    @post("/{conversation_id:str}", guards=[writes_chat], status_code=200, responses=problems(404))
+    @post(
+        "/{conversation_id:str}",
+        guards=[writes_chat],
+        status_code=200,
+        responses=problems(404, 409),
+    )
     async def change_conversation(
         self,
         request: Call,
@@ -102,7 +107,10 @@ class ConversationController(Controller):
         return await _conversations(request).change(request.user, session_id, data.metadata)
 
     @delete(
-        "/{conversation_id:str}", guards=[writes_chat], status_code=200, responses=problems(404)
+        "/{conversation_id:str}",
+        guards=[writes_chat],
+        status_code=200,
+        responses=problems(404, 409),
     )
     async def delete_conversation(
         self, request: Call, conversation_id: FromPath[str]
@@ -167,7 +175,7 @@ class ItemController(Controller):
         found: Any = await _items(request).get(request.user, _session(conversation_id), item_id)
         return found
 
-    @delete("/{item_id:str}", guards=[writes_chat], status_code=200, responses=problems(404))
+    @delete("/{item_id:str}", guards=[writes_chat], status_code=200, responses=problems(404, 409))
     async def delete_item(
         self, request: Call, conversation_id: FromPath[str], item_id: FromPath[str]
     ) -> schemas.Conversation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import asyncpg
@@ -64,6 +65,26 @@ async def test_every_deletion_and_overwriting_is_a_conflict(world: World, scene:
     statuses = [answer.status_code for answer in await overwrites(chat)]
     assert statuses[:4] == [200, 200, 200, 204]
     assert 409 not in statuses
+
+
+@pytest.mark.parametrize(
+    ("function", "number"), [("change_message", 3), ("delete_messages", 4), ("check_overwrite", 13)]
+)
+async def test_control_each_function_refuses_by_itself(
+    world: World, scene: Scene, function: str, number: int
+) -> None:
+    """Without its call, or its exception, the requests that come to it are let in."""
+    text = await scene.general.fetchval(f"SELECT pg_get_functiondef('{function}'::regproc)")
+    careless = re.sub(r"PERFORM check_overwrite\(.*?\);|RAISE EXCEPTION.*?;", "NULL;", text)
+    if function == "check_overwrite":
+        careless = text.replace("IF is_held", "IF false")
+    assert careless != text
+    await scene.general.execute(careless)
+    alice = await world.member()
+    chat = await a_conversation(alice, "a", "b", "c")
+    await hold(scene.general, alice)
+    statuses = [answer.status_code for answer in await overwrites(chat)]
+    assert sum(status != 409 for status in statuses) == number, statuses
 
 
 async def test_what_only_adds_or_changes_nothing_goes_on(world: World, scene: Scene) -> None:
