@@ -12,7 +12,9 @@ Runs in a transaction of its own, with a lock and a statement timeout, while the
 - `with op.get_context().autocommit_block():` is for CONCURRENTLY alone, one statement alone in its
   revision: a failure cannot be undone and leaves an invalid index to drop. It waits for every
   older transaction, so give that upgrade a larger MIGRATION_LOCK_TIMEOUT_SECONDS.
-- A new table: its line in migrations/privileges.py, and row level security.
+- A new table: its line in migrations/privileges.py, and row level security. In the general database
+  its foreign key to a table with a tenant is for the next revision: on Citus that one is distributed,
+  and this one is not before its revision ends.
 - A function, new or changed: a copy of its file in app/databases/sql (see the README there); a new
   one gets its line in migrations/privileges.py.
 """
