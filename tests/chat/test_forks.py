@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from tests.support import sealing
 from tests.support.factories import Someone, World, a_message, a_session
 from tests.support.pages import items
 from tests.support.servers import Servers
@@ -74,6 +75,7 @@ async def test_a_fork_has_the_messages_up_to_there(
     assert (await alice.http.get(url)).json() == source
 
 
+@pytest.mark.skipif(sealing.IS_WANTED, reason="reads columns that sealed rows leave empty")
 async def test_a_fork_keeps_every_column_of_a_message(
     world: World, servers: Servers, database: str
 ) -> None:

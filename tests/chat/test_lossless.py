@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.support import sealing
 from tests.support.factories import Someone, World, a_session
 from tests.support.json_texts import a_string, a_value, an_object, space
 from tests.support.servers import Servers
@@ -106,6 +107,7 @@ async def test_a_text_comes_back_whatever_is_in_it(world: World, seed: int) -> N
         assert list(map(json.loads, contents(answer))) == list(map(json.loads, texts))
 
 
+@pytest.mark.skipif(sealing.IS_WANTED, reason="reads columns that sealed rows leave empty")
 async def test_the_column_has_the_text_of_all_parts(
     world: World, servers: Servers, database: str
 ) -> None:
