@@ -32,24 +32,19 @@ PLATFORM = (
 ERASURES = (
     *("claim_erasures", "renew_erasures", "acknowledge_erasures", "release_erasures"),
     *("claim_erasure", "renew_erasure", "acknowledge_erasure", "release_erasure"),  # version before
-    *("postpone_erasure", "settle_erasure"),
+    *("postpone_erasure", "settle_erasures"),
 )
 STEPS = (
-    *("close_owners", "erase_rows", "append_receipts", "check_closed"),
+    *("close_owners", "erase_rows", "append_receipts", "append_receipt_of"),
+    "check_closed",
     *("close_owner", "erase_keys", "erase_messages", "erase_sessions", "append_receipt"),  # before
 )
 HOLDS = ("pending_holds", "acknowledge_hold", "outrun_hold", "hold_backlog", "hold_facts")
 OF_THE_VERSION_BEFORE = (
     *("find_session", "open_session", "find_or_open_session", "store_items", "read_items"),
-    *(
-        "read_item",
-        "chat_session_of",
-        "read_messages",
-        "read_messages_by_bytes",
-        "open_chat_session",
-    ),
+    *("read_item", "chat_session_of", "read_messages", "open_chat_session"),
     *("store_message", "store_messages", "message_of", "edit_message", "store_answer"),
-    *("export_page",),
+    *("export_page", "read_messages_by_bytes"),
 )
 SEALING = (
     *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key", "drop_wrapped_key"),

@@ -49,6 +49,9 @@ class ErasureReceipt(GeneralBase):
     v: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     kind: Mapped[str] = mapped_column(String(20), server_default=text("'erasure'"))
     cutoff: Mapped[datetime | None]
+    sealed: Mapped[bool | None]
+    key_destroyed_at: Mapped[datetime | None]
+    unrecoverable_after: Mapped[datetime | None]
 
 
 class RetentionTally(GeneralBase):

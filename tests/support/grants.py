@@ -56,7 +56,7 @@ functions: claim_erasures, renew_erasures, acknowledge_erasures, release_erasure
 functions: erasure_backlog, expire_keys, expire_tokens, expire_audit_events
 functions: retention_policies, retention_policy
 functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_empty
-functions: settle_erasure, other_keys
+functions: settle_erasures, other_keys
 functions: pending_holds, acknowledge_hold, outrun_hold, hold_backlog, hold_facts
 functions: heartbeat, beat, credentials_of_people, credentials_of_backends
 """,
@@ -111,7 +111,7 @@ functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
 functions: lock_receipts, link_receipt, receipt_hash
 functions: sweepable_tenants, overdue, sweep_sessions, lock_overdue, receive_retention
 functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
-functions: close_owners, erase_rows, append_receipts
+functions: close_owners, erase_rows, append_receipts, append_receipt_of
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts
 functions: sealed_owners
 functions: heartbeat, beat, active_since

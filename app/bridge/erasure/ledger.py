@@ -39,6 +39,9 @@ SELECT user_id FROM acknowledge_erasures(
     CAST(:hashes AS varchar[]), CAST(:chat_sessions AS bigint[]), CAST(:messages AS bigint[])
 ) AS user_id
 """)
+SETTLE = text("""
+SELECT CAST(settle_erasures(:tenant_id, CAST(:user_ids AS uuid[])) AS text)
+""")
 POSTPONE = text("""
 SELECT postpone_erasure(:tenant_id, :user_id, :rev, :held_until, :error, :first, :longest)
 """)
@@ -163,6 +166,11 @@ class Ledger:
         values = claim.values(proofs) | hashes | _counts(proofs, proofs)
         rows = await fetch_as(Acknowledged, self._database, ACKNOWLEDGE, values)
         return list(claim.take(row.user_id for row in rows).revs)
+
+    async def settle(self, tenant_id: UUID, user_ids: Sequence[UUID]) -> str:
+        """Return what the receipts say of the people's keys, as JSON, once nothing else is left."""
+        values = {"tenant_id": tenant_id, "user_ids": list(user_ids)}
+        return str(await fetch_value(self._database, SETTLE, values))
 
     async def postpone(self, claim: Claim, error: str) -> None:
         """Put off the one erasure of the claim, since it failed; each time for longer."""

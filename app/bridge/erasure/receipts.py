@@ -7,9 +7,11 @@ fraction, 2026-11-22T09:30:00.000000Z.
 
 A line with a member `v` is of that version. Version 2, `"v": 2`, has these members: seq, kind,
 tenant_id, user_id, chat_sessions, messages, cutoff, finished_at, prev_hash, hash. `kind` is
-`erasure` (user_id was deleted; no `cutoff`) or `retention` (user_id is the receipt's own). Its hash
-is of this text in UTF-8: the word `bicameral-receipt-2`, then every other member of the line but
-`hash` as `name=value`, sorted by name in ASCII, all joined by `|`:
+`erasure` (user_id was deleted; no `cutoff`) or `retention` (user_id is the receipt's own). Where
+the person's words were ever sealed, sealed, key_destroyed_at and unrecoverable_after join as the
+API's erasure has them. The hash is of this text in UTF-8: the word `bicameral-receipt-2`, then
+every other member of the line but `hash` as `name=value`, sorted by name in ASCII, all joined by
+`|`:
 
     bicameral-receipt-2|chat_sessions=3|cutoff=2026-…Z|finished_at=2026-…Z|kind=retention|…|v=2
 
@@ -77,6 +79,9 @@ class ReceiptLine2(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prev_hash: Plain
     hash: Plain
     cutoff: Plain | UnsetType = UNSET
+    sealed: bool | UnsetType = UNSET
+    key_destroyed_at: Plain | UnsetType = UNSET
+    unrecoverable_after: Plain | UnsetType = UNSET
 
 
 ReceiptLine = ReceiptLine1 | ReceiptLine2
@@ -101,6 +106,9 @@ class StoredReceipt(NamedTuple):
     messages: int
     finished_at: datetime
     cutoff: datetime | None
+    sealed: bool | None
+    key_destroyed_at: datetime | None
+    unrecoverable_after: datetime | None
     prev_hash: str
     hash: str
 

@@ -167,7 +167,8 @@ class Relay:
         for step in self._sequence:
             await step(work)
             await self._reached(step.__name__)
-        receipts = await steps.receipts(work)
+        keys = await self.ledger.settle(claim.tenant_id, user_ids)
+        receipts = await steps.receipts(work, keys)
         await self._reached("receipt")
         completed = await self.ledger.acknowledge(claim, receipts)
         metrics.COMPLETED.inc(len(completed))

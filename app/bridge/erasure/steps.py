@@ -27,6 +27,8 @@ from app.bridge.erasure.subject_rows import (
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession
 
+NO_KEYS = "{}"
+
 
 class NoReceiptError(Exception):
     """An owner vanished between two steps: the general database was restored meanwhile."""
@@ -109,9 +111,9 @@ async def purge(work: Work) -> None:
         await work.observe(batch)
 
 
-async def receipts(work: Work) -> list[Receipt]:
+async def receipts(work: Work, keys: str = NO_KEYS) -> list[Receipt]:
     """Append the receipts and mark the owners erased, in one statement that counts what remains."""
-    appended = await append_receipts(work.database, work.tenant_id, work.user_ids)
+    appended = await append_receipts(work.database, work.tenant_id, work.user_ids, keys)
     if len(appended) < len(work.user_ids):
         raise NoReceiptError
     return appended

@@ -49,7 +49,7 @@ FROM owners WHERE tenant_id = :tenant_id AND user_id = ANY (CAST(:user_ids AS uu
 
 APPEND_RECEIPTS = text("""
 SELECT user_id, hash, chat_sessions, messages
-FROM append_receipts(:tenant_id, CAST(:user_ids AS uuid[]))
+FROM append_receipts(:tenant_id, CAST(:user_ids AS uuid[]), CAST(:keys AS jsonb))
 """)
 
 
@@ -131,8 +131,11 @@ class SubjectRows:
 
 
 async def append_receipts(
-    general: Database[GeneralSession], tenant_id: UUID, user_ids: Sequence[UUID]
+    general: Database[GeneralSession], tenant_id: UUID, user_ids: Sequence[UUID], keys: str
 ) -> list[Receipt]:
-    """Prove that nothing remains of each and append the receipts; none where no owner is closed."""
-    values = {"tenant_id": tenant_id, "user_ids": list(user_ids)}
+    """Prove that nothing remains of each and append the receipts; none where no owner is closed.
+
+    `keys` is what settle_erasures told of the people's keys.
+    """
+    values = {"tenant_id": tenant_id, "user_ids": list(user_ids), "keys": keys}
     return await fetch_as(Receipt, general, APPEND_RECEIPTS, values)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app.bridge.erasure.receipts import BrokenChainError, export, verify
 from app.config.settings import Settings
+from tests.support.erasure_scene import Scene
 from tests.support.factories import World
 from tests.support.logins import superuser
 from tests.support.sealing import keys_on
@@ -15,6 +18,10 @@ from tests.support.servers import Servers
 
 USER_DAYS, GENERAL_DAYS = 50, 20
 SET = "UPDATE wrapped_keys SET plain_until = now() + $1::interval"
+KEPT = """
+INSERT INTO wrapped_keys (tenant_id, user_id, id, master_id, wrapped, plain_until)
+VALUES ($1, $2, gen_random_uuid(), 'a', '', CAST(CAST($3 AS text) AS timestamptz))
+"""
 FOR_EVER = "UPDATE wrapped_keys SET plain_until = 'infinity'"
 
 
@@ -92,3 +99,32 @@ async def test_nothing_is_claimed_where_nothing_was_sealed(world: World) -> None
     assert answer["sealed"] is False
     assert (answer["key_destroyed_at"], answer["unrecoverable_after"]) == (None, None)
     assert datetime.fromisoformat(answer["requested_at"]) <= datetime.now(UTC)
+
+
+async def test_the_receipt_says_what_became_of_the_key(scene: Scene) -> None:
+    """Backups of rows that were plain to the end count from when the last row was deleted."""
+    await scene.user.execute("INSERT INTO master_keys (id, proof) VALUES ('a', '')")
+    sealed, plain, never = [await scene.a_user(sessions=1) for _ in range(3)]
+    for one, until in ((sealed, None), (plain, "infinity")):
+        await scene.user.execute(KEPT, one.tenant_id, one.user_id, until)
+    for one in (sealed, plain, never):
+        await scene.delete(one)
+        assert await scene.relay().run_once()
+    chain = [line async for line in export(scene.databases.general)]
+    assert verify(chain).receipts == 3
+    for line, one in zip(map(json.loads, chain), (sealed, plain, never), strict=True):
+        entry = await scene.entry(one)
+        assert entry["receipt"] == line["hash"]
+        if one is never:
+            assert "sealed" not in line
+            continue
+        assert line["sealed"] is (one is sealed)
+        for name in ("key_destroyed_at", "unrecoverable_after"):
+            assert datetime.fromisoformat(line[name]) == entry[name]
+        since = entry["completed_at"] if one is plain else entry["key_destroyed_at"]
+        days = (entry["unrecoverable_after"] - since) / timedelta(days=1)
+        assert days == pytest.approx(30, abs=0.001)
+    for name, value in (("sealed", "false"), ("unrecoverable_after", "2020")):
+        forged = json.loads(chain[0]) | {name: value}
+        with pytest.raises(BrokenChainError):
+            verify([json.dumps(forged).encode(), *chain[1:]])

@@ -15,11 +15,16 @@ LANGUAGE sql STABLE AS $$
                 || to_char(receipt.cutoff AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'finished_at='
                 || to_char(receipt.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'key_destroyed_at=' || to_char(
+                receipt.key_destroyed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'kind=' || receipt.kind,
             'messages=' || receipt.messages,
             'prev_hash=' || receipt.prev_hash,
+            'sealed=' || receipt.sealed,
             'seq=' || receipt.seq,
             'tenant_id=' || receipt.tenant_id,
+            'unrecoverable_after=' || to_char(
+                receipt.unrecoverable_after AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'user_id=' || receipt.user_id,
             'v=' || receipt.v)
         END, 'UTF8')), 'hex')

@@ -1,7 +1,7 @@
 -- Trigger on wrapped_keys: in the commit that deletes a person, and with them their key, their entry
 -- in the ledger says when the key was destroyed, and from when on no backup holds both it and what
 -- it sealed. It is told once: a person whom a restore had brought back was deleted before. Of rows
--- that are plain yet, only their erasure knows when they are gone (`settle_erasure`).
+-- that are plain yet, only their erasure knows when they are gone (`settle_erasures`).
 CREATE OR REPLACE FUNCTION note_destroyed_key() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
