@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ STORED = "SELECT count(*) FROM owners"
 async def test_half_a_million_messages_killed_resumed_and_repeated(
     world: World, target: Target, servers: Servers, database: str, tmp_path: Path
 ) -> None:
+    faulthandler.cancel_dump_traceback_later()  # that ends a run after three minutes
     for number in range(PEOPLE):
         user = await world.user(f"\\acme\\u{number}")
         await run(servers.general, FILL.format(tenant=user.tenant_id, user=user.id), database)
