@@ -110,7 +110,7 @@ PRIVILEGES: dict[DatabaseName, dict[Login, dict[str, str]]] = {
             **dict.fromkeys(("retention_policies", "retention_policy"), "EXECUTE"),
             **dict.fromkeys(RECONCILE, "EXECUTE"),
             **dict.fromkeys(HOLDS, "EXECUTE"),
-            **dict.fromkeys(("heartbeat", "beat"), "EXECUTE"),
+            **dict.fromkeys(("heartbeat", "beat", "seconds_since_deletion"), "EXECUTE"),
         },
     },
     "general": {

@@ -59,6 +59,7 @@ functions: ledger_digest, ledger_keys, ledger_suspects, ledger_facts, ledger_is_
 functions: settle_erasures, other_keys
 functions: pending_holds, acknowledge_hold, outrun_hold, hold_backlog, hold_facts
 functions: heartbeat, beat, credentials_of_people, credentials_of_backends
+functions: seconds_since_deletion
 """,
         "backup": """
 alembic_version: SELECT

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.bridge.erasure.ledger import Backlog
 
@@ -24,6 +24,11 @@ ATTEMPTS = Gauge(
     "bicameral_erasure_attempts_max",
     "Most attempts any of them has had",
     multiprocess_mode="mostrecent",
+)
+LAG = Histogram(
+    "bicameral_erasure_lag_seconds",
+    "From the commit of a deletion until the general database knew of it",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
 )
 COMPLETED = Counter("bicameral_erasures_completed", "Erasures that got their receipt here")
 FAILED = Counter("bicameral_erasure_failures", "Attempts at an erasure that failed here")

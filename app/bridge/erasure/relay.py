@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-from app.bridge.erasure import metrics, steps
+from app.bridge.erasure import lag, metrics, steps
 from app.bridge.erasure.expiry import expire_for_ever
 from app.bridge.erasure.ledger import Claim, LeaseLostError, Ledger
 from app.bridge.erasure.steps import Batch, Step, Work
@@ -85,17 +85,14 @@ class Relay:
                 found = await self.run_once()
                 pause = 0.0
             except Exception as error:  # noqa: BLE001  a relay never gives up
-                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), self._longest_pause)
+                longest = self._settings.relay_away_max_seconds
+                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), longest)
                 log.warning("relay_waits", seconds=pause, **describe(error))
                 await self._reached("away")
                 await asyncio.sleep(pause)
                 continue
             if not found:
                 await self.bell.wait(rung, self._settings.relay_poll_seconds)
-
-    @property
-    def _longest_pause(self) -> float:
-        return self._settings.relay_away_max_seconds
 
     async def run_once(self) -> int:
         """Claim pending erasures of one tenant and do them; return how many were claimed.
@@ -172,6 +169,7 @@ class Relay:
         await self._reached("receipt")
         completed = await self.ledger.acknowledge(claim, receipts)
         metrics.COMPLETED.inc(len(completed))
+        await lag.observe(self._databases, claim.tenant_id, completed)
         seconds = round(time.monotonic() - started, 3)
         for user_id in completed:
             log.info("erasure_completed", user_id=str(user_id), seconds=seconds)
