@@ -27,7 +27,7 @@ MESSAGES = 10  # each, in one conversation
 ROWS = 2000  # that the bare DELETE deletes with one commit
 MEANWHILE_SECONDS = 0.2
 GIVES_UP_SECONDS = 120
-GOAL = 0.05
+GOAL = 0.03
 ALONE_SECONDS = 2
 LOOK_SECONDS = 0.02
 
