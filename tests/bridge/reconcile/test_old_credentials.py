@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.bridge.heartbeats import beat
+from app.config.settings import Settings
 from app.server import create_app
 from tests.support.api_keys import a_backend
 from tests.support.backups import OPEN_TO_ALL, back_up, restored, rows
@@ -72,8 +73,8 @@ async def test_the_page_is_followed_and_nobody_is_logged_in_with_a_token_of_befo
             assert sum(f"user {one.id}, as of 20" in line for line in listed) == 1
         assert sum(f"API key {backend.id}, as of 20" in line for line in listed) == 1
         assert len(listed) == 5
-        settings = {name.lower(): url for name, url in addresses.items() if "ADMIN" not in name}
-        app = create_app(type(scene.settings)(relay=False, **settings))
+        own = {name.lower(): url for name, url in addresses.items() if "ADMIN" not in name}
+        app = create_app(Settings.model_validate({"relay": False, **own}))
         async with alive(app):
             again = World(app, again_nobody(app))
             for token in tokens:
