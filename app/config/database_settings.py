@@ -19,6 +19,9 @@ class DatabaseSettings(BaseSettings):
     database_url_general: SecretStr | None = Field(
         None, description="the general database, as the service's own login"
     )
+    database_url_general_read: SecretStr | None = Field(
+        None, description="a standby of the general database, for exports; unset: none"
+    )
     database_url_user_owner: SecretStr | None = Field(
         None, description="the owner's login for migrations; unset: the service's"
     )
@@ -74,6 +77,7 @@ class DatabaseSettings(BaseSettings):
     @field_validator(
         "database_url_user",
         "database_url_general",
+        "database_url_general_read",
         "database_url_user_owner",
         "database_url_general_owner",
         "database_url_user_relay",

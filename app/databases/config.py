@@ -45,12 +45,16 @@ class DatabaseConfig(SQLAlchemyAsyncConfig, Generic[S]):
 
 
 def database_config(
-    settings: Settings, *, bind_key: DatabaseName, session_class: type[S]
+    settings: Settings,
+    *,
+    bind_key: DatabaseName,
+    session_class: type[S],
+    reads_only: bool = False,
 ) -> DatabaseConfig[S]:
     """Nothing connects before the first session or statement."""
     patience = settings.db_silence_seconds
     breaker = Breaker(bind_key, asking(settings, bind_key), patience_seconds=patience)
-    pool = Pool(breaker.guard(connector(settings, bind_key)), settings)
+    pool = Pool(breaker.guard(connector(settings, bind_key, reads_only=reads_only)), settings)
     return DatabaseConfig(
         bind_key=bind_key,
         connection_string="postgresql+asyncpg://",  # the pool knows where to

@@ -70,21 +70,29 @@ class Databases:
 
     user: Database[UserSession]
     general: Database[GeneralSession]
+    standby: Database[GeneralSession] | None = None  # of the general one
     _away: dict[DatabaseName, str] = field(default_factory=dict[DatabaseName, str], init=False)
 
     @classmethod
     def create(cls, settings: Settings) -> Databases:
         user = database_config(settings, bind_key="user", session_class=UserSession)
         general = database_config(settings, bind_key="general", session_class=GeneralSession)
-        return cls(open_database(user, settings), open_database(general, settings))
+        opened = open_database(user, settings), open_database(general, settings)
+        return cls(*opened, open_standby(settings))
 
     @property
     def usages(self) -> dict[str, Callable[[], Usage]]:
         return {one.name: one.pool.usage for one in (self.user, self.general)}
 
+    @property
+    def for_exports(self) -> Database[GeneralSession]:
+        """The general database, or its standby: what was just written may not be there yet."""
+        return self.standby or self.general
+
     async def dispose(self) -> None:
-        await self.user.dispose()
-        await self.general.dispose()
+        for one in (self.user, self.general, self.standby):
+            if one is not None:
+                await one.dispose()
 
     async def check(self) -> None:
         """Connect to each. One that is away is logged and waited for by whoever needs it.
@@ -109,6 +117,18 @@ class Databases:
 
     def note_there(self, name: DatabaseName) -> None:
         self._away.pop(name, None)
+
+
+def open_standby(settings: Settings) -> Database[GeneralSession] | None:
+    """Open what reads from the general database's standby, if there is one."""
+    if settings.database_url_general_read is None:
+        return None
+    url = {"database_url_general": settings.database_url_general_read}
+    there = settings.model_copy(update=url)
+    config = database_config(
+        there, bind_key="general", session_class=GeneralSession, reads_only=True
+    )
+    return open_database(config, there)
 
 
 def open_database(config: DatabaseConfig[S], settings: Settings) -> Database[S]:

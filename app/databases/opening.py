@@ -45,8 +45,10 @@ def _decode_jsonb(data: bytes) -> Any:
     return msgspec.json.decode(data.removeprefix(JSONB_VERSION))
 
 
-def connector(settings: Settings, name: DatabaseName) -> Connect:
+def connector(settings: Settings, name: DatabaseName, *, reads_only: bool = False) -> Connect:
     """Open the pools' connections as the service's login, which the first one checks.
+
+    One to a server that takes no writes serves a single time, unless the pool `reads_only`.
 
     It looks for Citus, too. That comes only with `litestar distribute`, which wants us gone.
     """
@@ -62,6 +64,7 @@ def connector(settings: Settings, name: DatabaseName) -> Connect:
                 "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, **JSONB
             )
             await connection.read_state()
+            connection.is_spoiled &= not reads_only
         except BaseException:
             connection.terminate()
             raise

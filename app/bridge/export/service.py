@@ -94,7 +94,7 @@ class ExportService:
     ) -> AsyncGenerator[bytes]:
         """Read the pages; each but the first waits until it is known that it may be read."""
         users = self._databases.user
-        rows = ExportRepository(self._databases.general, subject.tenant_id, subject.id, seal)
+        rows = ExportRepository(self._databases.for_exports, subject.tenant_id, subject.id, seal)
         last = await last_lines_of(users, subject)  # the database may be away by the end
         sessions = await rows.sessions(None)
         events = await events_of(users, subject, None)
