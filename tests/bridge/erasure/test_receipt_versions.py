@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +16,7 @@ from app.bridge.erasure.receipts import BrokenChainError, ReceiptLine1, export, 
 from app.bridge.reconcile.differences import Key
 from app.bridge.reconcile.readings import Readings
 from tests.support.erasure_scene import Scene
+from tests.support.servers import ROOT
 
 # append_receipt as it was before version 2, for an owner without counts.
 APPENDED_BEFORE = """
@@ -126,3 +130,18 @@ async def test_a_receipt_of_retention_is_about_no_owner(scene: Scene) -> None:
     assert key not in [one async for page in readings.suspects() for one in page]
     assert await readings.differences([key]) == {}
     assert verify([line async for line in export(scene.databases.general)]).receipts == 1
+
+
+async def test_the_pages_program_checks_a_chain_of_both(scene: Scene, tmp_path: Path) -> None:
+    page = (ROOT / "app" / "bridge" / "README.md").read_text()
+    program = page.split("## How a receipt is checked")[1].split("```python")[1].split("```")[0]
+    lines = await a_chain_of_both(scene)
+    assert ended(program, lines, tmp_path) == ""
+    tampered = [*lines[:2], changed(lines[2], messages=9) + b"\n"]
+    assert "AssertionError: line 3: was changed" in ended(program, tampered, tmp_path)
+
+
+def ended(program: str, lines: list[bytes], folder: Path) -> str:
+    (folder / "receipts.ndjson").write_bytes(b"".join(lines))
+    python = [sys.executable, "-c", program]
+    return subprocess.run(python, cwd=folder, capture_output=True, text=True, check=False).stderr
