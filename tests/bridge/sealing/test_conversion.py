@@ -94,7 +94,7 @@ async def test_everybody_is_sealed_and_unsealed_while_they_write(
         await asyncio.gather(conversion.seal(nothing), *saying)
         assert await counts(general) == (3 * 3 + 4 * 3, 3 * 3 + 4 * 3)
         async with superuser(servers.user.url(database)) as user:
-            found = dict(await user.fetch(PLAIN_UNTIL))
+            found = {row[0]: row[1] for row in await user.fetch(PLAIN_UNTIL)}
         assert found == dict.fromkeys((one.id for one in people), False) | {born_sealed.id: None}
         env = urls(servers, database) | {"SEAL_KEYS": master_keys("a")}
         shown = (await litestar("keys", "status", env=env)).out.splitlines()
