@@ -41,7 +41,7 @@ async def test_a_session_touched_at_the_last_moment_stays(scene: Scene) -> None:
 async def test_the_deleting_statements_look_again_at_what_they_delete(scene: Scene) -> None:
     alice = await a_policy(scene)
     session_id = await a_session(scene.general, alice)
-    assert tuple(await scene.general.fetchrow(SWEEP, alice.tenant_id, 30, [session_id])) == (0, 0)
+    assert await scene.general.fetch(SWEEP, alice.tenant_id, 30, [session_id]) == [(0, 0)]
     assert await sessions(scene) == {session_id}
     assert await scene.general.fetchval("SELECT count(*) FROM messages") == 2
 
@@ -50,7 +50,7 @@ async def test_the_deleting_statements_look_again_at_what_they_delete(scene: Sce
 async def test_a_policy_that_cannot_be_deletes_nothing(scene: Scene, days: int | None) -> None:
     alice = await a_policy(scene)
     session_id = await an_old_session(scene, alice, days=4000)
-    assert tuple(await scene.general.fetchrow(SWEEP, alice.tenant_id, days, None)) == (0, 0)
+    assert await scene.general.fetch(SWEEP, alice.tenant_id, days, None) == [(0, 0)]
     assert await sessions(scene) == {session_id}
 
 
