@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,16 +17,13 @@ import asyncpg
 
 from app.config.settings import Settings
 from app.databases.causes import may_ask_again, misleads
+from app.databases.closing import ENDS_WITHIN_SECONDS, Closing, let_end
 from app.databases.connection import Connect, TenantConnection
-from app.databases.places import Places
 from app.databases.statement import Statement
 from app.telemetry.pools import Usage
 
-CLOSE_SECONDS = 2
 CALM_SECONDS = 5.0
-# A statement that nobody waits for any more, since its client has gone, may end by itself for so
-# long. Most take a hundredth of it; a new connection, on a busy machine, costs more than to wait.
-ENDS_WITHIN_SECONDS = 0.25
+Tenant = UUID | None
 
 
 class Fetch(Protocol):
@@ -40,7 +37,7 @@ class Fetch(Protocol):
 class Pool:
     """Keeps DB_POOL_SIZE connections, and up to DB_MAX_OVERFLOW more while the load lasts.
 
-    Connections are opened when they are needed; whoever finds none free queues. places.py tells how
+    Connections are opened when they are needed; whoever finds none free queues. Places tells how
     many of them one tenant may have.
     """
 
@@ -51,7 +48,7 @@ class Pool:
         self._places = Places(settings.db_pool_size + settings.db_max_overflow)
         self._renewed_at = 0.0  # older connections are used no more
         self._lost_at = 0.0  # nor are those that have not been heard since
-        self._beside_requests = set[asyncio.Task[None]]()
+        self._closing = Closing()
         self.calm_seconds = CALM_SECONDS
         self.ends_within_seconds = ENDS_WITHIN_SECONDS
 
@@ -110,10 +107,10 @@ class Pool:
         if connection.is_lost:
             self._lost_at = max(self._lost_at, connection.since)
         if connection.ending is not None and not connection.is_spoiled:
-            self._beside(self._let_end(connection, connection.ending))
+            self._closing.beside(self._let_end(connection, connection.ending))
             return
         if not self._is_fit(connection) or connection.is_in_transaction():
-            self._close(connection).add_done_callback(
+            self._closing.close(connection).add_done_callback(
                 lambda _: self._places.give_back(connection.held_for)
             )
             return
@@ -123,19 +120,14 @@ class Pool:
         self._places.give_back(connection.held_for)
 
     async def _let_end(self, connection: TenantConnection, ending: asyncio.Future[None]) -> None:
-        """No request to cancel is sent meanwhile: it might arrive late, and hit what comes next."""
-        await asyncio.wait({ending}, timeout=self.ends_within_seconds)
-        if ending.done():
-            connection.ending = None
-        else:
-            connection.is_spoiled = True
+        await let_end(connection, ending, self.ends_within_seconds)
         self.give_back(connection)
 
     def _close_what_is_too_many(self, now: float) -> None:
         """The one that has not been needed for longest is the first of the list."""
         is_unneeded = self._idle[0].used_at + self.calm_seconds <= now
         if is_unneeded and len(self._idle) > self._settings.db_pool_size:
-            self._close(self._idle.pop(0))
+            self._closing.close(self._idle.pop(0))
 
     def _usable(self, fresh: bool) -> TenantConnection | None:
         """The one used last. What the server has closed meanwhile, the driver has noticed.
@@ -146,7 +138,7 @@ class Pool:
             connection = self._idle.pop()
             if self._is_fit(connection) and not fresh:
                 return connection
-            self._close(connection)
+            self._closing.close(connection)
             if fresh:
                 break
         return None
@@ -163,29 +155,96 @@ class Pool:
         connection.is_patient = not connection.behind_pgbouncer
         return connection
 
-    def _close(self, connection: TenantConnection) -> asyncio.Task[None]:
-        """Close it beside the request: the driver first has the server stop what was cancelled."""
-        return self._beside(_close(connection))
-
-    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._beside_requests.add(task)
-        task.add_done_callback(self._beside_requests.discard)
-        return task
-
     def usage(self) -> Usage:
         return Usage(self._places.in_use, len(self._idle), self._places.waiting)
 
     async def dispose(self) -> None:
         """Closes what is idle, and waits for what is ending and closing."""
-        while self._idle or self._beside_requests:
+        while self._idle or self._closing.is_under_way:
             while self._idle:
-                self._close(self._idle.pop())
-            await asyncio.wait(self._beside_requests)
+                self._closing.close(self._idle.pop())
+            await self._closing.wait()
 
 
-async def _close(connection: TenantConnection) -> None:
-    connection.stop_what_is_ending()
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        await connection.close(timeout=CLOSE_SECONDS)
-    connection.terminate()
+class Turn:
+    """Waits for a place."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Places:
+    """Shares out `most` connections, so that one tenant's statements cannot spend them all.
+
+    A tenant has half of them. While nobody else waits it may have more, yet never the last quarter:
+    what it holds, behind a lock or on a server that hangs, cannot be taken back. Work that is for
+    no tenant is bounded by the pool alone. Who waits is served in order, within shares.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.in_use = 0
+        self._most = most
+        self._share = -(-most // 2)
+        self._alone = most - most // 4
+        self._held: dict[UUID, int] = {}
+        self._turns: deque[Turn] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._turns)
+
+    async def take(self, tenant: Tenant, seconds: float) -> None:
+        """Raises TimeoutError when no place comes free."""
+        if self._may_have(tenant):
+            self._count(tenant, 1)
+        else:
+            await self._wait(Turn(tenant), seconds)
+
+    def give_back(self, tenant: Tenant) -> None:
+        self._count(tenant, -1)
+        self._serve()
+
+    def _may_have(self, tenant: Tenant) -> bool:
+        """Look whether there is one for this tenant. Those who wait could not have it."""
+        if self.in_use >= self._most:
+            return False
+        held = 0 if tenant is None else self._held.get(tenant, 0)
+        if held < self._share:
+            return True
+        return held < self._alone and all(turn.tenant == tenant for turn in self._turns)
+
+    def _count(self, tenant: Tenant, number: int) -> None:
+        self.in_use += number
+        if tenant is None:
+            return
+        held = self._held.get(tenant, 0) + number
+        if held:
+            self._held[tenant] = held
+        else:
+            del self._held[tenant]
+
+    async def _wait(self, turn: Turn, seconds: float) -> None:
+        self._turns.append(turn)
+        try:
+            async with asyncio.timeout(seconds):
+                await turn.came
+        except BaseException:
+            self._leave(turn)
+            raise
+
+    def _leave(self, turn: Turn) -> None:
+        if turn in self._turns:
+            self._turns.remove(turn)
+            self._serve()  # those who had to wait while this one did
+        else:  # the place came just now, and nobody is there to use it
+            self.give_back(turn.tenant)
+
+    def _serve(self) -> None:
+        for turn in [*self._turns]:
+            if self.in_use >= self._most:
+                return
+            if not turn.came.cancelled() and self._may_have(turn.tenant):
+                self._turns.remove(turn)
+                self._count(turn.tenant, 1)
+                turn.came.set_result(None)
