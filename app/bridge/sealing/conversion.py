@@ -108,9 +108,10 @@ class Conversion:
 
     async def _owners(self) -> AsyncGenerator[Owner]:
         place = {"tenant_id": NOBODY, "user_id": NOBODY}
-        page: list[Owner] | None = None
-        while page is None or len(page) == ROWS:
+        is_full = True
+        while is_full:
             page = await fetch_as(Owner, self._databases.general, OWNERS, place | {"rows": ROWS})
+            is_full = len(page) == ROWS
             for owner in page:
                 yield owner
                 place = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
