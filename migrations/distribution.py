@@ -31,7 +31,7 @@ def distribute_new(ctx: MigrationContext, *_: object, **__: object) -> None:
     Citus would leave them on the coordinator, and say nothing.
     """
     connection = ctx.connection
-    if connection is None or not connection.scalar(text(citus.IS_THERE)):
+    if connection is None or ctx.as_sql or not connection.scalar(text(citus.IS_THERE)):
         return
     tables = [citus.Table(*row) for row in connection.execute(text(citus.TABLES))]
     if not any(table.is_distributed for table in tables):
