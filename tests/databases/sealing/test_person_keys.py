@@ -60,6 +60,7 @@ def test_every_flipped_bit_is_refused(text: bytes) -> None:
         place("messages", TENANT, SESSION, ROW, "title"),
         place("messages", SESSION, TENANT, ROW, "sealed"),
     ],
+    ids=["table", "tenant", "session", "row", "field", "order"],
 )
 def test_a_row_does_not_pass_for_another(elsewhere: bytes) -> None:
     with pytest.raises(UnreadableError):
