@@ -88,7 +88,7 @@ async def beat_for_ever(databases: Databases, settings: Settings) -> None:
             pause = settings.relay_beat_seconds
             try:
                 found = await beat(databases, timedelta(seconds=pause))
-                _tell(found, told)
+                tell(found, told)
                 told = found
             except Exception as error:  # noqa: BLE001  it is done again
                 log.warning("heartbeat_failed", **describe(error))
@@ -100,7 +100,7 @@ async def beat_for_ever(databases: Databases, settings: Settings) -> None:
                 await beat(databases, timedelta())
 
 
-def _tell(found: list[Restored], told: list[Restored]) -> None:
+def tell(found: list[Restored], told: list[Restored]) -> None:
     """Show it to Prometheus, and log what was not logged before."""
     names = {one.name for one in found}
     for name in DATABASES:

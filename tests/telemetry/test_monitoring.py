@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from app.bridge.erasure.relay import Relay
+from app.bridge.heartbeats import beat, tell
 from tests.support.factories import World
 from tests.support.metrics import Sample, exercise, scrape
 
@@ -66,6 +68,12 @@ RINGS = {
         'bicameral_reconcile_differences{instance="service"}': "0x60",
         'bicameral_reconcile_differences{instance="relay"}': "2x60",
     },
+    "BicameralDatabaseRestored": {
+        'bicameral_database_restored{database="user",instance="a"}': "0x30 1x30",
+        'bicameral_database_restored{database="general",instance="a"}': "0x60",
+    },
+    "BicameralHoldLate": {'bicameral_hold_oldest_pending_seconds{instance="a"}': "0+60x60"},
+    "BicameralRetentionFailing": {'bicameral_retention_failures_total{instance="a"}': "0 0 3x60"},
 }
 CALM = {
     'up{job="bicameral"}': "1x180",
@@ -84,6 +92,9 @@ CALM = {
     'bicameral_erasure_attempts_max{instance="a"}': "0x180",
     'bicameral_erasure_pending{instance="a"}': "200x180",
     'bicameral_reconcile_differences{instance="a"}': "0x180",
+    'bicameral_database_restored{database="user",instance="a"}': "0x180",
+    'bicameral_hold_oldest_pending_seconds{instance="a"}': "0 20 0x180",
+    'bicameral_retention_failures_total{instance="a"}': "5x90 6x90",
 }
 
 
@@ -106,6 +117,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 async def test_every_metric_of_dashboard_and_alerts_is_served(world: World) -> None:
     await exercise(world)
     assert await Relay(world.databases, world.app.state.settings).run_once()
+    tell(await beat(world.databases, timedelta()), [])
     samples = await scrape(world.nobody)
     used = dict(expressions())
     assert len(used) > 30
