@@ -52,7 +52,10 @@ SEALING = (
     *("use_master_key", "forget_master_keys", "master_keys_in_use", "people_of_master_keys"),
     "keep_backup_days",
 )
-RETENTION = ("sweepable_tenants", "overdue", "lock_overdue", "sweep_sessions", "receive_retention")
+RETENTION = (
+    *("sweepable_tenants", "overdue", "lock_overdue", "sweep_rows", "sweep_sessions"),
+    "receive_retention",
+)
 CHAIN = ("lock_receipts", "link_receipt", "receipt_hash")
 RECONCILE = (
     *("ledger_digest", "ledger_keys", "ledger_suspects", "ledger_facts", "ledger_is_empty"),

@@ -110,7 +110,7 @@ chat_sessions: SELECT (tenant_id, user_id, id, message_count), UPDATE (created_a
 general_idempotency_keys: SELECT (tenant_id, user_id)
 functions: close_owner, check_closed, erase_keys, erase_messages, erase_sessions
 functions: lock_receipts, link_receipt, receipt_hash
-functions: sweepable_tenants, overdue, sweep_sessions, lock_overdue, receive_retention
+functions: sweepable_tenants, overdue, sweep_rows, sweep_sessions, lock_overdue, receive_retention
 functions: append_receipt, exported_receipts, expire_keys, set_hold, held_owners
 functions: close_owners, erase_rows, append_receipts, append_receipt_of
 functions: owner_digest, owner_keys, owner_suspects, owner_facts, stray_messages, broken_receipts

@@ -14,8 +14,8 @@ from app.databases.database import Databases
 POLICY = text("SELECT retention_policy(:tenant)")
 OVERDUE = text("SELECT chat_sessions, messages, cutoff FROM overdue(:tenant, :days)")
 SWEEP = text("""
-SELECT taken, sessions AS chat_sessions, messages
-FROM sweep_sessions(:tenant, :days, :rows, CAST(:begun AS uuid[]))
+SELECT taken, sessions AS chat_sessions, messages, last_position
+FROM sweep_rows(:tenant, :days, :rows, CAST(:begun AS uuid[]), :passed)
 """)
 RECEIVE = text("SELECT hash FROM receive_retention(:tenant, :days) AS hash")
 
@@ -39,11 +39,14 @@ class Swept(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One call's share: the sessions it works on, None if there are none, and what it deleted."""
+    """One call's share: the sessions it works on, None if there are none, and what it deleted; of
+    the only one, up to that position.
+    """
 
     taken: list[UUID] | None
     chat_sessions: int
     messages: int
+    last_position: int | None
 
 
 class Hash(NamedTuple):
@@ -73,17 +76,17 @@ class TenantRows:
         A session goes whole or stays whole. So one with more messages than a batch holds takes
         more statements, each as large as a batch, and one transaction all the same.
         """
-        messages, begun = 0, None
+        messages, begun, passed = 0, None, 0
         async with self._general.session(self._tenant_id) as session:
             while True:
-                values = self._of(days) | {"rows": rows, "begun": begun}
+                values = self._of(days) | {"rows": rows, "begun": begun, "passed": passed}
                 batch = rows_as(await session.execute(SWEEP, values), Batch)[0]
                 messages += batch.messages
                 if not batch.taken or not any((batch.chat_sessions, batch.messages)):
                     return None
                 if batch.chat_sessions:
                     return Swept(batch.chat_sessions, messages)
-                begun = batch.taken
+                begun, passed = batch.taken, batch.last_position or 0
 
     async def receive(self, days: int | None) -> list[str]:
         """Turn the tallies that are complete into receipts, and return their hashes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ SET client_min_messages = log;
 """
 REMOVED = re.compile(r"Rows Removed by \S+(?: Recheck)?: (\d+)")
 STATEMENTS = (
-    "SELECT * FROM sweep_sessions($1, 30, 100, NULL)",
+    "SELECT * FROM sweep_rows($1, 30, 100, NULL, 0)",
     "SELECT * FROM overdue($1, 30)",
     "SELECT receive_retention($1, 30)",
     "SELECT sweepable_tenants('00000000-0000-0000-0000-000000000000', 10) WHERE $1 IS NOT NULL",
@@ -46,3 +47,30 @@ async def test_sessions_that_stay_are_not_read(scene: Scene, statement: str) -> 
     assert not [line for line in scans if "Seq Scan" in line]
     read = [*re.findall(r"actual .*?rows=(\d+)", "\n".join(scans)), *REMOVED.findall(text)]
     assert all(int(rows) <= 10 for rows in read), text
+
+
+LONG, BATCH = 2000, 20
+SWEEP = "SELECT taken, sessions, last_position FROM sweep_rows($1, 30, $2, $3, $4)"
+READ = (
+    "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idx_messages_session_id'"
+)
+
+
+async def test_a_long_conversation_is_read_once_while_it_is_emptied(scene: Scene) -> None:
+    """Its entries are dead only after COMMIT: each statement would read those of all before it."""
+    alice = await a_policy(scene)
+    await an_old_session(scene, alice, texts=LONG)
+    await scene.general.execute("ANALYZE")
+    before = await entries_read(scene)
+    async with scene.general.transaction():
+        batch: dict[str, Any] = {"taken": None, "sessions": 0, "last_position": 0}
+        while not batch["sessions"]:
+            begun = batch["taken"], batch["last_position"]
+            (row,) = await scene.general.fetch(SWEEP, alice.tenant_id, BATCH, *begun)
+            batch = dict(row)
+    assert await entries_read(scene) - before < 10 * LONG
+
+
+async def entries_read(scene: Scene) -> int:
+    await scene.general.execute("SELECT pg_stat_force_next_flush()")
+    return int(await scene.general.fetchval(READ))

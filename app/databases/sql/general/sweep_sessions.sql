@@ -1,47 +1,7 @@
--- Deletes a tenant's sessions that were kept long enough, with their messages and the stored answers
--- about them, and counts them in the same transaction: in the tally of the tenant's day (UTC).
---
--- It takes the next ones that lock_overdue gives, or goes on with those `begun` by an earlier call in
--- this transaction. A session goes only when its messages, at most `rows` a call, are all gone: where
--- `sessions` is 0 and `taken` is not empty, the caller goes on with those, in this same transaction.
+-- What a relay of the version before calls; see sweep_rows.
 CREATE OR REPLACE FUNCTION sweep_sessions(
     tenant uuid, days integer, rows integer, begun uuid[],
     OUT taken uuid[], OUT sessions bigint, OUT messages bigint
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    changed_before timestamptz := CASE WHEN days >= 1 THEN now() - days * interval '24 hours' END;
-BEGIN
-    taken := coalesce(begun, lock_overdue(tenant, days, rows));
-    sessions := 0;
-    messages := 0;
-    IF taken IS NULL THEN
-        RETURN;
-    END IF;
-    WITH doomed AS MATERIALIZED (
-        SELECT m.id
-        FROM chat_sessions s CROSS JOIN LATERAL (
-            SELECT x.id FROM messages x
-            WHERE x.tenant_id = tenant AND x.session_id = s.id LIMIT rows) AS m
-        WHERE s.tenant_id = tenant AND s.id = ANY (taken)
-        AND (s.updated_at < changed_before OR s.expires_at <= now())
-        LIMIT rows
-    )
-    DELETE FROM messages m USING doomed WHERE m.tenant_id = tenant AND m.id = doomed.id;
-    GET DIAGNOSTICS messages = ROW_COUNT;
-    IF messages < rows THEN
-        DELETE FROM chat_sessions s
-        WHERE s.tenant_id = tenant AND s.id = ANY (taken)
-        AND (s.updated_at < changed_before OR s.expires_at <= now())
-        AND NOT EXISTS (SELECT FROM messages m WHERE m.tenant_id = tenant AND m.session_id = s.id);
-        GET DIAGNOSTICS sessions = ROW_COUNT;
-    END IF;
-    IF sessions + messages > 0 THEN
-        INSERT INTO retention_tallies AS t (tenant_id, day, chat_sessions, messages, cutoff)
-        VALUES (tenant, (now() AT TIME ZONE 'UTC')::date, sessions, messages,
-                coalesce(changed_before, now()))
-        ON CONFLICT (tenant_id, day) DO UPDATE SET
-            chat_sessions = t.chat_sessions + excluded.chat_sessions,
-            messages = t.messages + excluded.messages,
-            cutoff = greatest(t.cutoff, excluded.cutoff);
-    END IF;
-END $$;
+) LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT r.taken, r.sessions, r.messages FROM sweep_rows(tenant, days, rows, begun, 0) AS r
+$$;

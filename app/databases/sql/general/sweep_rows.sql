@@ -1,0 +1,54 @@
+-- Deletes a tenant's sessions that were kept long enough, with their messages and the stored answers
+-- about them, and counts them in the same transaction: in the tally of the tenant's day (UTC).
+--
+-- It takes the next ones that lock_overdue gives, or goes on with those `begun` by an earlier call in
+-- this transaction. A session goes only when its messages, at most `rows` a call, are all gone: where
+-- `sessions` is 0 and `taken` is not empty, the caller goes on with those, in this same transaction.
+--
+-- A session too large for a call is the only one taken, and is emptied in the order of its positions.
+-- Whoever hands `last_position` in again, as `passed`, saves reading dead index entries.
+CREATE OR REPLACE FUNCTION sweep_rows(
+    tenant uuid, days integer, rows integer, begun uuid[], passed bigint,
+    OUT taken uuid[], OUT sessions bigint, OUT messages bigint, OUT last_position bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    changed_before timestamptz := CASE WHEN days >= 1 THEN now() - days * interval '24 hours' END;
+BEGIN
+    taken := coalesce(begun, lock_overdue(tenant, days, rows));
+    sessions := 0;
+    messages := 0;
+    IF taken IS NULL THEN
+        RETURN;
+    END IF;
+    WITH doomed AS MATERIALIZED (
+        SELECT m.id, m.position
+        FROM chat_sessions s CROSS JOIN LATERAL (
+            SELECT x.id, x.position FROM messages x
+            WHERE x.tenant_id = tenant AND x.session_id = s.id
+            AND x.position > CASE WHEN cardinality(taken) = 1 THEN passed ELSE 0 END
+            ORDER BY x.position LIMIT rows) AS m
+        WHERE s.tenant_id = tenant AND s.id = ANY (taken)
+        AND (s.updated_at < changed_before OR s.expires_at <= now())
+        LIMIT rows
+    ), gone AS (
+        DELETE FROM messages m USING doomed WHERE m.tenant_id = tenant AND m.id = doomed.id
+        RETURNING doomed.position
+    )
+    SELECT count(*), max(gone.position) INTO messages, last_position FROM gone;
+    IF messages < rows THEN
+        DELETE FROM chat_sessions s
+        WHERE s.tenant_id = tenant AND s.id = ANY (taken)
+        AND (s.updated_at < changed_before OR s.expires_at <= now())
+        AND NOT EXISTS (SELECT FROM messages m WHERE m.tenant_id = tenant AND m.session_id = s.id);
+        GET DIAGNOSTICS sessions = ROW_COUNT;
+    END IF;
+    IF sessions + messages > 0 THEN
+        INSERT INTO retention_tallies AS t (tenant_id, day, chat_sessions, messages, cutoff)
+        VALUES (tenant, (now() AT TIME ZONE 'UTC')::date, sessions, messages,
+                coalesce(changed_before, now()))
+        ON CONFLICT (tenant_id, day) DO UPDATE SET
+            chat_sessions = t.chat_sessions + excluded.chat_sessions,
+            messages = t.messages + excluded.messages,
+            cutoff = greatest(t.cutoff, excluded.cutoff);
+    END IF;
+END $$;
