@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.accounts.wrapped_keys import People, State, WrappedKeys
 from app.bridge.rows import fetch_value
-from app.bridge.sealing.conversion import Conversion
+from app.bridge.sealing.conversion import Conversion, Person
 from app.bridge.sealing.keys import Keys
 from app.bridge.sealing.rotation import rotate as rotate_keys
 from app.commands.progress import counting
@@ -108,26 +108,36 @@ def _check_active(known: Keys) -> None:
 @keys.command()
 def seal() -> None:
     """Seal whatever is written from now on, and then what is there, while people write."""
-    run(_seal())
+    _check_all_done(run(_seal()), "sealed")
     click.echo("All that people said is sealed.")
 
 
-async def _seal() -> None:
+async def _seal() -> list[Person]:
     async with _lent() as (known, databases):
         _check_active(known)
         with counting("Sealing rows") as advance:
-            await Conversion(known, databases).seal(advance)
+            return await Conversion(known, databases).seal(advance)
 
 
 @keys.command()
 def unseal() -> None:
     """Seal nothing from now on, and open what is sealed, while people write."""
-    if left := run(_unseal()):
-        raise stop(f"{left} people have rows that cannot be opened; their keys are kept")
+    _check_all_done(run(_unseal()), "opened")
     click.echo("Nothing is sealed any more; SEAL_KEYS may go.")
 
 
-async def _unseal() -> int:
+async def _unseal() -> list[Person]:
     async with _lent() as (known, databases):
         with counting("Opening rows") as advance:
             return await Conversion(known, databases).unseal(advance)
+
+
+def _check_all_done(left: list[Person], done: str) -> None:
+    """List the people who were passed over, and end the command with 1 if there are any."""
+    for one in left:
+        click.echo(f"tenant {one.tenant_id}, user {one.user_id}: could not be {done}")
+    if left:
+        raise stop(
+            f"{len(left)} people have rows that cannot be {done}, or a key that is lost;"
+            " everybody else is done"
+        )

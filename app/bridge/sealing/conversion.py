@@ -8,17 +8,19 @@
              (b) each person's sealed rows are opened
              (c) nothing is sealed under the person's key any more: it is deleted
 
-Either may be killed and run again at any time: what is done already is found so.
+Either may be killed and run again at any time: what is done already is found so. Somebody whose key
+is lost, or whose rows cannot be read, holds nobody else up: they are told of at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -26,13 +28,16 @@ from app.accounts.wrapped_keys import NOBODY, SETTLING, Owned, WrappedKeys
 from app.bridge.rows import fetch_as
 from app.bridge.sealing.keys import Keys
 from app.chat.conversion import convert
-from app.databases.causes import OWNER_CLOSED, sqlstate
+from app.databases.causes import OTHER_KEY, OWNER_CLOSED, sqlstate
 from app.databases.database import Databases
+from app.databases.sealing.master_keys import KeyUnavailableError
 
 ROWS = 500
 OWNERS = text("SELECT * FROM owners_page(:tenant_id, :user_id, :rows)")
 IS_SEALED = text("SELECT is_sealed(:tenant_id, :user_id)")
 OF_USER = "fk_wrapped_keys_user_id_users"
+# SQLSTATEs that tell of one person's rows: another key, values that make no sense, a damaged page.
+OF_THEIR_ROWS = (OTHER_KEY, "22", "XX001")
 Advance = Callable[[], None]
 
 
@@ -44,6 +49,13 @@ class Owner(NamedTuple):
     key_id: UUID | None
 
 
+class Person(NamedTuple):
+    """Somebody who has rows that could not be converted."""
+
+    tenant_id: UUID
+    user_id: UUID
+
+
 class Conversion:
     """`settling`: how long those who were looked up before may write as it was before."""
 
@@ -52,30 +64,40 @@ class Conversion:
         self._databases = databases
         self._settling = settling
 
-    async def seal(self, advance: Advance) -> None:
-        """Seal whatever is written from now on, and what is there."""
+    async def seal(self, advance: Advance) -> list[Person]:
+        """Seal whatever is written from now on, and what is there; list whose rows could not be."""
         await self._keys.begin(self._settling)
         await self._settled()
-        async for owner in self._owners():
-            if owned := await self._key_of(owner):
-                await self._convert(owned, advance, to_sealed=True)
-                async with self._databases.user.session() as session:
-                    await WrappedKeys(session).note_sealed(owned)
+        return [
+            Person(owner.tenant_id, owner.user_id)
+            async for owner in self._owners()
+            if not await _succeeds(self._seal(owner, advance))
+        ]
 
-    async def unseal(self, advance: Advance) -> int:
-        """Seal nothing from now on, and open what is sealed; count who has unreadable rows."""
+    async def unseal(self, advance: Advance) -> list[Person]:
+        """Seal nothing from now on, and open what is sealed; list who has unreadable rows."""
         await self._end()
-        unreadable = 0
-        async for owned in self._wrapped():
-            await self._convert(owned, advance, to_sealed=False)
-            if await self._is_sealed(owned):
-                unreadable += 1
-                continue
-            async with self._databases.user.session() as session:
-                await WrappedKeys(session).drop(owned)
+        left = [
+            Person(owned.tenant_id, owned.user_id)
+            async for owned in self._wrapped()
+            if not await _succeeds(self._unseal(owned, advance))
+        ]
         async with self._databases.user.session() as session:
             await WrappedKeys(session).forget_unused(None)
-        return unreadable
+        return left
+
+    async def _seal(self, owner: Owner, advance: Advance) -> None:
+        if owned := await self._key_of(owner):
+            await self._convert(owned, advance, to_sealed=True)
+            async with self._databases.user.session() as session:
+                await WrappedKeys(session).note_sealed(owned)
+
+    async def _unseal(self, owned: Owned, advance: Advance) -> None:
+        await self._convert(owned, advance, to_sealed=False)
+        if await self._is_sealed(owned):
+            raise KeyUnavailableError
+        async with self._databases.user.session() as session:
+            await WrappedKeys(session).drop(owned)
 
     async def _end(self) -> None:
         async with self._databases.user.session() as session:
@@ -128,11 +150,29 @@ class Conversion:
             after = page[-1]
 
     async def _key_of(self, owner: Owner) -> Owned | None:
-        """Return the owner's key, and make it where there is none; None for a deleted person."""
+        """Return the owner's key, and make it where there is none; None for a deleted person.
+
+        Raises KeyUnavailableError where their rows are sealed under another key than they have.
+        """
         try:
             key = await self._keys.key_of(owner.tenant_id, owner.user_id)
         except Exception as error:
             if sqlstate(error)[1] != OF_USER:
                 raise
             return None
+        if owner.key_id not in (None, key.id):
+            raise KeyUnavailableError
         return Owned(owner.tenant_id, owner.user_id, key)
+
+
+async def _succeeds(work: Awaitable[None]) -> bool:
+    """Tell whether one person was converted; whatever keeps everybody from it is raised."""
+    try:
+        await work
+    except (KeyUnavailableError, msgspec.DecodeError):
+        return False
+    except DBAPIError as error:
+        if not (sqlstate(error)[0] or "").startswith(OF_THEIR_ROWS):
+            raise
+        return False
+    return True

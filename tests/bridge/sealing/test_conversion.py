@@ -105,7 +105,7 @@ async def test_everybody_is_sealed_and_unsealed_while_they_write(
         ]
         exports = [await lines_of(one) for one in theirs]
         assert all("before" in str(lines) and "meanwhile" in str(lines) for lines in exports)
-        assert await conversion.unseal(nothing) == 0
+        assert await conversion.unseal(nothing) == []
         assert await counts(general) == (0, 3 * 3 + 4 * 3)
         assert [await lines_of(one) for one in people] == exports
     # No master key is in use any more, so a process without one starts, and writes plain rows.

@@ -1,0 +1,53 @@
+"""People whose key is lost, or whose rows cannot be read, hold up nobody after them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from app.bridge.sealing.conversion import Conversion, Person
+from app.config.settings import Settings
+from tests.support.commands import litestar, urls
+from tests.support.factories import World
+from tests.support.logins import superuser
+from tests.support.sealed import SESSIONS, asked
+from tests.support.sealing import keys_on, master_keys
+from tests.support.servers import Servers
+
+LOSE = "UPDATE owners SET key_id = $1 WHERE user_id = $2"
+DAMAGE = "UPDATE chat_sessions SET metadata = '{' WHERE user_id = $1"
+SEALED = "SELECT user_id FROM chat_sessions WHERE sealed IS NOT NULL ORDER BY user_id"
+CUT = "UPDATE wrapped_keys SET wrapped = substr(wrapped, 2) WHERE user_id = $1"
+LEFT = "SELECT user_id FROM wrapped_keys ORDER BY user_id"
+
+
+async def test_who_cannot_be_converted_is_listed_and_the_others_are_done(
+    world: World, settings: Settings, servers: Servers, database: str
+) -> None:
+    people = sorted([await world.member() for _ in range(4)], key=lambda one: one.id)
+    for someone in people:
+        await asked(someone, "POST", SESSIONS, {"title": "Plain", "metadata": {"a": "b"}})
+    lost, damaged, *others = people
+    keys = keys_on(world.databases, settings, "a")
+    await keys.begin(timedelta())
+    env = urls(servers, database) | {"SEAL_KEYS": master_keys("a")}
+    async with (
+        superuser(servers.general.url(database)) as general,
+        superuser(servers.user.url(database)) as user,
+    ):
+        await general.execute(LOSE, UUID(int=7), lost.id)
+        await general.execute(DAMAGE, damaged.id)
+        sealed = await litestar("keys", "seal", env=env)
+        assert sealed.code == 1
+        assert sealed.line.startswith("bicameral: 2 people have rows that cannot be sealed")
+        assert sealed.out.splitlines() == [
+            f"tenant {one.tenant_id}, user {one.id}: could not be sealed" for one in (lost, damaged)
+        ]
+        done = [row["user_id"] for row in await general.fetch(SEALED)]
+        assert done == [one.id for one in others]
+        await user.execute(CUT, others[0].id)
+        conversion = Conversion(keys, world.databases, settling=timedelta())
+        assert await conversion.unseal(lambda: None) == [Person(others[0].tenant_id, others[0].id)]
+        left = [row["user_id"] for row in await general.fetch(SEALED)]
+        assert left == [others[0].id]
+        assert others[0].id in [row["user_id"] for row in await user.fetch(LEFT)]
