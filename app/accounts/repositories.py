@@ -13,13 +13,14 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Delete, Row, delete, func, select, text, tuple_, update
+from sqlalchemy import Delete, Row, delete, func, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import array
 
 from app.accounts.hold_models import Hold
 from app.accounts.models import LoginAddress, SubjectLedger, Tenant, User, UserBlock
 from app.databases.repository import Repository
+from app.databases.sealing.master_keys import WrappedKey
 from app.databases.sessions import UserSession, act_in_tenant
 from app.http.paging import Place, made_at
 from app.http.security import Role
@@ -101,6 +102,20 @@ class UserRepository(Repository[User]):
             with_for_update=lock,
             execution_options=AS_LOCKED if lock else None,
         )
+
+    async def find_with_key(
+        self, tenant_id: UUID, user_id: UUID
+    ) -> tuple[User, WrappedKey | None] | None:
+        """Read a user together with the wrapped key of what they said."""
+        whose = func.wrapped_key_of(tenant_id, user_id)
+        key = whose.table_valued("id", "master_id", "wrapped")
+        query = select(User, key.c.id, key.c.master_id, key.c.wrapped).outerjoin(key, true())
+        query = query.where(User.tenant_id == tenant_id, User.id == user_id)
+        row = (await self.session.execute(query)).one_or_none()
+        if row is None:
+            return None
+        user, *values = row
+        return user, WrappedKey(*values) if values[0] else None
 
     async def named(self, tenant_id: UUID, username: str) -> User | None:
         """`username` in full, in any case."""

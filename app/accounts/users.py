@@ -30,6 +30,7 @@ from app.accounts.repositories import (
     UserRepository,
 )
 from app.accounts.token_repository import TokenRepository
+from app.databases.sealing.master_keys import WrappedKey
 from app.databases.sessions import UserSession
 from app.http.errors import Conflict, Unauthenticated, found
 from app.http.paging import Place
@@ -96,6 +97,12 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         tenant_id = await self._tenant_of(actor, user_id)
         await self._tenants.enter(tenant_id)
         return found(await self.repository.find(tenant_id, user_id))
+
+    async def one_with_key(self, actor: Principal, user_id: UUID) -> tuple[User, WrappedKey | None]:
+        """Find a user with the wrapped key of what they said, for whoever exports it."""
+        tenant_id = await self._tenant_of(actor, user_id)
+        await self._tenants.enter(tenant_id)
+        return found(await self.repository.find_with_key(tenant_id, user_id))
 
     async def named(self, tenant: Tenant, username: str) -> User | None:
         """Find a user by name, in full."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import httpx
 
-from tests.support.factories import Someone
+from app.server import create_app
+from tests.support.factories import Someone, World
+from tests.support.sealing import master_keys
+from tests.support.servers import Servers, alive, settings_for
 
 SESSIONS = "/v1/chat-sessions"
 MARK = "Zugvogel"  # in whatever is said
@@ -33,3 +38,18 @@ async def asked(someone: Someone, method: str, path: str, body: Any = None, **mo
     answer: httpx.Response = await someone.http.request(method, path, json=body, **more)
     assert answer.is_success, answer.text
     return answer.json() if answer.content else None
+
+
+@asynccontextmanager
+async def with_a_key(servers: Servers, database: str) -> AsyncGenerator[World]:
+    """Start another process on the same databases, which has a master key."""
+    service = create_app(settings_for(servers, database, seal_keys=master_keys("a")))
+    transport = httpx.ASGITransport(app=service)  # pyright: ignore[reportArgumentType]  # ASGI is ASGI
+    async with alive(service), httpx.AsyncClient(transport=transport, base_url="http://b") as http:
+        yield World(service, http)
+
+
+def there(sealed: World, someone: Someone) -> Someone:
+    """Give somebody at that other process."""
+    token = someone.http.headers["authorization"].removeprefix("Bearer ")
+    return Someone(someone.id, someone.tenant_id, someone.username, sealed.with_token(token))

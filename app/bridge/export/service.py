@@ -16,14 +16,14 @@ from app.accounts.authority import check_rank
 from app.accounts.models import User
 from app.accounts.tokens import CredentialLookup
 from app.accounts.users import UserService
-from app.accounts.wrapped_keys import WrappedKeys
 from app.bridge.export.lines import UserLine
 from app.bridge.export.people import EVENTS, events_of, last_lines_of
 from app.bridge.export.permission import Permission
 from app.bridge.export.repository import SESSIONS, START, ExportRepository, Place
 from app.bridge.sealing.seals import KeyOwner
-from app.chat.words import Seal, reading
+from app.chat.words import Seal
 from app.databases.database import Databases
+from app.databases.sealing.master_keys import WrappedKey
 from app.databases.sealing.sealing import Sealing
 from app.http.security import Principal
 from app.http.structs import to_struct
@@ -54,15 +54,15 @@ class ExportService:
         self._sealing = sealing
 
     async def own(self, actor: Principal) -> Export:
-        return await self._begun(actor, await self._users.own(actor))
+        return await self._begun(actor, await self._users.own(actor), actor.wrapped_key)
 
     async def of(self, actor: Principal, user_id: UUID) -> Export:
         """Raises NotFound or Forbidden for a user whom the actor does not administer."""
-        subject = await self._users.one(actor, user_id)
+        subject, wrapped = await self._users.one_with_key(actor, user_id)
         check_rank(actor, subject)
-        return await self._begun(actor, subject)
+        return await self._begun(actor, subject, wrapped)
 
-    async def _begun(self, actor: Principal, subject: User) -> Export:
+    async def _begun(self, actor: Principal, subject: User, wrapped: WrappedKey | None) -> Export:
         """Read the first page now, so that a database that is away is a 503 and no broken 200.
 
         Whoever is not the person leaves an event, which is committed before the first byte is sent.
@@ -70,7 +70,7 @@ class ExportService:
         if actor.actor_id != subject.id:
             await self._audit.note(actor, subject.id, Action.USER_EXPORTED)
         permission = Permission(self._tokens, self._databases.user, actor, subject)
-        pages = self._pages(subject, permission, await self._seal(actor, subject))
+        pages = self._pages(subject, permission, self._seal(subject, wrapped))
         first = await anext(pages)
 
         async def lines() -> AsyncGenerator[bytes]:
@@ -80,12 +80,8 @@ class ExportService:
 
         return Export(lines(), permission)
 
-    async def _seal(self, actor: Principal, subject: User) -> Seal:
+    def _seal(self, subject: User, wrapped: WrappedKey | None) -> Seal:
         """Open what the subject said: with their own key, whoever exports."""
-        if actor.user_id == subject.id:
-            return reading(self._sealing, actor)
-        async with self._databases.user.session(subject.tenant_id) as session:
-            wrapped = await WrappedKeys(session).find(subject.tenant_id, subject.id)
         person = KeyOwner(subject.id, subject.tenant_id, wrapped)
         return Seal(subject.tenant_id, self._sealing.reading(person), is_sealing=False)
 

@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import pytest
 
 from app.bridge.sealing.conversion import Conversion
 from app.config.settings import Settings
-from app.server import create_app
 from tests.support.commands import litestar, urls
 from tests.support.factories import Someone, World
 from tests.support.logins import superuser
+from tests.support.sealed import there, with_a_key
 from tests.support.sealing import keys_on, master_keys
-from tests.support.servers import Servers, alive, settings_for
+from tests.support.servers import Servers
 
 SESSIONS = "/v1/chat-sessions"
 SEALED = "SELECT count(*) FILTER (WHERE sealed IS NOT NULL), count(*) FROM messages"
 PLAIN_UNTIL = "SELECT user_id, plain_until = 'infinity' FROM wrapped_keys"
 AT_ONCE = timedelta()
-
-
-@asynccontextmanager
-async def with_a_key(servers: Servers, database: str) -> AsyncGenerator[World]:
-    """Start another process on the same databases, which has a master key."""
-    service = create_app(settings_for(servers, database, seal_keys=master_keys("a")))
-    transport = httpx.ASGITransport(app=service)  # pyright: ignore[reportArgumentType]  # ASGI is ASGI
-    async with alive(service), httpx.AsyncClient(transport=transport, base_url="http://b") as http:
-        yield World(service, http)
-
-
-def there(sealed: World, someone: Someone) -> Someone:
-    token = someone.http.headers["authorization"].removeprefix("Bearer ")
-    return Someone(someone.id, someone.tenant_id, someone.username, sealed.with_token(token))
 
 
 async def talk(someone: Someone, text: str) -> None:
