@@ -33,6 +33,9 @@ class Seals:
     async def check(self) -> None:
         """Raises SettingsError where a master key that is in use is not there."""
         await self._keys.check()
+        await self._look()
+
+    async def _look(self) -> None:
         async with self._database.session() as session:
             self.is_sealing = (await WrappedKeys(session).state()).is_on
 
@@ -46,7 +49,12 @@ class Seals:
         return Seal(tenant_id, key, is_sealing=False)
 
     async def writing(self, tenant_id: UUID, user_id: UUID) -> Seal:
-        """Give the seal for new rows too; a first key is committed before anything is sealed."""
+        """Give the seal for new rows too; a first key is committed before anything is sealed.
+
+        Sealing may begin in the middle of a long import, so it is asked for each person.
+        """
+        if not self.is_sealing:
+            await self._look()
         if not self.is_sealing:
             return await self.reading(tenant_id, user_id)
         wrapped = await self._keys.key_of(tenant_id, user_id)
