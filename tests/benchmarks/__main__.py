@@ -11,7 +11,18 @@ from types import FrameType
 
 import click
 
-from tests.benchmarks import beside, callers, erasure, export, flood, growth, sizing, start, typed
+from tests.benchmarks import (
+    beside,
+    callers,
+    erasure,
+    export,
+    flood,
+    growth,
+    sealed,
+    sizing,
+    start,
+    typed,
+)
 from tests.benchmarks.options import Options, Sizes
 from tests.benchmarks.routes import KEYS
 
@@ -87,6 +98,7 @@ _command(
     "callers", "An API key on behalf of many, beside their own tokens.", callers.measure_callers
 )
 _command("typed", "Messages of parts: read, stored, patched, as items.", typed.measure_typed)
+_command("sealed", "The service that seals, beside the same without.", sealed.measure_sealed)
 _command("sizing", "A message's bytes and time, and what many need.", sizing.measure_sizing)
 _command("start", "How soon and how small it starts, and its --help.", start.measure_start)
 
