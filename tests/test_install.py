@@ -10,11 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from tests.support.servers import ROOT
 
 LINE = re.compile(r"(?m)^\.venv/bin/uv export .*? \| .*? -r -")
 
 
+@pytest.mark.slow
 def test_a_mirror_is_asked_and_nobody_else(tmp_path: Path) -> None:
     [line] = LINE.findall((ROOT / "README.md").read_text())
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)

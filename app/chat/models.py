@@ -87,7 +87,7 @@ class ChatSession(GeneralBase):
             "idx_chat_sessions_tenant_minute",
             "tenant_id",
             "changed_minute",
-            postgresql_where=text("changed_minute > '-infinity'"),
+            postgresql_where=text("changed_minute < 'infinity'"),
         ),
         Index(
             "idx_chat_sessions_expires_at",

@@ -26,6 +26,11 @@ or of text on a terminal:
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasures_failed`  | users, error, sqlstate, where             | together; each is tried alone   |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |
+| `erasure_held`     | user_id                                   | a legal hold: tried again, later|
+| `hold_delivered`   | user_id, is_held                          | in force, or lifted            |
+| `hold_failed`      | user_id, error, sqlstate, where           | and will be tried again        |
+| `holds_wait`       | error, sqlstate, where                    | a database for holds is away   |
+| `unreadable`       | table, ids                                | sealed, and cannot be opened    |
 | `retention_swept`  | tenant_id, chat_sessions, messages, seconds| these were kept long enough    |
 | `retention_failed` | tenant_id, error, sqlstate, where         | and is done again by a sweep    |
 | `expiry_failed`    | database, error, sqlstate, where          | what expired goes next time     |

@@ -15,7 +15,7 @@ depends_on = None
 
 INDEXES = {
     "idx_chat_sessions_tenant_minute": "(tenant_id, changed_minute)"
-    " WHERE changed_minute > '-infinity'",
+    " WHERE changed_minute < 'infinity'",
     "idx_chat_sessions_expires_at": "(tenant_id, expires_at) WHERE expires_at IS NOT NULL",
 }
 

@@ -67,7 +67,7 @@ BEGIN
     WITH unchanged AS MATERIALIZED (
         SELECT s.id, s.message_count FROM chat_sessions s
         JOIN owners o ON o.tenant_id = tenant AND o.user_id = s.user_id
-        WHERE s.tenant_id = tenant AND s.changed_minute > '-infinity'
+        WHERE s.tenant_id = tenant AND s.changed_minute < 'infinity'
         AND s.changed_minute <= changed_before AND s.updated_at < changed_before
         AND o.state = 'open' AND NOT o.held
         ORDER BY s.changed_minute LIMIT rows
@@ -149,7 +149,7 @@ BEGIN
     cutoff := coalesce(changed_before, now());
     WITH due AS MATERIALIZED (
         SELECT s.id, s.user_id, s.message_count FROM chat_sessions s
-        WHERE s.tenant_id = tenant AND s.changed_minute > '-infinity'
+        WHERE s.tenant_id = tenant AND s.changed_minute < 'infinity'
         AND s.changed_minute <= changed_before AND s.updated_at < changed_before
         UNION
         SELECT s.id, s.user_id, s.message_count FROM chat_sessions s
@@ -180,7 +180,7 @@ BEGIN
                 OR NOT EXISTS (
                     SELECT FROM chat_sessions s
                     JOIN owners o ON o.tenant_id = tenant AND o.user_id = s.user_id
-                    WHERE s.tenant_id = tenant AND s.changed_minute > '-infinity'
+                    WHERE s.tenant_id = tenant AND s.changed_minute < 'infinity'
                     AND s.changed_minute <= changed_before AND s.updated_at < changed_before
                     AND o.state = 'open' AND NOT o.held)
                 AND NOT EXISTS (

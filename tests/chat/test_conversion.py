@@ -130,6 +130,7 @@ async def test_a_person_is_sealed_and_unsealed_again(
         assert await general.fetchval("SELECT count(key_id) FROM owners") == 0
 
 
+@pytest.mark.slow
 async def test_people_edit_while_they_are_sealed(
     world: World, servers: Servers, database: str, general: asyncpg.Connection[Any]
 ) -> None:

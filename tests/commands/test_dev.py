@@ -64,6 +64,7 @@ def test_interrupted_again_and_again_it_leaves_nothing_running(
     assert living(postgres_under(tmp_path)) == []
 
 
+@pytest.mark.slow
 @needs_curl
 def test_the_printed_line_logs_in_and_data_survives_a_restart(tmp_path: Path) -> None:
     with running(tmp_path) as dev:

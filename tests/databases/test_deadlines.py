@@ -54,6 +54,7 @@ async def by_session(general: General, moment: float) -> datetime:
         return await not_after_for(session, moment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [by_statement, by_session])
 @bounded
 async def test_a_deadline_is_the_servers_time_or_a_little_earlier(

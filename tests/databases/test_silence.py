@@ -98,6 +98,7 @@ async def test_a_silent_database_is_refused_until_it_answers(
     assert [logged.count(f'"database_{event}"') for event in ("silent", "answers")] == [1, 1]
 
 
+@pytest.mark.slow
 @bounded
 async def test_a_silence_lasts_for_as_long_as_the_setting_says(
     servers: Servers, database: str, proxy: Proxy

@@ -63,7 +63,10 @@ async def site(name: str, settings: Settings, folder: Path) -> AsyncGenerator[Si
         yield Site(proxy, [process for process, _ in pairs], logs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Half a minute each: one of them is enough for every run.
+@pytest.mark.parametrize(
+    "name", [one if one == "nginx" else pytest.param(one, marks=pytest.mark.slow) for one in NAMES]
+)
 async def test_the_page_s_proxy_does_what_the_page_says(
     name: str, settings: Settings, world: World, tmp_path: Path
 ) -> None:

@@ -64,6 +64,8 @@ NOTICED_BY = {
     "login_free_attempts": "accounts/test_throttle.py",
     "login_max_delay_seconds": "accounts/test_throttle.py",
     "log_digest_key": "accounts/test_digests.py",
+    "database_url_general_read": "bridge/export/test_standby.py",
+    "retention_sweep_seconds": "bridge/retention/test_command.py",
     "relay": "bridge/erasure/test_settings.py",
     "relay_workers": "bridge/erasure/test_settings.py bridge/reconcile/test_settings.py",
     "relay_poll_seconds": "bridge/erasure/test_settings.py bridge/reconcile/test_settings.py",

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from app.bridge.erasure.relay import Relay
 from app.bridge.holds.relay import HoldRelay
 from tests.support.commands import urls
@@ -45,6 +47,7 @@ async def follow(
     return done.stdout
 
 
+@pytest.mark.slow
 async def test_following_the_page_moves_everybody(
     world: World, target: Target, servers: Servers, database: str, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from tests.support.backups import OPEN_TO_ALL, back_up, restored, rows
 from tests.support.erasure_scene import Scene, dump
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [["general"], ["user", "general"]], ids=lambda names: "_and_".join(names)
 )

@@ -30,6 +30,7 @@ ENDED = (
 )
 
 
+@pytest.mark.slow
 async def test_the_page_is_followed_and_nobody_is_logged_in_with_a_token_of_before(
     scene: Scene, world: World, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ async def owners(general: Server, scene: Scene) -> list[UUID]:
         await connection.close()
 
 
+@pytest.mark.slow
 async def test_the_page_is_followed_to_a_moment(scene: Scene, folder: Path) -> None:
     """Conversations lost after it are there again, but nobody who was deleted is."""
     general = await started(scene, folder)

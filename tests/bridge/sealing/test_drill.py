@@ -49,6 +49,7 @@ async def say(someone: Someone, mark: str) -> None:
         assert (await someone.http.post(path, json=message)).status_code == 201
 
 
+@pytest.mark.slow
 async def test_what_a_deleted_person_said_cannot_be_read_in_a_restored_dump(
     world: World,
     settings: Settings,

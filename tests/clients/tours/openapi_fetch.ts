@@ -31,7 +31,7 @@ await client.POST("/v1/chat-sessions/{session_id}/messages/batch", {
   body: { messages: rest },
 });
 
-const read: NewMessage["content"][] = []; // texts, or lists of parts
+const read: (NewMessage["content"] | null)[] = []; // texts, or lists of parts
 let pages = 0;
 let after: string | undefined;
 do {

@@ -8,7 +8,7 @@ from generated import ApiClient, ApiException, AuthApi, ChatApi, Configuration, 
 from generated.models import (
     ExportLine,
     Login,
-    MessageContent,
+    MessageEditContent,
     MessageLine,
     MessageRole,
     NewChatSession,
@@ -46,7 +46,7 @@ me = MeApi(client).get_me()
 
 chat = ChatApi(client)
 session = chat.create_chat_session(new_chat_session=NewChatSession(title=None))
-texts = map(MessageContent, CONTENTS)  # it may also be a list of parts
+texts = map(MessageEditContent, CONTENTS)  # it may also be a list of parts
 first, *rest = [NewMessage(role=MessageRole.USER, content=text) for text in texts]
 once = chat.create_message(session.id, first, idempotency_key="tour")
 twice = chat.create_message(session.id, first, idempotency_key="tour")

@@ -10,7 +10,7 @@ BEGIN
     cutoff := coalesce(changed_before, now());
     WITH due AS MATERIALIZED (
         SELECT s.id, s.user_id, s.message_count FROM chat_sessions s
-        WHERE s.tenant_id = tenant AND s.changed_minute > '-infinity'
+        WHERE s.tenant_id = tenant AND s.changed_minute < 'infinity'
         AND s.changed_minute <= changed_before AND s.updated_at < changed_before
         UNION
         SELECT s.id, s.user_id, s.message_count FROM chat_sessions s

@@ -21,7 +21,7 @@ BEGIN
                 OR NOT EXISTS (
                     SELECT FROM chat_sessions s
                     JOIN owners o ON o.tenant_id = tenant AND o.user_id = s.user_id
-                    WHERE s.tenant_id = tenant AND s.changed_minute > '-infinity'
+                    WHERE s.tenant_id = tenant AND s.changed_minute < 'infinity'
                     AND s.changed_minute <= changed_before AND s.updated_at < changed_before
                     AND o.state = 'open' AND NOT o.held)
                 AND NOT EXISTS (
