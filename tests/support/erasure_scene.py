@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from app.bridge.erasure import steps
-from app.bridge.erasure.relay import Hook, Relay
+from app.bridge.erasure.relay import Relay
 from app.bridge.erasure.steps import Observer, Step, Work
 from app.bridge.erasure.subject_rows import Batch
+from app.bridge.hooks import Hook
 from app.config.settings import Settings
 from app.databases.connection import set_tenant
 from app.databases.database import Databases

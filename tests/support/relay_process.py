@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
 
-from app.bridge.erasure.relay import Hook, Relay
+from app.bridge.erasure.relay import Relay
 from app.bridge.holds.relay import HoldRelay
+from app.bridge.hooks import Hook
 from app.bridge.retention.sweeper import Sweeper
 from app.config.settings import Settings
 from app.databases.database import Databases

@@ -9,7 +9,8 @@ from uuid import UUID
 import asyncpg
 
 from app.bridge.erasure.receipts import export, verify
-from app.bridge.retention.sweeper import Hook, Sweeper, TenantSwept
+from app.bridge.hooks import Hook
+from app.bridge.retention.sweeper import Sweeper, TenantSwept
 from tests.support.erasure_scene import Scene, Subject, a_session
 
 AGED = "UPDATE chat_sessions SET updated_at = now() - $2::interval WHERE id = $1"

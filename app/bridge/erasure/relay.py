@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from app.bridge.erasure.steps import Batch, Step, Work
 from app.bridge.erasure.wake import Bell, listen
 from app.bridge.heartbeats import beat_for_ever
 from app.bridge.holds.relay import HoldRelay
+from app.bridge.hooks import Hook, go_on
 from app.bridge.retention.sweeper import Sweeper
 from app.config.settings import Settings
 from app.databases.causes import OWNER_HELD, describe, is_away, sqlstate
@@ -29,7 +30,6 @@ from app.databases.database import Databases
 from app.telemetry import log
 from app.telemetry.pools import watching
 
-Hook = Callable[[str], Awaitable[None]]
 FIRST_PAUSE_SECONDS = 0.05
 
 
@@ -59,7 +59,7 @@ class Relay:
         self._databases = databases
         self._settings = settings
         self._sequence = sequence
-        self._hook = hook
+        self._reached = hook or go_on
         self.ledger = Ledger(databases.user, settings)
         self.holds = HoldRelay(databases)
         self.bell = Bell()
@@ -211,10 +211,6 @@ class Relay:
         with suppress(Exception):
             async with asyncio.timeout(self._settings.relay_stop_seconds / 3):
                 await self.ledger.release(claim)
-
-    async def _reached(self, commit: str) -> None:
-        if self._hook:
-            await self._hook(commit)
 
 
 @asynccontextmanager

@@ -24,13 +24,13 @@ from sqlalchemy import text
 from app.bridge.erasure.subject_rows import LOCK_OWNERS
 from app.bridge.erasure.wake import Bell
 from app.bridge.holds.outbox import Delivery, Outbox
+from app.bridge.hooks import Hook, go_on
 from app.databases.causes import describe, is_away
 from app.databases.database import Database, Databases
 from app.databases.sessions import GeneralSession
 from app.telemetry import log
 
 SET = text("SELECT set_hold(:tenant_id, :user_id, :is_held, :rev)")
-Hook = Callable[[str], Awaitable[None]]
 
 
 async def drain(general: Database[GeneralSession], tenant_id: UUID, user_id: UUID) -> None:
@@ -53,7 +53,7 @@ class HoldRelay:
         self, databases: Databases, *, hook: Hook | None = None, drain: Drain = drain
     ) -> None:
         self._general = databases.general
-        self._hook = hook
+        self._reached = hook or go_on
         self._drain = drain
         self.outbox = Outbox(databases.user)
 
@@ -103,7 +103,3 @@ class HoldRelay:
         async with self._general.session(delivery.tenant_id) as session:
             seen: int = await session.scalar(SET, delivery._asdict())
             return seen
-
-    async def _reached(self, commit: str) -> None:
-        if self._hook:
-            await self._hook(commit)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from app.bridge.hooks import Hook, go_on
 from app.bridge.retention import metrics
 from app.bridge.retention.tenant import Overdue, Swept, TenantRows
 from app.bridge.rows import fetch_as
@@ -29,8 +30,6 @@ PAGE = 1000
 FIRST = UUID(int=0)
 POLICIES = text("SELECT tenant_id FROM retention_policies(:after, :page)")
 SWEEPABLE = text("SELECT tenant_id FROM sweepable_tenants(:after, :page) AS tenant_id")
-
-Hook = Callable[[str], Awaitable[None]]
 
 
 class Tenant(NamedTuple):
@@ -63,7 +62,7 @@ class Sweeper:
     ) -> None:
         self._databases = databases
         self._settings = settings
-        self._hook = hook
+        self._reached = hook or go_on
 
     async def run(self) -> None:
         """Sweep until cancelled; the first time at once, for what a restore has brought back."""
@@ -109,7 +108,7 @@ class Sweeper:
 
     async def _sweep_tenant(self, tenant_id: UUID) -> TenantSwept:
         rows, total, started = TenantRows(self._databases, tenant_id), Swept(0, 0), time.monotonic()
-        while batch := await self._next(rows):
+        while (batch := await self._next(rows)) is not None:
             total = total.and_also(batch)
             metrics.SWEPT.labels("chat_sessions").inc(batch.chat_sessions)
             metrics.SWEPT.labels("messages").inc(batch.messages)
@@ -123,7 +122,7 @@ class Sweeper:
         return TenantSwept(tenant_id, total, receipts)
 
     async def _next(self, rows: TenantRows) -> Swept | None:
-        """Delete a batch, then leave the database to others for as long as that took."""
+        """Delete a batch, then leave the database to others for as long; None when none is left."""
         days = await rows.policy()
         await self._reached("policy")
         started = time.monotonic()
@@ -133,7 +132,7 @@ class Sweeper:
             if sqlstate(error)[0] != OWNER_HELD:
                 raise
             batch = Swept(0, 0)  # a hold came while the batch was on its way; the next passes it by
-        if batch:
+        if batch is not None:
             await self._reached("batch")
             await asyncio.sleep(time.monotonic() - started)
         return batch
@@ -154,7 +153,3 @@ class Sweeper:
                 for tenant_id in [one.tenant_id for one in page if one.tenant_id not in seen]:
                     seen.add(tenant_id)
                     yield tenant_id
-
-    async def _reached(self, commit: str) -> None:
-        if self._hook:
-            await self._hook(commit)

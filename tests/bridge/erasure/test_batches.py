@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from app.bridge.erasure.receipts import export, verify
-from app.bridge.erasure.relay import AwayError, Hook
+from app.bridge.erasure.relay import AwayError
+from app.bridge.hooks import Hook
 from tests.support.erasure_scene import Scene, Subject, a_session
 from tests.support.relay_process import COMMITS
 
