@@ -8,22 +8,21 @@ itself. API keys are never left out: one that was revoked looks like any other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
 from app.bridge.reconcile.differences import Key
-from app.bridge.rows import fetch_as
-from app.databases.database import Database, Databases
+from app.bridge.rows import fetch_as, pages_of
+from app.databases.database import Databases
 
 PAGE = 10_000
-FIRST = UUID(int=0)
 
-PEOPLE = text("SELECT * FROM credentials_of_people(:tenant_id, :id, :page)")
-API_KEYS = text("SELECT * FROM credentials_of_backends(:tenant_id, :id, :page)")
+PEOPLE = text("SELECT * FROM credentials_of_people(:tenant_id, :user_id, :page)")
+API_KEYS = text("SELECT * FROM credentials_of_backends(:tenant_id, :user_id, :page)")
 ACTIVE = text("""
 SELECT * FROM active_since(:moment, CAST(:tenants AS uuid[]), CAST(:users AS uuid[]))
 """)
@@ -52,16 +51,13 @@ class Credentials(NamedTuple):
     api_keys: list[ApiKey]
 
 
-T = TypeVar("T", Person, ApiKey)
-
-
 async def may_be_old(databases: Databases, since: datetime | None) -> Credentials:
     """Read all that there are now, or those people of whom something is known since a moment."""
     people: list[Person] = []
-    async for page in _pages(Person, databases.user, PEOPLE):
+    async for page in pages_of(Person, databases.user, PEOPLE, page=PAGE):
         people += page if since is None else await _known_since(databases, since, page)
-    keys = [key async for page in _pages(ApiKey, databases.user, API_KEYS) for key in page]
-    return Credentials(people, keys)
+    pages = pages_of(ApiKey, databases.user, API_KEYS, page=PAGE)
+    return Credentials(people, [key async for page in pages for key in page])
 
 
 async def _known_since(
@@ -71,12 +67,3 @@ async def _known_since(
     values = arrays | {"moment": since}
     active = set(await fetch_as(Key, databases.general, ACTIVE, values))
     return [p for p in people if p.as_of >= since or Key(p.tenant_id, p.id) in active]
-
-
-async def _pages(
-    shape: type[T], database: Database[Any], statement: TextClause
-) -> AsyncGenerator[Sequence[T]]:
-    last: dict[str, UUID] = {"tenant_id": FIRST, "id": FIRST}
-    while page := await fetch_as(shape, database, statement, last | {"page": PAGE}):
-        yield page
-        last = {"tenant_id": page[-1].tenant_id, "id": page[-1].id}

@@ -16,17 +16,17 @@ them was restored to before something:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from app.accounts.audit import Action, Actor, ActorType, Audit
 from app.bridge.holds.relay import HoldRelay
 from app.bridge.reconcile.differences import Difference, Key, Kind
-from app.bridge.rows import fetch_as
+from app.bridge.rows import pages_of
 from app.databases.database import Database, Databases
-from app.databases.sessions import GeneralSession, UserSession
+from app.databases.sessions import UserSession
 
 PAGE = 10_000
 REASON = "A restored user database had lost this hold; its reason is in the audit before that."
@@ -43,7 +43,7 @@ KINDS = {Kind.HOLD_NOT_IN_FORCE, Kind.HOLD_LEFT, Kind.HOLD_LOST}
 
 
 class UserHold(NamedTuple):
-    """Tells whether the user database has a hold on somebody, and if a relay has yet to deliver."""
+    """Tells whether the user database has a hold on somebody, and if its delivery is pending."""
 
     tenant_id: UUID
     user_id: UUID
@@ -61,11 +61,19 @@ class OwnerHold(NamedTuple):
     hold_rev: int = 0
 
 
+H = TypeVar("H", UserHold, OwnerHold)
+
+
 async def differences(databases: Databases) -> set[Difference]:
     """Compare all who are held, or were. Those of a delivery under way may be among them."""
-    users = {_key(one): one for one in await _users(databases.user)}
-    owners = {_key(one): one for one in await _owners(databases.general)}
+    users = await _by_key(UserHold, databases.user, OF_USERS)
+    owners = await _by_key(OwnerHold, databases.general, OF_OWNERS)
     return set(_differences(users, owners))
+
+
+async def _by_key(shape: type[H], database: Database[Any], statement: TextClause) -> dict[Key, H]:
+    pages = pages_of(shape, database, statement, page=PAGE)
+    return {Key(one.tenant_id, one.user_id): one async for page in pages for one in page}
 
 
 def _differences(users: dict[Key, UserHold], owners: dict[Key, OwnerHold]) -> Iterator[Difference]:
@@ -84,7 +92,7 @@ def compare(user: UserHold, owner: OwnerHold) -> Kind | None:
 
 
 async def mend(databases: Databases, service: Databases, one: Difference) -> bool:
-    """Have it delivered again. False for a lost hold on somebody whom nobody knows any more."""
+    """Have the hold, or its lift, delivered again. False for a lost hold on an unknown user."""
     subject = {"tenant_id": one.tenant_id, "user_id": one.user_id}
     async with databases.general.session(one.tenant_id) as general:
         seen = await general.scalar(SEEN, subject) or 0
@@ -109,26 +117,3 @@ async def _placed(session: UserSession, subject: dict[str, UUID | None]) -> bool
             Actor(ActorType.OPERATOR), user_id, Action.HOLD_PLACED, reason=REASON
         )
     return user_id is not None
-
-
-async def _users(database: Database[UserSession]) -> list[UserHold]:
-    found: list[UserHold] = []
-    while page := await fetch_as(UserHold, database, OF_USERS, _after(found)):
-        found += page
-    return found
-
-
-async def _owners(database: Database[GeneralSession]) -> list[OwnerHold]:
-    found: list[OwnerHold] = []
-    while page := await fetch_as(OwnerHold, database, OF_OWNERS, _after(found)):
-        found += page
-    return found
-
-
-def _after(found: list[UserHold] | list[OwnerHold]) -> dict[str, Any]:
-    last = _key(found[-1]) if found else Key(UUID(int=0), UUID(int=0))
-    return last._asdict() | {"page": PAGE}
-
-
-def _key(one: UserHold | OwnerHold) -> Key:
-    return Key(one.tenant_id, one.user_id)

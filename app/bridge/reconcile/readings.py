@@ -25,12 +25,11 @@ from app.bridge.reconcile.differences import (
     open_owner,
     present_user,
 )
-from app.bridge.rows import fetch_as
+from app.bridge.rows import fetch_as, pages_of
 from app.databases.database import Database, Databases
 
 BUCKETS = 65_536
 PAGE = 10_000
-FIRST = Key(UUID(int=0), UUID(int=0))
 
 LEDGER_DIGEST = text("SELECT * FROM ledger_digest()")
 OWNER_DIGEST = text("SELECT * FROM owner_digest()")
@@ -159,10 +158,9 @@ class Readings:
     async def _pages(
         self, database: Database[Any], statement: TextClause, masks: dict[str, Any], total: int
     ) -> AsyncGenerator[Sequence[Key]]:
-        last, seen = FIRST, 0
-        values = masks | {"page": self._page}
-        while page := await fetch_as(Key, database, statement, values | last._asdict()):
-            last, seen = page[-1], seen + len(page)
+        seen = 0
+        async for page in pages_of(Key, database, statement, masks, page=self._page):
+            seen += len(page)
             await self._watch("users", seen, total)
             yield page
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from app.bridge.reconcile.differences import Difference, Key, Kind
-from app.bridge.rows import fetch_as
+from app.bridge.rows import fetch_as, pages_of
 from app.databases.database import Databases
 
 PAGE = 10_000
@@ -31,11 +31,7 @@ class SealedOwner(NamedTuple):
 async def lost_keys(databases: Databases, page: int = PAGE) -> set[Difference]:
     """Find living people whose words are sealed under a key that the user database has not."""
     found: set[Difference] = set()
-    last = Key(UUID(int=0), UUID(int=0))
-    while owners := await fetch_as(
-        SealedOwner, databases.general, SEALED, last._asdict() | {"page": page}
-    ):
-        last = Key(*owners[-1][:2])
+    async for owners in pages_of(SealedOwner, databases.general, SEALED, page=page):
         tenants, users, keys = zip(*owners, strict=True)
         asked = {"tenants": list(tenants), "users": list(users), "keys": list(keys)}
         for key in await fetch_as(Key, databases.user, OTHERS, asked):

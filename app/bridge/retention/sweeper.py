@@ -20,14 +20,13 @@ from sqlalchemy import TextClause, text
 from app.bridge.hooks import Hook, go_on
 from app.bridge.retention import metrics
 from app.bridge.retention.tenant import Overdue, Swept, TenantRows
-from app.bridge.rows import fetch_as
+from app.bridge.rows import FIRST, fetch_as
 from app.config.settings import Settings
 from app.databases.causes import OWNER_HELD, describe, sqlstate
 from app.databases.database import Database, Databases
 from app.telemetry import log
 
 PAGE = 1000
-FIRST = UUID(int=0)
 POLICIES = text("SELECT tenant_id FROM retention_policies(:after, :page)")
 SWEEPABLE = text("SELECT tenant_id FROM sweepable_tenants(:after, :page) AS tenant_id")
 
