@@ -38,6 +38,4 @@ async def lent(settings: Settings) -> AsyncGenerator[Databases]:
 
 
 def _line(problem: Problem) -> str:
-    if isinstance(problem, Invalid) and problem.errors:
-        return "; ".join(f"{error.path}: {error.message}" for error in problem.errors)
-    return str(problem)
+    return problem.one_line if isinstance(problem, Invalid) else str(problem)

@@ -128,6 +128,11 @@ class Invalid(Problem):
 
     status = 422
 
+    @property
+    def one_line(self) -> str:
+        """Give the errors, or the words where none are listed."""
+        return "; ".join(f"{one.path}: {one.message}" for one in self.errors or ()) or str(self)
+
     @classmethod
     def field(cls, path: str, message: str) -> Invalid:
         return cls(errors=[FieldError(path, message)])

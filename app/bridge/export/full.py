@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable
 
-from msgspec import Struct
 from sqlalchemy import select, text
 
 from app.accounts.models import User
@@ -19,13 +18,13 @@ from app.bridge.export.full_lines import (
     EndLine,
     HeadLine,
     UserEndLine,
-    encode,
     message_line,
+    ndjson,
     session_line,
 )
 from app.bridge.export.lines import UserLine
 from app.bridge.export.people import EVENTS, events_of, last_lines_of
-from app.bridge.export.stored import BY_SESSION, IN_ORDER, StoredRows
+from app.bridge.export.stored import BY_SESSION, IN_ORDER, NO_IDLE_TIMEOUT, StoredRows
 from app.bridge.sealing.seals import Seals
 from app.chat.models import Owner
 from app.databases.database import Databases
@@ -33,13 +32,11 @@ from app.databases.sessions import driver_of
 from app.http.structs import to_struct
 
 SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
-# Whoever reads the file from a pipe may be slow.
 READ_ONLY = text("SET TRANSACTION READ ONLY")
-NO_HASTE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 class Counted:
-    """Lines that pass are counted and digested."""
+    """Digests the lines that it is given; whoever reads rows counts them here."""
 
     def __init__(self) -> None:
         self.chat_sessions = 0
@@ -70,43 +67,43 @@ class FullExport:
         return f"{said} of {self.users} people"
 
     async def lines(self, people: AsyncIterable[User]) -> AsyncGenerator[bytes]:
-        yield self._file.add(_line(HeadLine(VERSION)))
+        yield self._file.add(ndjson(HeadLine(VERSION)))
         async for user in people:
             async for line in self._person(user):
                 yield self._file.add(line)
         counts = (self.users, self._file.chat_sessions, self._file.messages)
-        yield _line(EndLine(*counts, self._file.sha256))
+        yield ndjson(EndLine(*counts, self._file.sha256))
 
     async def _person(self, user: User) -> AsyncGenerator[bytes]:
         person = Counted()
         async for line in self._of_both(user, person):
             yield person.add(line)
         counts = (person.chat_sessions, person.messages)
-        yield _line(UserEndLine(user.id, *counts, person.sha256))
+        yield ndjson(UserEndLine(user.id, *counts, person.sha256))
         self.users += 1
         self._file.chat_sessions += person.chat_sessions
         self._file.messages += person.messages
 
     async def _of_both(self, user: User, person: Counted) -> AsyncGenerator[bytes]:
         database = self._databases.user
-        yield _line(to_struct(UserLine, user))
+        yield ndjson(to_struct(UserLine, user))
         events = await events_of(database, user, None)
         while events:
             for event in events:
-                yield _line(event)
+                yield ndjson(event)
             events = await events_of(database, user, events[-1]) if len(events) == EVENTS else []
         async for line in self._said(user, person):
             yield line
         for last in await last_lines_of(database, user):
-            yield _line(last)
+            yield ndjson(last)
 
     async def _said(self, user: User, person: Counted) -> AsyncGenerator[bytes]:
-        """Nothing is written of somebody whose deletion the general database has heard of."""
+        """Yield nothing without an open owner: nothing was said, or it is being erased."""
         seal = await self._seals.reading(user.tenant_id, user.id)
         async with self._databases.general.session(user.tenant_id) as session:
             await session.connection(execution_options=SNAPSHOT)
             await session.execute(READ_ONLY)
-            await session.execute(NO_HASTE)
+            await session.execute(NO_IDLE_TIMEOUT)
             whose = {"tenant_id": user.tenant_id, "user_id": user.id}
             if await session.scalar(select(Owner.state).filter_by(**whose)) != "open":
                 return
@@ -119,7 +116,3 @@ class FullExport:
                 person.messages += len(messages)
                 for _, message in messages:
                     yield message_line(message)
-
-
-def _line(line: Struct) -> bytes:
-    return encode(line) + b"\n"

@@ -102,7 +102,7 @@ class EndLine(Struct, frozen=True, tag_field="type", tag="end"):
 
 def session_line(row: StoredSession) -> bytes:
     source, position = row.forked_from_session, row.forked_from_position or 0
-    return _line(
+    return ndjson(
         FullChatSessionLine(
             id=row.id,
             title=row.title,
@@ -122,7 +122,7 @@ def session_line(row: StoredSession) -> bytes:
 
 def message_line(row: StoredMessage) -> bytes:
     content, members = row.parts, row.item_members
-    return _line(
+    return ndjson(
         FullMessageLine(
             id=row.id,
             session_id=row.session_id,
@@ -145,7 +145,7 @@ def message_line(row: StoredMessage) -> bytes:
     )
 
 
-def _line(line: Struct) -> bytes:
+def ndjson(line: Struct) -> bytes:
     return encode(line) + b"\n"
 
 

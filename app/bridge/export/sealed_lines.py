@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from app.bridge.export.full_lines import without_line_ends
 from app.chat.words import Seal, Words
 
 UNREADABLE = ("null", "null", 'null,"unreadable":true')
-NO_LINE_ENDS = str.maketrans("\r\n", "  ")  # in JSON they stand outside of any string
 
 
 def sealed_lines(part: Any, seal: Seal) -> bytes:
@@ -32,5 +32,5 @@ def _said(words: Words | None) -> tuple[str, str, str]:
     if words is None:
         return UNREADABLE
     content, parts, pairs, members, _ = words
-    said = msgspec.json.encode(content).decode() if parts is None else parts.translate(NO_LINE_ENDS)
-    return said, pairs or "{}", members.translate(NO_LINE_ENDS) if members else "null"
+    said = msgspec.json.encode(content).decode() if parts is None else without_line_ends(parts)
+    return said, pairs or "{}", without_line_ends(members) if members else "null"

@@ -1,4 +1,4 @@
-"""Reads the rows of people in one transaction, whose memory is that of a few rows."""
+"""Reads the rows of people in one transaction, through a cursor: a few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import text
 
 from app.bridge.export.full_lines import StoredMessage, StoredSession
 from app.chat.words import Seal
 from app.databases.connection import TenantConnection
 from app.http.errors import Conflict
 
+# A pipe that the file is written to, or read from, may stand still for long.
+NO_IDLE_TIMEOUT = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 ROWS = 200  # a message has 1 MiB or so at most
 SESSIONS = """
 SELECT s.user_id, s.id, s.title, s.message_count, s.last_position, s.version, s.metadata,

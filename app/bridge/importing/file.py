@@ -13,17 +13,13 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from app.bridge.export.full_lines import VERSION, EndLine, HeadLine
+from app.bridge.importing.faults import FAULTS, in_words
 from app.bridge.importing.lines import ChatSession, Line, Message, Numbered, User, decode
 from app.bridge.importing.people import Person
-from app.http.errors import BadRequest, Invalid
+from app.http.errors import Invalid
 from app.http.surrogates import Marked, decode_marked
-from app.http.words import explain
 
 LINE_BYTES = 32 << 20
-KINDS = (
-    "user, chat_session and message,"
-    " with audit_event, login_address, hold, export, user_end and end"
-)
 LINE: Any = Line  # a union is no type to a checker
 Say = Callable[[str], None]
 
@@ -35,7 +31,10 @@ class Totals(NamedTuple):
 
 
 class ImportFile:
-    """Yields people, each of whom is read to the end before the next. `say` is told what is bad."""
+    """Yields people, each of whom is read to the end before the next.
+
+    `say` is called with a sentence about each bad line.
+    """
 
     def __init__(self, file: BinaryIO, say: Say) -> None:
         self._file = file
@@ -105,12 +104,8 @@ class ImportFile:
         line = None
         try:
             line = _read(sent)
-        except msgspec.ValidationError as error:
-            self.fault(self._number, _words(str(error)))
-        except (msgspec.DecodeError, BadRequest, UnicodeDecodeError):
-            self.fault(self._number, "It is not JSON in UTF-8.")
-        except Invalid as error:
-            self.fault(self._number, words_of(error))
+        except FAULTS as error:
+            self.fault(self._number, in_words(error))
         if not isinstance(line, EndLine):
             self._hash.update(sent)
         return Numbered(self._number, sent, line)
@@ -151,7 +146,7 @@ def _read(sent: bytes) -> Line:
 
 
 def _restored(line: Line, found: Marked) -> Line:
-    """Only the content of a message and an item's members may have halves."""
+    """Put halves of surrogate pairs back, which content and an item's members alone may have."""
     if isinstance(line, Message):
         members = line.item_members and found.restored_json(line.item_members)
         bare = msgspec.structs.replace(line, content=msgspec.Raw(b'""'), item_members=None)
@@ -163,14 +158,3 @@ def _restored(line: Line, found: Marked) -> Line:
     if isinstance(line, ChatSession | Message) and found.mark in msgspec.json.encode(bare).decode():
         raise Invalid("Leave out half of a surrogate pair; `content` alone may have one.")
     return whole
-
-
-def _words(text: str) -> str:
-    if "`$.type`" in text or text.endswith("field `type`"):
-        return f"It is of no known kind; lines are {KINDS}."
-    fault = explain(text, Message)
-    return f"{fault.path}: {fault.message}" if fault.path else fault.message
-
-
-def words_of(error: Invalid) -> str:
-    return "; ".join(f"{one.path}: {one.message}" for one in error.errors or ()) or str(error)

@@ -40,8 +40,10 @@ Watch = Callable[[int], None]
 
 
 class Imported(NamedTuple):
-    """The people with conversations who were imported, and their rows; those of whom all was here
-    already; and whoever was refused."""
+    """Counts the people with conversations who were imported, and their rows.
+
+    `present` are those whose rows were all here already, `refused` those who are not imported.
+    """
 
     people: int = 0
     chat_sessions: int = 0
@@ -51,14 +53,14 @@ class Imported(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """A person and the pieces of their rows, which may not be read yet."""
+    """A person and the pieces of their rows, of which some may yet have to be read."""
 
     person: Person
     pieces: Iterable[Piece]
 
 
 class Importer:
-    """`say` is told, once for each, who is refused. `watch` is told how many bytes were read."""
+    """Imports a file. `say` is told once who is refused, and `watch` how many bytes were read."""
 
     def __init__(
         self,
@@ -80,9 +82,9 @@ class Importer:
         self.done = Imported()
 
     async def run(self, file: ImportFile) -> None:
-        """Small people share transactions; one with more rows has a transaction of their own.
+        """Store people with few rows together, and one with many in a transaction of their own.
 
-        While some are stored, others are read; and stored, since a server has several processors.
+        The file is read on meanwhile, and AT_ONCE transactions run at a time.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -161,7 +163,7 @@ class Importer:
             self._refuse(one.person, _words(error))
 
     async def _together(self, group: Sequence[Coming]) -> None:
-        """Raises RefusedError, and nothing is stored, if one of them is refused."""
+        """Store all of them, or raise RefusedError for one and store none."""
         whose = [one.person.whose for one in group]
         seals = {one.user_id: await self._seals.writing(*one) for one in whose}
         async with Transaction.of(self._databases.general, whose[0].tenant_id, seals) as rows:

@@ -24,22 +24,22 @@ Digest = Annotated[str, Meta(pattern=DIGITS)]
 
 
 class User(Struct, frozen=True, tag_field="type", tag="user"):
-    """Whoever comes after `id` and `tenant_id` is the user database's."""
+    """A person's first line. Its other members are not read: the user database moves by itself."""
 
     id: UUID
     tenant_id: UUID
 
 
 class AuditEvent(Struct, frozen=True, tag_field="type", tag="audit_event"):
-    """It is the user database's."""
+    """It is skipped, since it moves with the user database."""
 
 
 class LoginAddress(Struct, frozen=True, tag_field="type", tag="login_address"):
-    """It is the user database's, too."""
+    """It is skipped likewise."""
 
 
 class Hold(Struct, frozen=True, tag_field="type", tag="hold"):
-    """It is the user database's as well; whoever imports places it anew."""
+    """It is skipped likewise; `litestar reconcile --repair` brings the hold into force."""
 
 
 class ForkedFrom(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-
 from app.bridge.export.full_lines import (
     StoredMessage,
     StoredSession,
@@ -16,6 +14,7 @@ from app.bridge.export.full_lines import (
     message_line,
     session_line,
 )
+from app.bridge.importing.faults import FAULTS, in_words
 from app.bridge.importing.lines import (
     AuditEvent,
     ChatSession,
@@ -27,7 +26,6 @@ from app.bridge.importing.lines import (
 )
 from app.bridge.importing.rows import stored_message, stored_session
 from app.http.errors import Invalid
-from app.http.words import explain
 
 ROWS = 2000
 BYTES = 4 << 20
@@ -35,9 +33,9 @@ MODULUS = 1 << 256
 
 
 class Sum:
-    """A digest of rows in whichever order: the sum of the digests of their lines, and their count.
+    """A digest that does not depend on the order of rows: the sum of their lines' digests.
 
-    Rows of the file and rows that are stored are alike where their sums are.
+    Equal sums tell that the rows of the file and those that are stored are the same.
     """
 
     def __init__(self) -> None:
@@ -51,7 +49,7 @@ class Sum:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sum) and (self.rows, self.total) == (other.rows, other.total)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # a mutable object has no hash
 
 
 class Piece:
@@ -72,7 +70,7 @@ class Piece:
 
 
 class Conversation:
-    """A conversation's line, and what has come of its messages so far."""
+    """A conversation, the number of its line, and which of its messages have been read so far."""
 
     __slots__ = ("last", "line", "row", "seen")
 
@@ -92,7 +90,7 @@ class Whose(NamedTuple):
 
 
 class Person:
-    """Somebody whom a `user` line names, with their lines, good or bad once they are all read."""
+    """Somebody whom a `user` line names; `is_good` is final once all their lines are read."""
 
     def __init__(
         self,
@@ -112,7 +110,8 @@ class Person:
         self.is_good = True
         self._next = take
         self._say = fault
-        # Then the lines are as an export of the stored rows would write them again.
+        # A full export writes the same stored row as the same line, so its lines are digested as
+        # they are; those of another are written anew first.
         self._is_exact = self._must_end = must_end
         self._hash = hashlib.sha256(first.sent)
         self._is_ended = False
@@ -155,15 +154,9 @@ class Person:
                 case AuditEvent() | LoginAddress() | Hold():
                     pass  # moved with the user database
                 case _:
-                    self.is_good = False  # and it was said why
-        except Invalid as error:
-            faults = "; ".join(f"{one.path}: {one.message}" for one in error.errors or ())
-            self._fault(read.number, faults or str(error))
-        except msgspec.ValidationError as error:
-            fault = explain(str(error), Message)
-            self._fault(read.number, f"{fault.path}: {fault.message}")
-        except UnicodeDecodeError:
-            self._fault(read.number, "It is not JSON in UTF-8.")
+                    self.is_good = False  # the reader has said why
+        except FAULTS as error:
+            self._fault(read.number, in_words(error))
         piece.bytes += len(read.sent)
 
     def _session(self, read: Numbered, line: ChatSession, piece: Piece) -> None:

@@ -1,4 +1,4 @@
-"""Makes the rows that were exported of their lines."""
+"""Turns lines back into the rows that were exported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER_TEXT = "It is not the text of the member beside it."
 
 
 class Said(NamedTuple):
-    """A content as its two columns have it."""
+    """A message's content as the columns `content` and `parts` have it."""
 
     content: str
     parts: str | None
@@ -141,7 +141,10 @@ def _pairs(sent: Raw) -> metadata.Metadata:
 def _digest(
     line: Message, said: Said, pairs: metadata.Metadata | None, changed_at: datetime | None
 ) -> bytes | None:
-    """Make that of a message which was never changed, where the export has none (over HTTP)."""
+    """Take the exported digest, or compute it where the export over HTTP leaves it out.
+
+    That cannot be done for a message that was edited: the digest is of the first request.
+    """
     if line.client_digest is not UNSET:
         return bytes.fromhex(line.client_digest) if line.client_digest else None
     if line.client_id is None or changed_at is not None:

@@ -1,6 +1,6 @@
 """Stores rows of people in one transaction of their tenant, and reads them again before its COMMIT.
 
-It is the service's login that writes, under row level security, so no COPY: that is refused there.
+The service's login writes, under row level security, where PostgreSQL refuses COPY FROM.
 Rows come as arrays, a statement for thousands. They are selected together with a row that names the
 tenant, since a sharded database (Citus) takes no INSERT … SELECT from what is no table.
 """
@@ -13,10 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from app.bridge.export.full_lines import StoredMessage, StoredSession, message_line, session_line
-from app.bridge.export.stored import StoredRows
+from app.bridge.export.stored import NO_IDLE_TIMEOUT, StoredRows
 from app.bridge.importing.people import ROWS, Piece, Sum
 from app.chat import metadata
 from app.chat.words import Seal, Words
@@ -24,8 +22,6 @@ from app.databases.connection import TenantConnection
 from app.databases.database import Database
 from app.databases.sessions import GeneralSession, driver_of
 
-# Whoever writes the file into a pipe may be slow.
-NO_HASTE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 OWNERS = """
 SELECT o.user_id, o.state FROM owners o
 WHERE o.tenant_id = $1 AND o.user_id = ANY ($2::uuid[]) FOR KEY SHARE
@@ -103,7 +99,7 @@ class Transaction:
     ) -> AsyncGenerator[Transaction]:
         """Raises RefusedError at the end, and nothing is stored, where an owner was closed."""
         async with general.session(tenant_id) as session:
-            await session.execute(NO_HASTE)
+            await session.execute(NO_IDLE_TIMEOUT)
             transaction = cls(await driver_of(session), tenant_id, seals)
             yield transaction
             await transaction.record_keys()
