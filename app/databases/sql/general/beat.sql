@@ -1,6 +1,6 @@
 -- Counts a beat, notes the last one of the user database, and returns what is so then. Nothing is
 -- written if the last beat is younger than `pause`.
--- 
+--
 -- `known` is a beat of this database that the user one had noted before this was called. A count
 -- below it proves that commits of this database are lost. It then stays where it is, since the proof
 -- would be gone as soon as it had caught up.

@@ -1,3 +1,5 @@
+-- What the version before calls; see erase_rows.
+--
 -- Deletes some of a closed owner's idempotency keys and returns how many. Stored answers repeat what was
 -- said. It takes as many keys as hold at most 64 KiB for each row of the batch, and at least one
 -- however large: an answer may be ten megabytes.

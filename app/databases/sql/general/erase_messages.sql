@@ -1,3 +1,5 @@
+-- What the version before calls; see erase_rows.
+--
 -- Deletes up to `rows` messages of some sessions of a closed owner, past the position `after`, and adds
 -- their number to the owner's, so that a receipt's count is what was deleted and nobody's choice. It
 -- runs in the transaction that has locked the sessions.

@@ -1,3 +1,5 @@
+-- What the version before calls; see erase_rows.
+--
 -- Deletes those of some sessions of a closed owner that have no messages any more, adds their number to
 -- the owner's, and returns it. One that has messages stays, since they would go with it uncounted.
 CREATE OR REPLACE FUNCTION erase_sessions(tenant uuid, subject uuid, sessions uuid[])

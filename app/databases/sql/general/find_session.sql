@@ -1,4 +1,4 @@
--- What the version before calls; see get_session.
+-- What fork_session and the version before call; see get_session.
 CREATE OR REPLACE FUNCTION find_session(tenant uuid, owner uuid, session uuid)
 RETURNS TABLE (
     id uuid, title varchar, message_count bigint, last_position bigint, version bigint,

@@ -1,6 +1,6 @@
 -- Reads one of the owner's sessions: the tenant's setting and the query in one round trip. `sealed`
--- holds title and metadata of one that is sealed. It has
--- the caller's own rights, so row level security holds in it as outside.
+-- holds title and metadata of one that is sealed. The function has the caller's own rights, so row
+-- level security holds in it as outside.
 --
 -- SET LOCAL and not set_config(), because Citus hands only the former on to its workers. It ends
 -- with the transaction, which outside of BEGIN is the one statement that calls the function. The

@@ -1,3 +1,5 @@
+-- What the version before calls; see acknowledge_erasures.
+--
 -- Marks an erasure as complete, with its receipt. It moves only forward, only what was claimed, and
 -- only for the holder of the lease; false if the lease was lost.
 CREATE OR REPLACE FUNCTION acknowledge_erasure(

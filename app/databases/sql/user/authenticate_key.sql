@@ -1,3 +1,5 @@
+-- What the version before calls; see caller_of_key.
+--
 -- Finds whose API key this is, and the person it acts for, in one indexed round trip for each
 -- request; no row if the key has ended. Of the person asked for, by id or by the product's own id,
 -- `subject_state` tells `present`, `blocked`, `inactive`, or `deleted`; NULL where the tenant has

@@ -1,3 +1,5 @@
+-- What the version before calls; see claim_erasures.
+--
 -- Claims the pending erasure that has been due longest and that nobody holds. `lease_until` is the
 -- claim's token: a later claim of the same row always has a later one. All times are this server's
 -- own.

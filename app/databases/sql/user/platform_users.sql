@@ -1,3 +1,5 @@
+-- What the version before calls; see platform_user_page.
+--
 -- Lists the users of all tenants to a platform administrator, a page at a time. The columns are
 -- named so that no password hash leaves through this function.
 CREATE OR REPLACE FUNCTION platform_users(after uuid, page integer)

@@ -1,3 +1,5 @@
+-- What the version before calls; see platform_user_page.
+--
 -- Gives a platform administrator's page of users of all tenants, oldest first by this server's
 -- clock, without password hashes. A cursor from before lists were ordered by time has no
 -- `after_at`: it stands for that user's own time, or, when they are gone, for `made_at`, the time

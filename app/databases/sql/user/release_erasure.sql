@@ -1,3 +1,5 @@
+-- What the version before calls; see release_erasures.
+--
 -- Gives a held erasure back to the end of the queue without counting the attempt: the relay stops,
 -- has spent its turn on a large user, or finds the other database away.
 CREATE OR REPLACE FUNCTION release_erasure(

@@ -1,3 +1,5 @@
+-- What the version before calls; see renew_erasures.
+--
 -- Extends the lease of a held erasure and writes down its progress. Returns the new lease, or NULL
 -- if somebody else has claimed the erasure meanwhile.
 CREATE OR REPLACE FUNCTION renew_erasure(
