@@ -12,6 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.chat import schemas
+from app.chat.creating import create_in_transaction
 from app.chat.etags import Expected
 from app.chat.fetching import Fetch
 from app.chat.forks import Fork
@@ -19,7 +20,6 @@ from app.chat.models import DEFAULT_TITLE
 from app.chat.repositories import ChatSessionRepository
 from app.chat.session_rows import Listing, SessionRow, sessions_of
 from app.chat.sessions import FIND, FIND_OR_OPEN, OPEN
-from app.chat.slowly import create_slowly
 from app.chat.words import Seal, reading, writing
 from app.chat.writes import Writes
 from app.databases.database import Database
@@ -129,7 +129,7 @@ class ChatSessionService:
         async with self._writes.turn((owner.user_id, session_id)):
             if seal.opens is None:
                 return await self._writes.create(owner, request, fork.copy)
-            return await create_slowly(self._writes, owner, request, fork.reseal)
+            return await create_in_transaction(self._writes, owner, request, fork.reseal)
 
 
 def opening(

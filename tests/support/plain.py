@@ -6,15 +6,15 @@ from uuid import UUID, uuid4
 
 from app.chat.words import Seal
 from app.databases.sealing.master_keys import MasterKeys, WrappedKey
-from app.databases.sealing.sealing import KeyHolder, Sealing
+from app.databases.sealing.sealing import Sealing
 
 
 class NoKeys:
     async def begin_if_new(self) -> bool:
         return False
 
-    async def first_key(self, person: KeyHolder) -> WrappedKey:
-        raise AssertionError(person)
+    async def key_of(self, tenant_id: UUID, user_id: UUID) -> WrappedKey:
+        raise AssertionError(tenant_id, user_id)
 
 
 SEALING = Sealing(MasterKeys({}), NoKeys())

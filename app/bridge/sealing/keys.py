@@ -3,7 +3,7 @@
 A person's key is committed in the user database before anything is sealed under it, and the general
 database records its id in `owners.key_id` with the first sealed write:
 
-(a) `first_key` looks for a key, since another request may have made it meanwhile.
+(a) `key_of` looks for a key, since another request may have made it meanwhile.
 (b) It reads the owner's row. One that names a key which (a) did not find tells of a user database
     that was restored or promoted too old: a second key would lose whatever the first one sealed.
     An owner without a key has plain rows.
@@ -15,6 +15,7 @@ A process that dies after (c) leaves a key that has sealed nothing: the next req
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -25,13 +26,19 @@ from app.config.settings import Settings, SettingsError
 from app.databases.causes import is_passing, sqlstate
 from app.databases.database import Databases
 from app.databases.sealing.master_keys import KeyUnavailableError, MasterKeys, WrappedKey
-from app.databases.sealing.sealing import KeyHolder, Sealing
+from app.databases.sealing.sealing import Sealing
 
 IS_NEW = text("SELECT nothing_was_said()")
 OWNER = text("SELECT key_id FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id")
 KEEP_DAYS = text("SELECT keep_backup_days(:user_days, :general_days)")
 AT_ONCE = timedelta()
 NOT_MIGRATED = "42883"  # there is no such function yet
+
+
+class RecordedKey(NamedTuple):
+    """An owner's row names the key that their rows are sealed under; None where all are plain."""
+
+    key_id: UUID | None
 
 
 class Keys:
@@ -46,8 +53,8 @@ class Keys:
     async def check(self) -> None:
         """Raises SettingsError where a master key that is in use is not known here.
 
-        A database that is away, or not migrated yet, is not waited for: whoever needs a key later
-        is answered 503 instead.
+        It does not wait for a database that is away, or not migrated yet: whoever needs a key
+        later is answered 503 instead.
         """
         try:
             await self._check_in_use()
@@ -76,30 +83,26 @@ class Keys:
             await keys.use(self.master_keys)
             return await keys.begin(settling)
 
-    async def first_key(self, person: KeyHolder) -> WrappedKey:
-        """Commit a person's first key, or return the one that somebody else was faster with."""
-        return await self.key_of(person.tenant_id, person.user_id)
-
     async def key_of(self, tenant_id: UUID, user_id: UUID) -> WrappedKey:
-        """Return a person's wrapped key, and make it where there is none."""
+        """Return a person's wrapped key; where there is none, make and commit it first."""
         async with self._databases.user.session() as session:
             if key := await WrappedKeys(session).find(tenant_id, user_id):
                 return key
-        recorded = await self._owner(tenant_id, user_id)
+        owner = await self._owner(tenant_id, user_id)
         async with self._databases.user.session() as session:
             keys = WrappedKeys(session)
-            if recorded and recorded[0] is not None:
+            if owner is not None and owner.key_id is not None:
                 return await _found(keys, tenant_id, user_id)
             await keys.use(self.master_keys)
             new = self.master_keys.new_key(tenant_id, user_id)
-            return await keys.keep(tenant_id, user_id, new, was_plain=bool(recorded))
+            return await keys.keep(tenant_id, user_id, new, was_plain=owner is not None)
 
-    async def _owner(self, tenant_id: UUID, user_id: UUID) -> tuple[UUID | None] | None:
-        """Read the key that the person's rows are sealed under; None without an owner's row."""
+    async def _owner(self, tenant_id: UUID, user_id: UUID) -> RecordedKey | None:
+        """Read the owner's row; None for somebody who has none."""
         values = {"tenant_id": tenant_id, "user_id": user_id}
         async with self._databases.general.session(tenant_id) as session:
             row = (await session.execute(OWNER, values)).one_or_none()
-            return None if row is None else (row[0],)
+            return None if row is None else RecordedKey(row[0])
 
     async def _check_in_use(self) -> None:
         days = {

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService, opening
+from app.chat.creating import create_in_transaction
 from app.chat.etags import ANY
 from app.chat.fetching import Fetch
 from app.chat.openai.columns import Prepared
@@ -16,7 +17,6 @@ from app.chat.openai.service import store
 from app.chat.repositories import ChatSessionRepository
 from app.chat.session_rows import Listing, SessionRow, sessions_of
 from app.chat.sessions import OPEN
-from app.chat.slowly import create_slowly
 from app.chat.words import reading, writing
 from app.chat.writes import Writes
 from app.databases.database import Database
@@ -53,7 +53,7 @@ class ConversationService:
             return conversation(session)
 
         if items:
-            return await create_slowly(self._writes, owner, request, write)
+            return await create_in_transaction(self._writes, owner, request, write)
         return await self._writes.create(owner, request, write)
 
     async def page(

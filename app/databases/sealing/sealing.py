@@ -1,4 +1,4 @@
-"""Whoever reads or writes what somebody said asks here for the key of that person."""
+"""Gives the key under which what somebody says is sealed, to whoever reads or writes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeyHolder(Protocol):
     @property
     def wrapped_key(self) -> WrappedKey | None: ...
     @property
-    def is_sealing(self) -> bool: ...  # whatever is written is sealed from now on
+    def is_sealing(self) -> bool: ...  # what they write is to be sealed
 
 
 class KeyStore(Protocol):
@@ -29,8 +29,8 @@ class KeyStore(Protocol):
         """Begin to seal where nobody has ever said anything; tell whether it has begun."""
         ...
 
-    async def first_key(self, person: KeyHolder) -> WrappedKey:
-        """Commit a person's first key, or return the one that somebody else was faster with."""
+    async def key_of(self, tenant_id: UUID, user_id: UUID) -> WrappedKey:
+        """Return a person's wrapped key; where there is none, make and commit it first."""
         ...
 
 
@@ -61,7 +61,8 @@ class Sealing:
             return None
         if self._master_keys.active is None:
             raise KeyUnavailableError
-        return self._unwrapped(person, person.wrapped_key or await self._store.first_key(person))
+        key = person.wrapped_key or await self._store.key_of(person.tenant_id, person.user_id)
+        return self._unwrapped(person, key)
 
     async def _begun(self) -> bool:
         """Ask once whether the installation is new; from its first conversation on it is not."""

@@ -1,4 +1,4 @@
-"""Some things are created by several statements, in one transaction."""
+"""Creates what takes several statements: a fork that is sealed anew, a conversation with items."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from app.http.security import Principal
 T = TypeVar("T")
 
 
-async def create_slowly(
+async def create_in_transaction(
     writes: Writes,
     actor: Principal,
     request: KeyedRequest | None,
     write: Callable[[Fetch], Awaitable[T]],
 ) -> T | bytes:
-    """Create once for each key, whose answer is stored in the same transaction."""
+    """Create in one transaction; once for each key, whose answer is stored in it, too."""
     if request is None:
         return await writes.in_transaction(actor, lambda session: write(within(session)))
     return await writes.create(actor, request, write)
