@@ -98,8 +98,9 @@ class AccessToken(UserBase):
 
 
 class ApiKeyAnswer(UserBase):
-    """An idempotency key of a call that an API key made for nobody, as `UserIdempotencyKey` is of a
-    person's."""
+    """An idempotency key that an API key sent on nobody's behalf; a person's is in
+    `UserIdempotencyKey`.
+    """
 
     __tablename__ = "api_key_answers"
     __table_args__ = (
@@ -169,7 +170,7 @@ class AuditEvent(UserBase):
 
 
 class SealingRow(UserBase):
-    """The one row there is: whether what is written is sealed, and how long backups are kept."""
+    """The table's one row tells whether new rows are sealed, and how long backups are kept."""
 
     __tablename__ = "sealing"
     __table_args__ = (CheckConstraint("one", name="one"),)
@@ -182,7 +183,7 @@ class SealingRow(UserBase):
 
 
 class MasterKeyRow(UserBase):
-    """A master key that every process must have, by its name; the key itself is nowhere here."""
+    """A master key that every process must have: its id, and a proof. The key is in no database."""
 
     __tablename__ = "master_keys"
 
@@ -192,7 +193,11 @@ class MasterKeyRow(UserBase):
 
 
 class WrappedKeyRow(UserBase):
-    """A person's key, wrapped. It goes in the commit that deletes the person."""
+    """A person's key, encrypted under a master key. The commit that deletes the person deletes it.
+
+    `plain_until` is when their last plain row had been sealed: infinity while there may be one, and
+    NULL where there never was.
+    """
 
     __tablename__ = "wrapped_keys"
     __table_args__ = (

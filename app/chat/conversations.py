@@ -73,7 +73,7 @@ class ChatSessionService:
         limit: int,
         after: Place | RecentPlace | None,
     ) -> list[SessionRow]:
-        """Newest first, one more than `limit` if there are more."""
+        """List them, newest first; one more than `limit` if there are more."""
         async with self._general.session(owner.tenant_id) as session:
             repository = ChatSessionRepository(session, owner, reading(self._sealing, owner))
             return await repository.page(listing, rows=limit + 1, after=after)
@@ -138,7 +138,7 @@ def opening(
     external_id: str | None,
     seal: Seal,
 ) -> dict[str, Any]:
-    """Give the values that OPEN takes."""
+    """Give the values that the statement OPEN takes."""
     session_id = uuid7()
     title = new.title if new.title is not None else DEFAULT_TITLE
     columns = seal.titled_columns(session_id, title, new.metadata)
@@ -153,7 +153,7 @@ def opening(
 
 
 def _not_past(rows: Any, seal: Seal) -> SessionRow:
-    """Nothing was opened that has expired already, by the server's clock."""
+    """Raises Invalid where no row came: the session would have expired, by the server's clock."""
     if not rows:
         raise Invalid.field("expires_at", NOT_PAST)
     return sessions_of(rows, seal)[0]

@@ -115,7 +115,8 @@ class _Conversion:
             return len(written)
 
     async def _session(self, row: SessionRow) -> int:
-        words = None if _is_done(row.sealed, self._to_sealed) else self._seal.titled(row)
+        is_done = (row.sealed is not None) == self._to_sealed
+        words = None if is_done else self._seal.titled_of(row)
         if words is None:
             return 0
         pairs = metadata.shown(words.metadata)
@@ -158,7 +159,3 @@ class _Conversion:
             return sealed_answer(self._key, Kept(row.answer, row.fingerprint), where)
         kept = opened_answer(self._key, row.sealed, where)
         return kept and {"answer": kept.answer, "fingerprint": kept.digest, "sealed": None}
-
-
-def _is_done(sealed: bytes | None, to_sealed: bool) -> bool:  # the very question
-    return (sealed is not None) == to_sealed

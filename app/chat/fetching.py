@@ -13,7 +13,7 @@ Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 
 
 def within(session: GeneralSession) -> Fetch:
-    """Statements in the session's transaction, which makes the check at its end."""
+    """Run statements in the session's transaction, which ends with the check of the author."""
 
     async def fetch(statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
         return (await session.execute(statement.clause, {"not_after": None, **values})).all()

@@ -29,10 +29,10 @@ STATUSES = ("completed", "in_progress", "incomplete")
 
 
 class Owner(GeneralBase):
-    """Whom sessions belong to; only ever moves on, and is never removed: open, closed, erased.
+    """A user who has sessions. The row is never removed: it is open, then closed, then erased.
 
     `chat_sessions` and `messages` count what was purged so far. While the owner is `held`, nothing
-    they said is deleted or overwritten; `hold_rev` is of the hold, or the lift, that came last.
+    they said is deleted or overwritten; `hold_rev` is the revision of the last hold or lift.
     `key_id` names the key that their words are sealed under.
     """
 

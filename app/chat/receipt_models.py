@@ -1,4 +1,4 @@
-"""The general database: that something is gone, erased or kept long enough. Functions write it."""
+"""The general database: receipts of what was deleted. Functions alone write these tables."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from app.databases.bases import GeneralBase
 
 
 class ErasureReceipt(GeneralBase):
-    """That an owner's conversations are gone, or a tenant's that were kept long enough.
+    """A receipt proves that an owner's conversations are gone, or counts what a retention deleted.
 
     `v` is the version of its hash. Only link_receipt and its callers write one, and nothing
-    changes it. `user_id` of a retention's is an id of its own.
+    changes it. `user_id` in a retention's receipt is an id of the receipt's own.
     """
 
     __tablename__ = "erasure_receipts"
@@ -57,7 +57,7 @@ class ErasureReceipt(GeneralBase):
 class RetentionTally(GeneralBase):
     """Counts what sweeps deleted in a tenant on a day (UTC), until that becomes a receipt.
 
-    `id` is to be the receipt's; `cutoff` is the latest that day's sweeps had.
+    `id` becomes the receipt's `user_id`; `cutoff` is the latest one of that day's sweeps.
     """
 
     __tablename__ = "retention_tallies"

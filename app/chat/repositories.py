@@ -156,7 +156,7 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         row = found(_only(rows))
         seal = self._seal.always() if row.sealed else self._seal
         if not {"title", "metadata"} <= values.keys():
-            words = seal.titled(row)
+            words = seal.titled_of(row)
             if words is None:
                 raise cannot_read()
             values = {"title": words.title, "metadata": metadata.shown(words.metadata)} | values

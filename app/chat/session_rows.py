@@ -72,7 +72,7 @@ def sessions_of(rows: Sequence[Any], seal: Seal) -> list[SessionRow]:
 
 
 def _opened(row: SessionRow, seal: Seal) -> SessionRow:
-    title, text = seal.titled(row) or (None, None)
+    title, text = seal.titled_of(row) or (None, None)
     return replace(row, title=title, metadata=text)
 
 

@@ -60,13 +60,15 @@ class Titled(NamedTuple):
 
 
 class TitledColumns(NamedTuple):
+    """The columns of a session that say it; `tags` are what its metadata are found by."""
+
     title: str
     metadata: str | None
     tags: list[bytes] | None
     sealed: bytes | None = None
 
 
-class SealedSession(Protocol):
+class StoredTitle(Protocol):
     """The columns of a session that say something."""
 
     @property
@@ -87,7 +89,7 @@ _titled = msgspec.msgpack.Decoder(Titled).decode
 class Seal:
     """Seals and opens one person's rows. Raises KeyUnavailableError for a sealed one without a key.
 
-    `is_sealing`: what is new is sealed. Where it is not, the key still opens what was.
+    Where `is_sealing`, new rows are sealed. Where it is not, the key still opens those that were.
     """
 
     __slots__ = ("_key", "_tenant_id", "is_sealing")
@@ -112,7 +114,7 @@ class Seal:
         return self._key.id if self._key and self.is_sealing else None
 
     def always(self) -> Seal:
-        """Seal, since what is sealed already stays so, whatever is done with new rows."""
+        """Return a seal for a row that is sealed already, which stays so whatever new rows are."""
         return self if self.is_sealing else Seal(self._tenant_id, self._key, is_sealing=True)
 
     def digest(self, digest: bytes) -> bytes:
@@ -152,12 +154,16 @@ class Seal:
         tags = sorted(self._key.tag(*pair) for pair in pairs.items()) if pairs else None
         return TitledColumns("", None, tags, sealed)
 
-    def titled(self, session: SealedSession) -> Titled | None:
-        """Read what a session says; None for what cannot be opened."""
-        if session.sealed is None:
-            return Titled(session.title or "", session.metadata)
-        where = Place("chat_sessions", self._tenant_id, session.id, session.id)
-        text = open_at(self._key, session.sealed, where)
+    def titled_of(self, row: StoredTitle) -> Titled | None:
+        """Read what a session says, from its columns; None for what cannot be opened."""
+        if row.sealed is not None:
+            return self.titled(row.id, row.sealed)
+        return Titled(row.title or "", row.metadata)
+
+    def titled(self, session_id: UUID, sealed: bytes) -> Titled | None:
+        """Open a session; None for what cannot be opened."""
+        where = Place("chat_sessions", self._tenant_id, session_id, session_id)
+        text = open_at(self._key, sealed, where)
         return None if text is None else _titled(text)
 
     def tags_of(self, key: str, value: str) -> Sequence[bytes]:

@@ -140,7 +140,7 @@ class Writes:
         request: KeyedRequest | None,
         write: Callable[[Fetch], Awaitable[T]],
     ) -> T | bytes:
-        """Once for each key, whose answer is stored."""
+        """Create once for each key, whose answer is stored."""
         if request is None:
             return await self.at_once(actor, write)
 

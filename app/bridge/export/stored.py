@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -36,15 +35,6 @@ BY_SESSION = " ORDER BY s.id, m.position"
 UNREADABLE = "The {} {} of user {} cannot be opened: what is stored was changed."
 
 
-class SealedSession(NamedTuple):
-    """The columns of a session that say something."""
-
-    id: UUID
-    title: str
-    metadata: str | None
-    sealed: bytes
-
-
 class StoredRows:
     """The rows of some people of a tenant, in the transaction that the connection is in.
 
@@ -71,8 +61,7 @@ class StoredRows:
         session = StoredSession(*columns)
         if sealed is None:
             return session
-        whole = SealedSession(session.id, session.title, session.metadata, sealed)
-        said = self._seals[user_id].titled(whole)
+        said = self._seals[user_id].titled(session.id, sealed)
         if said is None:
             raise Conflict(UNREADABLE.format("conversation", session.id, user_id))
         return session._replace(title=said.title, metadata=said.metadata)
