@@ -1,4 +1,4 @@
-"""Upgrades of a general database whose tables are distributed do a little more."""
+"""Upgrades on Citus also distribute new tables, and widen the rights to insert."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def distribute_new(ctx: MigrationContext, *_: object, **__: object) -> None:
 
 
 async def grant_defaults(connection: AsyncConnection) -> None:
-    """Whoever may insert some columns of a distributed table may those with defaults, too."""
+    """Let whoever may insert into a distributed table name its columns with defaults, too."""
     if await connection.scalar(text(citus.IS_THERE)):
         for grant in await connection.scalars(text(WITH_DEFAULTS)):
             await connection.exec_driver_sql(grant)

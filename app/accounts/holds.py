@@ -19,7 +19,11 @@ from app.http.security import Principal
 
 
 class HoldService:
-    """Raises NotFound and Forbidden; Unauthenticated for who was shut out meanwhile."""
+    """Places, reads and lifts holds.
+
+    Raises NotFound and Forbidden; Unauthenticated for an actor who was blocked or deleted
+    meanwhile.
+    """
 
     def __init__(self, session: UserSession) -> None:
         self._users = UserService(session)
@@ -27,7 +31,7 @@ class HoldService:
         self._audit = Audit(session)
 
     async def place(self, actor: Principal, user_id: UUID, reason: str) -> Hold:
-        """Place a hold, or give the one that is there another reason: all else of it stays."""
+        """Place a hold; where there is one, change its reason alone."""
         _, user = await self._users.for_change(actor, user_id)
         hold = await self._holds.of(user.tenant_id, user_id)
         if hold is None:

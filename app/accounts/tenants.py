@@ -25,8 +25,11 @@ from app.http.security import PLATFORM_TENANT, Principal
 
 
 class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
-    """Each method ends acting in the tenant it was about. Raises NotFound and Conflict;
-    Unauthenticated and Forbidden for who was shut out meanwhile."""
+    """Each method leaves the session in the tenant that it was about.
+
+    Raises NotFound and Conflict; Unauthenticated and Forbidden for an actor who was blocked,
+    deleted or demoted meanwhile.
+    """
 
     repository_type = TenantRepository
 
@@ -46,7 +49,7 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
         return tenant
 
     async def page(self, *, limit: int, after: Place | None) -> Sequence[Tenant]:
-        """Oldest first, one more than `limit` if there are more."""
+        """List tenants, oldest first; one more than `limit` if there are more."""
         return await self.repository.page(rows=limit + 1, after=after)
 
     async def recheck(self, actor: Principal) -> None:
@@ -64,10 +67,10 @@ class TenantService(SQLAlchemyAsyncRepositoryService[Tenant, TenantRepository]):
             raise NotFound(f"There is no tenant named {name}.")
         return await self.enter(tenant_id)
 
-    async def keep_for(
+    async def set_retention(
         self, actor: Principal, tenant_id: UUID, retention_days: int | UnsetType | None
     ) -> Tenant:
-        """Set after how many days without a change its conversations are deleted; None: never."""
+        """Set after how many days without a change conversations are deleted; None is never."""
         tenant = await self.enter(tenant_id, TenantLock.QUEUE)
         await self._authority.recheck(actor)
         if retention_days is UNSET or retention_days == tenant.retention_days:

@@ -1,7 +1,7 @@
 """`litestar distribute` spreads the general database's tables over the workers of Citus.
 
-It is for a database that is still empty: rows of before would stay on the coordinator's disk, where
-no statement finds them any more.
+It is for a database that is still empty: rows would stay on the coordinator's disk, where no
+statement finds them any more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.commands.migrate import upgrade
 from app.commands.running import run
 from app.config.settings import Settings, load_settings, stop
 from app.databases import citus, hosts
-from app.databases.citus import HANDS_ON, OWNERS, Table
+from app.databases.citus import OWNER_SETTINGS, PROPAGATES_SET, Table
 from app.databases.opening import GRACE_SECONDS
 
 NAME = "bicameral distribute"
@@ -29,8 +29,8 @@ SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS
                WHERE s.setdatabase = d.oid AND s.setrole = 0 AND $1 = ANY (s.setconfig)) AS is_set
 FROM pg_database d WHERE d.datname = current_database()
 """
-# The rows of a table whose owner is held by row level security cannot be seen, here or by Citus.
-HELD = """
+# Row level security would hide the rows of the tables from their owner, and so from Citus.
+WITHOUT_BYPASSRLS = """
 SELECT nodename || ':' || nodeport AS node
 FROM run_command_on_all_nodes('SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user')
 JOIN pg_dist_node USING (nodeid) WHERE NOT success OR result <> 't' ORDER BY 1
@@ -63,7 +63,7 @@ async def carry_out(settings: Settings, *, dry_run: bool) -> None:
     async with _connected(settings) as connection:
         is_there = await connection.fetchval(citus.IS_THERE)
         tables = await _tables(connection, is_there=is_there)
-        place = await connection.fetchrow(PLACE, "=".join(HANDS_ON))
+        place = await connection.fetchrow(PLACE, "=".join(PROPAGATES_SET))
         plan = _plan(place, citus.missing(tables))
         if dry_run:
             click.echo("".join(f"{statement};\n" for statement in plan), nl=False)
@@ -104,12 +104,14 @@ def _plan(place: Any, tables: list[str]) -> list[str]:
         return []
     owner, database = place["owner"], place["database"]
     names = ", ".join(f"public.{name}" for name in tables)
-    hands_on = f"ALTER DATABASE {database} SET {HANDS_ON[0]} = '{HANDS_ON[1]}'"
     return [
         "BEGIN",
-        *([hands_on] if place["may_alter"] or not place["is_set"] else []),
-        *(f"ALTER ROLE {owner} IN DATABASE {database} SET {k} = '{v}'" for k, v in OWNERS.items()),
-        *(f"SET LOCAL {name} = '{value}'" for name, value in OWNERS.items()),
+        *([citus.propagate_set(database)] if place["may_alter"] or not place["is_set"] else []),
+        *(
+            f"ALTER ROLE {owner} IN DATABASE {database} SET {k} = '{v}'"
+            for k, v in OWNER_SETTINGS.items()
+        ),
+        *(f"SET LOCAL {name} = '{value}'" for name, value in OWNER_SETTINGS.items()),
         f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE",
         *map(citus.distribute, tables),
         "COMMIT",
@@ -119,17 +121,16 @@ def _plan(place: Any, tables: list[str]) -> list[str]:
 async def _refuse(connection: asyncpg.Connection, *, is_there: bool, place: Any) -> None:
     if not is_there:
         raise stop("general database: Citus is not there; CREATE EXTENSION citus is a superuser's")
-    held = [row["node"] for row in await connection.fetch(HELD)]
-    if held:
+    without = [row["node"] for row in await connection.fetch(WITHOUT_BYPASSRLS)]
+    if without:
         raise stop(
-            f"general database: {place['owner']} has no BYPASSRLS on {', '.join(held)}; "
+            f"general database: {place['owner']} has no BYPASSRLS on {', '.join(without)}; "
             "run migrations/roles.sql there as an administrator"
         )
     if not (place["may_alter"] or place["is_set"]):
         raise stop(
             "general database: only its own owner may alter it; run migrations/roles.sql there, "
-            f"or ALTER DATABASE {place['database']} SET {HANDS_ON[0]} = '{HANDS_ON[1]}', "
-            "as an administrator"
+            f"or {citus.propagate_set(place['database'])}, as an administrator"
         )
     if count := await connection.fetchval(CONNECTED):
         raise stop(

@@ -13,11 +13,15 @@ from typing import NamedTuple
 ANCHOR = "owners"  # the others' shards are kept beside its own
 LOCAL = {"erasure_receipts": "it is one chain through all tenants, whose end is read to append"}
 
-# Without it Citus keeps SET LOCAL from its workers, where row level security then shows nothing.
-HANDS_ON = ("citus.propagate_set_commands", "local")
-# Tables with triggers are distributed, and altered later, with the first alone. With the second a
-# revision may change several tables that refer to each other.
-OWNERS = {"citus.enable_unsafe_triggers": "on", "citus.multi_shard_modify_mode": "sequential"}
+# Of the database: without it Citus keeps SET LOCAL from its workers, where row level security then
+# shows nothing.
+PROPAGATES_SET = ("citus.propagate_set_commands", "local")
+# Of the tables' owner: the first is needed to distribute or alter a table with triggers, the second
+# for a revision that changes several tables which refer to each other.
+OWNER_SETTINGS = {
+    "citus.enable_unsafe_triggers": "on",
+    "citus.multi_shard_modify_mode": "sequential",
+}
 
 IS_THERE = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 # A shard is a table as well; Citus hides those of a node that has some.
@@ -45,6 +49,12 @@ class Table(NamedTuple):
     name: str
     is_distributed: bool
     refers_to: list[str]
+
+
+def propagate_set(database: str) -> str:
+    """Give the statement with which a database gets PROPAGATES_SET."""
+    name, value = PROPAGATES_SET
+    return f"ALTER DATABASE {database} SET {name} = '{value}'"
 
 
 def missing(tables: Iterable[Table]) -> list[str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from app.config.settings import Settings, SettingsError
 from app.databases import hosts
-from app.databases.citus import HANDS_ON
+from app.databases.citus import PROPAGATES_SET, propagate_set
 from app.databases.connection import Connect, DatabaseName, TenantConnection
 from app.databases.sockets import set_options
 
@@ -142,9 +142,9 @@ def unsafe(row: Mapping[str, Any] | None, name: DatabaseName) -> str | None:
     if row["owns"]:
         owners = f"DATABASE_URL_{name.upper()}_OWNER"
         return f"the login owns the tables; use the runtime login, and {owners}"
-    if name == "general" and row["is_on_citus"] and row["hands_on"] != HANDS_ON[1]:
+    if name == "general" and row["is_on_citus"] and row["hands_on"] != PROPAGATES_SET[1]:
         return (
             "on Citus every tenant would find nothing; run litestar distribute, "
-            f"or ALTER DATABASE … SET {HANDS_ON[0]} = '{HANDS_ON[1]}'"
+            f"or {propagate_set('…')}"
         )
     return None

@@ -21,7 +21,7 @@ from app.commands.distribute import carry_out, grant
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import Programs
 from app.config.settings import Settings
-from app.databases.citus import HANDS_ON, OWNERS
+from app.databases.citus import OWNER_SETTINGS, PROPAGATES_SET
 
 IS_WANTED = os.environ.get("BICAMERAL_TESTS_CITUS") == "1"
 WORKERS = ("worker1", "worker2")
@@ -120,12 +120,12 @@ async def leave(server: Server, database: str) -> None:
 
 async def settle(server: Server, database: str) -> None:
     """Give a copy the settings of a database, which PostgreSQL does not copy."""
-    name, value = HANDS_ON
+    name, value = PROPAGATES_SET
     role = f"ALTER ROLE bicameral_owner IN DATABASE {database}"
     await on(
         server,
         database,
         "SET citus.enable_ddl_propagation = off",
         f"ALTER DATABASE {database} SET {name} = '{value}'",
-        *(f"{role} SET {name} = '{value}'" for name, value in OWNERS.items()),
+        *(f"{role} SET {name} = '{value}'" for name, value in OWNER_SETTINGS.items()),
     )

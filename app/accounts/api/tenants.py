@@ -84,7 +84,7 @@ class TenantController(Controller):
         next sweep; reading is no change. null keeps them until somebody deletes them. What is left
         out stays.
         """
-        tenant = await tenants.keep_for(request.user, tenant_id, data.retention_days)
+        tenant = await tenants.set_retention(request.user, tenant_id, data.retention_days)
         return to_struct(schemas.Tenant, tenant)
 
     @delete("/{tenant_id:uuid}", status_code=202, responses=problems(403, 404, 409))
