@@ -71,8 +71,10 @@ class Action(StrEnum):
 
     @property
     def target_type(self) -> TargetType:
-        """The target is a tenant or a key where the action's name says so, else a user: they whose
-        token, roles, password or hold it is."""
+        """Give the kind of target: a tenant or a key where the action's name says so, else a user.
+
+        The user is the one whose token, roles, password or hold it is.
+        """
         match self.partition(".")[0]:
             case TargetType.TENANT | TargetType.API_KEY as noun:
                 return TargetType(noun)
@@ -118,7 +120,7 @@ class AuditRepository(Repository[AuditEvent]):
     async def page(
         self, tenant_id: UUID, wanted: Filter, *, rows: int, before: UUID | None
     ) -> Sequence[AuditEvent]:
-        """Newest first, by ids: PostgreSQL makes them, and they begin with the time."""
+        """Read a page, newest first by ids: PostgreSQL makes them, and they begin with the time."""
         await self.session.execute(ALONG_AN_INDEX)
         query = select(AuditEvent).where(AuditEvent.tenant_id == tenant_id)
         columns = (AuditEvent.actor_id, AuditEvent.target_id, AuditEvent.action)
@@ -132,18 +134,18 @@ class AuditRepository(Repository[AuditEvent]):
     async def page_of_all(
         self, wanted: Filter, *, rows: int, before: UUID | None
     ) -> Sequence[AuditEvent]:
-        """The whole platform's likewise."""
+        """Read a page of the whole platform's events likewise."""
         values = wanted._asdict() | {"before": before, "rows": rows}
         return await self._all(EVERYWHERE, values)
 
     async def about(self, person: UUID, *, rows: int, after: UUID | None) -> Sequence[AuditEvent]:
-        """Oldest first: what they did, was done to them, or on their behalf, in any tenant."""
+        """Read what they did, was done to them, or on their behalf, in any tenant; oldest first."""
         return await self._all(OF_PERSON, {"person": person, "after": after, "rows": rows})
 
     async def exported(
         self, tenant_id: UUID | None, *, rows: int, after: UUID | None
     ) -> Sequence[AuditEvent]:
-        """Oldest first: one tenant's, or everybody's."""
+        """Read one tenant's events, or everybody's; oldest first."""
         return await self._all(EXPORTED, {"tenant": tenant_id, "after": after, "rows": rows})
 
     async def _all(self, function: TextClause, values: dict[str, Any]) -> Sequence[AuditEvent]:
@@ -231,7 +233,7 @@ class AuditService(SQLAlchemyAsyncRepositoryReadService[AuditEvent, AuditReposit
         limit: int,
         before: UUID | None,
     ) -> Sequence[AuditEvent]:
-        """Newest first, one more than `limit` if there are more."""
+        """Read a page, newest first; one more than `limit` if there are more."""
         if actor.is_admin and tenant_id is None:
             return await self.repository.page_of_all(wanted, rows=limit + 1, before=before)
         tenant_id = in_reach(actor, tenant_id)

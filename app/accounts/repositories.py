@@ -95,7 +95,7 @@ class UserRepository(Repository[User]):
     model_type = User
 
     async def find(self, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> User | None:
-        """`lock` holds the row to the end of the transaction."""
+        """Read a user; `lock` holds the row to the end of the transaction."""
         return await self.get_one_or_none(
             tenant_id=tenant_id,
             id=user_id,
@@ -118,7 +118,7 @@ class UserRepository(Repository[User]):
         return user, WrappedKey(*values) if values[0] else None
 
     async def named(self, tenant_id: UUID, username: str) -> User | None:
-        """`username` in full, in any case."""
+        """Find the user with this name; `username` is in full, in any case."""
         return await self.get_one_or_none(
             User.username_key == func.username_key(username), tenant_id=tenant_id
         )
@@ -135,11 +135,11 @@ class UserRepository(Repository[User]):
         await self.session.execute(LOCK_EXTERNAL_ID, whose)
 
     async def tenant_of(self, user_id: UUID) -> UUID | None:
-        """Whichever tenant that is; a deleted user has one, too."""
+        """Find the user's tenant, whichever it is; a deleted user has one, too."""
         return await self.session.scalar(TENANT_OF_USER, {"user_id": user_id})
 
     async def page(self, tenant_id: UUID, *, rows: int, after: Place | None) -> Sequence[User]:
-        """Oldest first, by the database's clock."""
+        """Read a page of users, oldest first by the database's clock."""
         order = tuple_(User.created_at, User.id)
         query = self.statement.order_by(*order).limit(rows)
         if after is not None:
@@ -152,12 +152,12 @@ class UserRepository(Repository[User]):
         return await self.session.scalar(query)
 
     async def page_of_all(self, *, rows: int, after: Place | None) -> Sequence[Row[Any]]:
-        """The whole platform's, without password hashes."""
+        """Read a page of the whole platform's users, without password hashes."""
         values = place_values(after) | {"rows": rows}
         return (await self.session.execute(USERS_PAGE, values)).all()
 
     async def has_another(self, user: User, roles: Sequence[Role]) -> bool:
-        """Somebody else in the user's tenant has one of the roles and may log in."""
+        """Tell whether somebody else in the user's tenant has one of the roles and may log in."""
         return await self.exists(
             User.tenant_id == user.tenant_id,
             User.id != user.id,
@@ -231,7 +231,7 @@ class LoginAddressRepository(Repository[LoginAddress]):
     model_type = LoginAddress
 
     async def of(self, user: User) -> Sequence[LoginAddress]:
-        """The oldest comes first."""
+        """Read the user's addresses; the oldest comes first."""
         query = self.statement.order_by(LoginAddress.last_login_at)
         return await self.get_many(statement=query, tenant_id=user.tenant_id, user_id=user.id)
 

@@ -57,7 +57,7 @@ class Owned(NamedTuple):
 
 
 class State(NamedTuple):
-    """Tells whether what is written is sealed, and nobody writes plain rows any more."""
+    """Tells whether new rows are sealed, and whether nobody writes plain ones any more."""
 
     is_on: bool
     is_settled: bool
@@ -102,7 +102,7 @@ class WrappedKeys:
         return {row[0]: row[1] for row in await self._session.execute(PEOPLE)}
 
     async def begin(self, settling: timedelta = SETTLING) -> bool:
-        """Seal from the commit on. False where that was so before."""
+        """Seal what is written from the commit on. False if it was sealed before."""
         return bool(await self._session.scalar(BEGIN, {"settling": settling}))
 
     async def end(self) -> None:

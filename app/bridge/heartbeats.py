@@ -41,8 +41,10 @@ class Heartbeat(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A database lacks its own commits of this time, by its server's clock. It may not know since
-    when: its backup may be older than this table."""
+    """A database that lacks its own commits of some time, by its server's clock.
+
+    `since` is None where its backup is older than the first beat.
+    """
 
     name: DatabaseName
     since: datetime | None
@@ -55,7 +57,7 @@ class Restored(NamedTuple):
 
 
 async def heartbeat(database: Database[Any]) -> Heartbeat:
-    """Read it, and change nothing."""
+    """Read a database's heartbeat, and change nothing."""
     (row,) = await fetch_as(Heartbeat, database, READ)
     return row
 
@@ -81,7 +83,7 @@ async def beat(databases: Databases, pause: timedelta) -> list[Restored]:
 
 
 async def beat_for_ever(databases: Databases, settings: Settings) -> None:
-    """Beat until cancelled, and then once more: what was done last before a planned stop counts."""
+    """Beat until cancelled, and then once more, so that commits before a planned stop are known."""
     told: list[Restored] = []
     try:
         while True:
@@ -101,7 +103,7 @@ async def beat_for_ever(databases: Databases, settings: Settings) -> None:
 
 
 def tell(found: list[Restored], told: list[Restored]) -> None:
-    """Show it to Prometheus, and log what was not logged before."""
+    """Set the gauges, and log the databases that were not logged before."""
     names = {one.name for one in found}
     for name in DATABASES:
         metrics.RESTORED.labels(name).set(name in names)

@@ -56,7 +56,7 @@ class SealSettings(RequestSettings):
 
 
 def _contents(file: Path) -> str:
-    """Read the file. Asked is the one that was opened, so that it is not exchanged in between."""
+    """Read the file. The opened one is checked, since its path may come to name another."""
     try:
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(opened, "rb") as keys:
@@ -78,7 +78,7 @@ def _check_file(status: os.stat_result) -> None:
 
 
 def _parse(name: str, text: str) -> dict[str, bytes]:
-    """Raises ValueError without a value: what stands before a colon may be a part of a key, too."""
+    """Raises ValueError that quotes nothing: even what precedes a colon may be part of a key."""
     keys: dict[str, bytes] = {}
     entries = [entry.strip() for entry in text.strip().strip(",").split(",")]
     for place, entry in enumerate(entries, 1):
@@ -98,7 +98,7 @@ def _parse(name: str, text: str) -> dict[str, bytes]:
 
 
 def _decoded(encoded: str) -> bytes:
-    """Decode what is written as base64 writes it, and in no other way; else nothing."""
+    """Decode canonical base64; anything else becomes no bytes."""
     try:
         key = b64decode(encoded, validate=True)
     except (Error, ValueError):

@@ -1,4 +1,4 @@
-"""Connections that a pool is done with: they end beside the requests, which do not wait for it."""
+"""Closes the connections that a pool is done with, in tasks that no request waits for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Closing:
 async def let_end(
     connection: TenantConnection, ending: asyncio.Future[None], seconds: float
 ) -> None:
-    """No request to cancel is sent meanwhile: it might arrive late, and hit what comes next."""
+    """Wait for a statement to end by itself; if it does not, the connection is spoiled.
+
+    No cancel request is sent meanwhile: it might arrive late, and hit the next statement.
+    """
     await asyncio.wait({ending}, timeout=seconds)
     if ending.done():
         connection.ending = None

@@ -101,7 +101,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: TenantConnection) -> None:
-        """A connection that nobody knows the state of is closed, and its place free after that."""
+        """Keep the connection, or close it if nobody knows its state; its place is free after that."""
         if connection.is_misled:
             self._renewed_at = time.monotonic()
         if connection.is_lost:
@@ -206,7 +206,7 @@ class Places:
         self._serve()
 
     def _may_have(self, tenant: Tenant) -> bool:
-        """Look whether there is one for this tenant. Those who wait could not have it."""
+        """Tell whether there is a place for this tenant, which those who wait could not take."""
         if self.in_use >= self._most:
             return False
         held = 0 if tenant is None else self._held.get(tenant, 0)

@@ -132,7 +132,7 @@ class Once:
         positions: tuple[int, int] | None = None,
         not_after: datetime | None = None,
     ) -> T | bytes:
-        """The answer, stored if there is a key. The write must have been made.
+        """Return the answer, and store it if there is a key. The write must have been made.
 
         `about`: with whose deletion the stored answer goes. In the general database: `positions`
         are the first and the last one of a conversation's messages that it quotes, and `not_after`

@@ -1,7 +1,8 @@
 """`litestar keys seal` and `unseal`: person by person, while the service runs and people write.
 
-    seal     (a) whatever is written is sealed from now on, and those who did not know yet are done
-             (b) each person's plain rows are sealed where they still are what was read
+    seal     (a) whatever is written is sealed from now on; it waits for those who were looked up
+                 before that and may still write plain rows
+             (b) each person's plain rows are sealed, unless they were changed since they were read
              (c) the person has no plain rows any more: `plain_until` says since when
 
     unseal   (a) whatever is written is plain from now on, likewise
@@ -15,7 +16,7 @@ is lost, or whose rows cannot be read, holds nobody else up: they are told of at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -26,7 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.accounts.wrapped_keys import NOBODY, SETTLING, Owned, WrappedKeys
 from app.bridge.rows import fetch_as
-from app.bridge.sealing.keys import Keys
+from app.bridge.sealing.keys import Advance, Keys
 from app.chat.conversion import convert
 from app.databases.causes import OTHER_KEY, OWNER_CLOSED, sqlstate
 from app.databases.database import Databases
@@ -38,7 +39,6 @@ IS_SEALED = text("SELECT is_sealed(:tenant_id, :user_id)")
 OF_USER = "fk_wrapped_keys_user_id_users"
 # SQLSTATEs that tell of one person's rows: another key, values that make no sense, a damaged page.
 OF_THEIR_ROWS = (OTHER_KEY, "22", "XX001")
-Advance = Callable[[], None]
 
 
 class Owner(NamedTuple):
@@ -57,7 +57,10 @@ class Person(NamedTuple):
 
 
 class Conversion:
-    """`settling`: how long those who were looked up before may write as it was before."""
+    """Seals or unseals everybody's rows.
+
+    For `settling`, requests whose caller was looked up before may still write in the old way.
+    """
 
     def __init__(self, keys: Keys, databases: Databases, *, settling: timedelta = SETTLING) -> None:
         self._keys = keys
@@ -122,6 +125,7 @@ class Conversion:
             return bool(await session.scalar(IS_SEALED, owned.whose))
 
     async def _settled(self) -> None:
+        """Wait until nobody writes plain rows any more."""
         while True:
             async with self._databases.user.session() as session:
                 if (await WrappedKeys(session).state()).is_settled:

@@ -14,6 +14,7 @@ A process that dies after (c) leaves a key that has sealed nothing: the next req
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -32,6 +33,7 @@ IS_NEW = text("SELECT nothing_was_said()")
 OWNER = text("SELECT key_id FROM owners WHERE tenant_id = :tenant_id AND user_id = :user_id")
 KEEP_DAYS = text("SELECT keep_backup_days(:user_days, :general_days)")
 AT_ONCE = timedelta()
+Advance = Callable[[], None]  # called for each row or key that is done
 NOT_MIGRATED = "42883"  # there is no such function yet
 
 
@@ -42,7 +44,7 @@ class RecordedKey(NamedTuple):
 
 
 class Keys:
-    """Makes people's keys, and looks after the master keys. A KeyStore for Sealing."""
+    """Makes people's keys, and checks the master keys. It is the KeyStore that Sealing asks."""
 
     def __init__(self, settings: Settings, databases: Databases) -> None:
         self._settings = settings
@@ -77,7 +79,7 @@ class Keys:
         return True
 
     async def begin(self, settling: timedelta) -> bool:
-        """Seal whatever is written from the commit on. False where that was so before."""
+        """Seal whatever is written from the commit on. False if it was sealed before."""
         async with self._databases.user.session() as session:
             keys = WrappedKeys(session)
             await keys.use(self.master_keys)

@@ -6,13 +6,13 @@ what was read before and what is written now. It may be killed and run again at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from app.accounts.audit import Action, Audit
 from app.accounts.operators import operator
 from app.accounts.tenants import TenantService
 from app.accounts.wrapped_keys import Owned, WrappedKeys
-from app.bridge.sealing.keys import Keys
+from app.bridge.sealing.keys import Advance, Keys
 from app.databases.database import Database
 from app.databases.sealing.master_keys import MasterKeys
 from app.databases.sessions import UserSession
@@ -20,7 +20,6 @@ from app.http.errors import NotFound
 from app.http.security import PLATFORM_TENANT
 
 ROWS = 200  # wrapped anew in one transaction
-Advance = Callable[[], None]
 
 
 async def rotate(
@@ -28,9 +27,8 @@ async def rotate(
 ) -> int:
     """Wrap all keys anew, and tell how many there were that another master key wrapped.
 
-    Raises KeyUnavailableError for a key whose master key is not known here. Processes whose active
-    key is another one make new keys under it meanwhile, so it looks from the start until none is
-    left.
+    Raises KeyUnavailableError for a key whose master key is not known here. A process with another
+    active key makes new keys under that one meanwhile, so it begins anew until it finds none.
     """
     count = 0
     async with database.session() as session:
@@ -68,7 +66,7 @@ async def _finish(master_keys: MasterKeys, database: Database[UserSession], coun
 
 
 async def _note(session: UserSession) -> None:
-    """The event belongs to the platform's tenant, if there is one."""
+    """Note the event in the platform's tenant, if there is one."""
     try:
         platform = await TenantService(session).enter_named(PLATFORM_TENANT)
     except NotFound:

@@ -14,7 +14,7 @@ from app.databases.sealing.master_keys import WrappedKey
 
 
 class KeyOwner(NamedTuple):
-    """A person as the user database has just told of their key."""
+    """A person with their wrapped key, as it was just read from the user database."""
 
     user_id: UUID
     tenant_id: UUID
@@ -49,7 +49,7 @@ class Seals:
         return Seal(tenant_id, key, is_sealing=False)
 
     async def writing(self, tenant_id: UUID, user_id: UUID) -> Seal:
-        """Give the seal for new rows too; a first key is committed before anything is sealed.
+        """Give a person's seal for new rows, too; a first key is committed before it is used.
 
         Sealing may begin in the middle of a long import, so it is asked for each person.
         """

@@ -61,7 +61,7 @@ class MasterKeys:
         return self._unwrapped(key, tenant_id, user_id)
 
     def proof(self, master_id: str) -> bytes:
-        """Make what shows later that a key of this id is still the same key."""
+        """Encrypt a known text, which proves later that a key of this id is still the same."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher(master_id).encrypt(nonce, PROOF, master_id.encode())
 
@@ -80,16 +80,16 @@ class MasterKeys:
 
     def _unwrap(self, key: WrappedKey, tenant_id: UUID, user_id: UUID) -> bytes:
         return self._decrypt(
-            key.master_id, key.wrapped, _whose(key.id, key.master_id, tenant_id, user_id)
+            key.master_id, key.wrapped, _associated(key.id, key.master_id, tenant_id, user_id)
         )
 
     def _wrap(self, key_id: UUID, key: bytes, tenant_id: UUID, user_id: UUID) -> WrappedKey:
         if self.active is None:
             raise KeyUnavailableError
         nonce = os.urandom(NONCE_BYTES)
-        whose = _whose(key_id, self.active, tenant_id, user_id)
+        associated = _associated(key_id, self.active, tenant_id, user_id)
         return WrappedKey(
-            key_id, self.active, nonce + self._cipher(self.active).encrypt(nonce, key, whose)
+            key_id, self.active, nonce + self._cipher(self.active).encrypt(nonce, key, associated)
         )
 
     def _decrypt(self, master_id: str, sealed: bytes, associated: bytes) -> bytes:
@@ -106,6 +106,6 @@ class MasterKeys:
             raise KeyUnavailableError from None
 
 
-def _whose(key_id: UUID, master_id: str, tenant_id: UUID, user_id: UUID) -> bytes:
-    """Name the only row in which a wrapped key can be unwrapped."""
+def _associated(key_id: UUID, master_id: str, tenant_id: UUID, user_id: UUID) -> bytes:
+    """Give the associated data of a wrapped key, so that it cannot be unwrapped in another row."""
     return f"{tenant_id}|{user_id}|{key_id}|{master_id}".encode()

@@ -1,4 +1,4 @@
-"""Everything sealed is opened here. What cannot be opened is counted and logged, by its ids."""
+"""Seals and opens bytes at their place. What cannot be opened is counted and logged, by its ids."""
 
 from __future__ import annotations
 

@@ -68,11 +68,11 @@ class PersonKey:
         return zlib.decompress(text) if version == COMPRESSED else text
 
     def digest(self, text: bytes) -> bytes:
-        """Stands for a text that is compared and never read: a fingerprint of 32 bytes."""
+        """Make a fingerprint of 32 bytes, for a text that is compared and never read."""
         return hmac.digest(self._digests, text, "sha256")
 
     def tag(self, key: str, value: str) -> bytes:
-        """Stands for a pair of metadata where rows are filtered by it."""
+        """Make a tag for a pair of metadata, by which rows are filtered."""
         return hmac.digest(self._tags, f"{key}\0{value}".encode(), "sha256")[:TAG_BYTES]
 
 
@@ -82,7 +82,7 @@ def _table(table: str, field: str) -> bytes:
 
 
 def place(table: str, tenant: UUID, session: UUID, row: UUID, field: str) -> bytes:
-    """Name the only place at which what is sealed can be opened. Every part has its own length."""
+    """Give the associated data of a place. Each part has a fixed length, or ends in a zero byte."""
     return _table(table, field) + tenant.bytes + session.bytes + row.bytes
 
 
