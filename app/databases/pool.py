@@ -101,7 +101,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: TenantConnection) -> None:
-        """Keep the connection, or close it if nobody knows its state; its place is free after that."""
+        """Keep the connection, or close it if its state is unknown; then its place is free."""
         if connection.is_misled:
             self._renewed_at = time.monotonic()
         if connection.is_lost:
