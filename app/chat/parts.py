@@ -53,10 +53,11 @@ REFERENCES = ("image", "audio", "file")
 
 decode_part = msgspec.json.Decoder(Known).decode
 decode_text = msgspec.json.Decoder(str).decode
+decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 class Stored(NamedTuple):
-    """A content as its two columns have it."""
+    """A content as the columns `content` and `parts` have it."""
 
     content: str
     parts: str | None
@@ -89,8 +90,13 @@ def _checked_text(sent: bytes, path: str) -> str:
 
 
 def text_of(sent: bytes, path: str) -> str:
-    """Read a part's text, whatever else its type should have. Raises Invalid without a type."""
-    return _said(_decoded(sent, path))
+    """Read the text of a list of parts, whatever else their types should have.
+
+    Raises Invalid for a part without a type.
+    """
+    parts = enumerate(decode_list(without_halves(sent)))
+    texts = (_said(_decoded(bytes(part), f"{path}[{number}]")) for number, part in parts)
+    return "".join(texts).replace("\0", REPLACEMENT)
 
 
 def _said(part: Known) -> str:

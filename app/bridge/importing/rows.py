@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -12,7 +11,7 @@ from app.bridge.export.full_lines import StoredMessage, StoredSession, without_l
 from app.bridge.importing.lines import ChatSession, Message, decode_metadata
 from app.chat import metadata, parts
 from app.chat.client_ids import digest_of
-from app.chat.openai.items import decode_list
+from app.chat.parts import Stored
 from app.chat.schemas import NewMessage
 from app.chat.sizes import ANY_TEXT, is_within
 from app.http.errors import Invalid
@@ -22,13 +21,6 @@ TOO_LARGE = "A message may have 1 MiB."
 NO_CONTENT = "Send a text or a list of parts."
 NO_OBJECT = "Send an object, or null."
 OTHER_TEXT = "It is not the text of the member beside it."
-
-
-class Said(NamedTuple):
-    """A message's content as the columns `content` and `parts` have it."""
-
-    content: str
-    parts: str | None
 
 
 def stored_session(line: ChatSession) -> StoredSession:
@@ -79,7 +71,7 @@ def stored_message(line: Message) -> StoredMessage:
     )
 
 
-def _said(content: Raw, text: str | UnsetType) -> Said:
+def _said(content: Raw, text: str | UnsetType) -> Stored:
     sent = bytes(content)
     if sent.startswith(b'"'):
         return _said_text(sent)
@@ -87,15 +79,10 @@ def _said(content: Raw, text: str | UnsetType) -> Said:
         raise Invalid.field("content", NO_CONTENT)
     _check_size(sent, "content")
     parts.check_depth(sent, "content")
-    texts = [
-        parts.text_of(bytes(part), f"content[{number}]")
-        for number, part in enumerate(decode_list(without_halves(sent)))
-    ]
-    joined = "".join(texts).replace("\0", parts.REPLACEMENT)
-    return Said(joined, _as_sent(sent.decode(), text, "content_text"))
+    return Stored(parts.text_of(sent, "content"), _as_sent(sent.decode(), text, "content_text"))
 
 
-def _said_text(sent: bytes) -> Said:
+def _said_text(sent: bytes) -> Stored:
     try:
         text = parts.decode_text(sent)
         is_exact = "\0" not in text
@@ -104,7 +91,7 @@ def _said_text(sent: bytes) -> Said:
         is_exact = False
     if len(text) > ANY_TEXT:
         _check_size(sent, "content")
-    return Said(text.replace("\0", parts.REPLACEMENT), None if is_exact else sent.decode())
+    return Stored(text.replace("\0", parts.REPLACEMENT), None if is_exact else sent.decode())
 
 
 def _check_size(sent: bytes, path: str) -> None:
@@ -139,7 +126,7 @@ def _pairs(sent: Raw) -> metadata.Metadata:
 
 
 def _digest(
-    line: Message, said: Said, pairs: metadata.Metadata | None, changed_at: datetime | None
+    line: Message, said: Stored, pairs: metadata.Metadata | None, changed_at: datetime | None
 ) -> bytes | None:
     """Take the exported digest, or compute it where the export over HTTP leaves it out.
 

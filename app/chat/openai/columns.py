@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from app.chat import parts
 from app.chat.openai.ids import MESSAGE, uuid_of
-from app.chat.openai.items import Item, StoredItem, decode_list, item
+from app.chat.openai.items import Item, StoredItem, item
 from app.chat.sizes import is_within
 from app.chat.words import Seal, Words
 from app.http.errors import PayloadTooLarge
@@ -62,11 +62,8 @@ def _prepared(sent: bytes, number: int) -> Prepared:
     one = item(sent, path)
     if one.content.startswith('"'):
         return Prepared(uuid7(), one, *_text(one.content))
-    texts = [
-        parts.text_of(bytes(part), f"{path}.content[{n}]")
-        for n, part in enumerate(decode_list(without_halves(one.content.encode())))
-    ]
-    return Prepared(uuid7(), one, "".join(texts).replace("\0", parts.REPLACEMENT), one.content)
+    text = parts.text_of(one.content.encode(), f"{path}.content")
+    return Prepared(uuid7(), one, text, one.content)
 
 
 def _text(content: str) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from msgspec import Raw
 from app.chat.models import ROLES, STATUSES
 from app.chat.openai.ids import is_kept, message_id
 from app.chat.openai.members import Members
+from app.chat.parts import decode_list
 from app.chat.words import Seal
 from app.http.errors import Invalid
 
@@ -26,7 +27,6 @@ NEEDS_STATUS = f"Send one of these: {', '.join(STATUSES)}."
 NEEDS_CONTENT = "Send a string, or a list of objects that have a `type`."
 NEEDS_TYPE = "Send a string."
 NEEDS_OBJECT = "Send an object."
-decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 class Item(NamedTuple):
