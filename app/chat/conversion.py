@@ -1,12 +1,12 @@
-"""A person's rows are sealed, or unsealed, while they write: `litestar keys` asks for it.
+"""Seals or unseals a person's rows while they write, for `litestar keys`.
 
 (a) Rows are read in batches, and what they become is computed, without a lock.
 (b) Each is written only if it still equals what was read, under the lock of its session that every
     change takes: an edit that came between is not undone, and one that waits sees the new row.
 (c) A row that had changed is met again in the next pass; there is none left when a pass finds none.
 
-Neither `updated_at` nor a version changes, for nothing that anybody can read does. One that was
-killed begins again, and finds what is left.
+Neither `updated_at` nor a version changes, since nothing that anybody can read does. A conversion
+that was killed is run again, and finds what is left.
 """
 
 from __future__ import annotations

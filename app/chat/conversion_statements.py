@@ -1,4 +1,4 @@
-"""A conversion reads and writes by these: a row is written only where it equals what was read."""
+"""The statements of a conversion, which writes a row only where it still equals what was read."""
 
 from __future__ import annotations
 
@@ -46,14 +46,15 @@ AND m.metadata IS NOT DISTINCT FROM new.old_metadata
 AND m.item_members IS NOT DISTINCT FROM new.old_members
 RETURNING m.id
 """)
-# One at a time: an answer may be ten megabytes.
+# They are read one at a time, since an answer may be ten megabytes.
 ANSWERS = text("""
 SELECT key, answer, fingerprint, about_id, sealed FROM general_idempotency_keys
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND key > :after
 AND CASE WHEN :to_sealed THEN answer IS NOT NULL ELSE sealed IS NOT NULL END
 ORDER BY key LIMIT 1
 """)
-# Under the lock of the session that it quotes: forget_answers passes by what others have locked.
+# It runs under the lock of the session that the answer quotes. Otherwise forget_answers, which
+# skips locked rows, could skip this one.
 WRITE_ANSWER = text("""
 UPDATE general_idempotency_keys
 SET answer = :answer, fingerprint = :fingerprint, sealed = :sealed

@@ -44,7 +44,7 @@ STORE_MANY = Statement(
         " :at, :sealed, :sizes, :seal_key, :not_after)"
     )
 )
-# Of its result: a message's columns, and these.
+# A row of STORE_MANY has the columns of a message, and then these.
 POSITION, UPDATED_AT = map(MESSAGE_COLUMNS.index, ("position", "updated_at"))
 ORDINAL, IS_SAME, VERSION = range(len(MESSAGE_COLUMNS), len(MESSAGE_COLUMNS) + 3)
 OTHER_CONTENT = "A message with this client_id is there already, and it was another one."
@@ -115,7 +115,7 @@ class MessageRepository:
         }
 
     async def append(self, messages: Sequence[Prepared]) -> Appended[list[Message]]:
-        """All or none, in the order given, at the session's next positions.
+        """Append all or none, in the order given, at the session's next positions.
 
         Raises PreconditionFailed where the session is not in the expected state, and Conflict
         where a client's id belongs to another message.

@@ -1,4 +1,4 @@
-"""An edit leaves columns of a message to set, or words to seal in one piece."""
+"""Turns an edit of a message into columns to set, or, where it is sealed, into words to seal."""
 
 from __future__ import annotations
 

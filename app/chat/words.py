@@ -1,4 +1,4 @@
-"""A row of chat says something: sealed under its person's key, or plain where nobody seals.
+"""Seals and opens what the rows of chat say, under the key of the person who owns them.
 
 A sealed row has all that is said in one piece, which can be opened at its own place only. Plain and
 sealed rows lie side by side while they are converted, and each is read as what it is.
@@ -183,7 +183,7 @@ def reading(sealing: Sealing, person: Principal) -> Seal:
 
 
 async def writing(sealing: Sealing, person: Principal) -> Seal:
-    """Seal what a person says from now on, if anybody's is. Their first key is committed first."""
+    """Seal what a person says, where sealing is on. Their first key is committed first."""
     key = await sealing.writing(person)
     if key is None:
         return reading(sealing, person)

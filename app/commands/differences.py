@@ -40,7 +40,7 @@ def _advice(one: Difference) -> str:
 
 
 def _old(old: Credentials) -> Iterator[str]:
-    """List so many as a person reads; JSON has all of them."""
+    """List up to LISTED of each kind; JSON has all of them."""
     for person in old.people[:LISTED]:
         state = "blocked" if person.is_blocked else "not blocked"
         roles = f"roles {', '.join(person.roles)}" if person.roles else "no roles"

@@ -1,4 +1,4 @@
-"""`litestar holds …`: what the law forbids to delete, placed and lifted by operators."""
+"""`litestar holds …`: operators place, lift and list legal holds."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def _holds(database: Database[UserSession], name: str | None) -> AsyncGene
 
 
 async def _id(session: UserSession, who: str, tenant: str | None) -> UUID:
-    """Find whom the operator means. Raises NotFound."""
+    """Read an id, or find the user of this name. Raises NotFound."""
     try:
         return UUID(who)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`litestar keys …`: what an operator does with master keys, and with what they seal."""
+"""`litestar keys …`: operators look at the master keys, change them, and seal or unseal rows."""
 
 from __future__ import annotations
 

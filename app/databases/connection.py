@@ -174,6 +174,7 @@ class TenantConnection(asyncpg.Connection):
         return now + timedelta(seconds=monotonic_seconds - received)
 
     def _in_transaction(self) -> AbstractAsyncContextManager[object]:
+        """Send BEGIN and COMMIT around a statement, where it must not stand alone."""
         if self.begins_alone and not self.is_in_transaction():
             return self._transaction()
         return nullcontext()

@@ -82,7 +82,7 @@ class Acknowledged(NamedTuple):
 class Claim:
     """Erasures of one tenant that this relay holds, each user's with its revision in the ledger.
 
-    `held_until` proves it: it is different for each claim of the same row. `renewed_at` is of the
+    `held_until` proves it: it is different for each claim of the same row. `renewed_at` is by the
     monotonic clock.
     """
 
@@ -96,16 +96,16 @@ class Claim:
         return list(self.revs)
 
     def take(self, user_ids: Iterable[UUID]) -> Claim:
-        """Make these a claim of their own, and be without them."""
+        """Split these users off as a claim of their own."""
         revs = {one: self.revs.pop(one) for one in user_ids if one in self.revs}
         return Claim(self.tenant_id, self.held_until, revs, self.renewed_at)
 
     def without(self, user_ids: Iterable[UUID]) -> Claim:
-        """Make all but these a claim of their own, and be without them."""
+        """Split all but these off as a claim of their own."""
         return self.take(set(self.revs).difference(user_ids))
 
     def values(self, user_ids: Iterable[UUID] | None = None) -> dict[str, Any]:
-        """Return what proves that all of these are held."""
+        """Return the arguments that prove that these users are held; by default, all of them."""
         ids = self.user_ids if user_ids is None else list(user_ids)
         revs = [self.revs.get(one) for one in ids]
         held = {"tenant_id": self.tenant_id, "held_until": self.held_until}
@@ -160,7 +160,7 @@ class Ledger:
         claim.renewed_at = time.monotonic()
 
     async def acknowledge(self, claim: Claim, receipts: Iterable[Receipt]) -> list[UUID]:
-        """Mark them complete, and return whose are: the lease of the others was lost."""
+        """Mark these erasures complete. Return whose are; the lease of the others was lost."""
         proofs = {one.user_id: one for one in receipts}
         hashes = {"hashes": [one.hash for one in proofs.values()]}
         values = claim.values(proofs) | hashes | _counts(proofs, proofs)

@@ -134,8 +134,8 @@ class Relay:
             raise
 
     async def _erase(self, claim: Claim) -> None:
-        """Erase portion by portion. One that fails is done again user by user: whoever's erasure it
-        is that fails holds up none of the others.
+        """Erase portion by portion. One that fails is done again user by user, so that an erasure
+        which fails does not hold up the others.
         """
         ends = time.monotonic() + self._settings.relay_turn_seconds
         queue = deque(await steps.portions(self._work_on(claim, claim.user_ids, ends)))
@@ -192,7 +192,7 @@ class Relay:
         return work
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
-        """Put off these erasures if they failed by themselves; if a database is away, the relay."""
+        """Put off these erasures; where a database is away, release them and raise AwayError."""
         state = sqlstate(error)[0]
         line = type(error).__name__ if state is None else f"{type(error).__name__} {state}"
         if is_away(error):
@@ -234,8 +234,9 @@ async def running(settings: Settings) -> AsyncGenerator[Relay]:
 
 
 def relay_settings(settings: Settings) -> Settings:
-    """Replace the service's logins by the relay's, and give each of its workers a connection; what
-    expires, and holds, have two more.
+    """Replace the service's logins by the relay's, and give each of its workers a connection.
+
+    Two more are for what runs beside them: expiry, retention, holds and heartbeats.
     """
     user = settings.database_url_user_relay or settings.database_url_user
     general = settings.database_url_general_relay or settings.database_url_general

@@ -26,7 +26,7 @@ SELECT FROM owners WHERE tenant_id = :tenant_id AND user_id = ANY (CAST(:user_id
 ORDER BY user_id FOR UPDATE
 """)
 
-# An estimate, since sessions may be opened meanwhile, which is read no further than it matters.
+# An estimate, since sessions may be opened meanwhile. It reads no more of them than :rows.
 SIZES = text("""
 SELECT o.user_id, (
     SELECT coalesce(sum(s.message_count + 1), 0)

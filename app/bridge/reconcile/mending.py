@@ -121,7 +121,7 @@ class Mender:
         return True
 
     async def _catch_up(self, kind: Kind) -> bool:
-        """End the proof of a restore. Of the user database this comes after its tokens' end."""
+        """End the proof of a restore; of the user database, after all its tokens were ended."""
         pair = (self._service.user, self._databases.general)
         if kind is Kind.GENERAL_DATABASE_RESTORED:
             pair = (self._service.general, self._databases.user)

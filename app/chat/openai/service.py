@@ -68,8 +68,7 @@ class ItemService:
         items: Sequence[Prepared],
         request: KeyedRequest | None = None,
     ) -> ItemList | bytes:
-        """All or none, in the order given."""
-
+        """Append all or none, in the order given."""
         seal = await writing(self._writes.sealing, owner)
 
         async def write(fetch: Fetch) -> Appended[ItemList]:
@@ -80,7 +79,10 @@ class ItemService:
     async def page(
         self, owner: Principal, session_id: UUID, *, limit: int, after: str | None, newest: bool
     ) -> ItemList:
-        """A page ends at `limit`, or before it has too many bytes. Raises NotFound for `after`."""
+        """Read a page, which ends at `limit` or before it has too many bytes.
+
+        Raises NotFound where `after` is not there.
+        """
         values = owner.whose | {"session_id": session_id} | _named(after)
         values |= {"newest": newest, "rows": limit + 1, "bytes": PAGE_BYTES}
         rows = await self._general.fetch(PAGE, values)
@@ -97,7 +99,7 @@ class ItemService:
         return shown(stored)
 
     async def delete(self, owner: Principal, session_id: UUID, item_id: str) -> None:
-        """Positions are given once, so the item found is the one deleted, or it is gone already."""
+        """Delete it by its position, which is never given to another item."""
         _, position = await self._find(owner, session_id, item_id)
         await EditService(self._general, self._writes).delete(owner, session_id, position, ANY)
 
