@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
@@ -11,11 +10,11 @@ import click
 from app.accounts.models import User
 from app.bridge.export.full import FullExport
 from app.bridge.export.people import everybody, one_person, people_of_tenant
-from app.bridge.sealing.seals import Seals
+from app.commands.moving import lent_with_seals
 from app.commands.output import Write, named, write_all, writing_to
-from app.commands.running import lent, run
+from app.commands.running import run
 from app.commands.typed import Utf8
-from app.config.settings import load_settings, stop
+from app.config.settings import stop
 from app.databases.database import Databases
 
 CLEAR = "The file holds in the clear what people have said; keep it as you keep a password."
@@ -50,11 +49,7 @@ def _check_user(text: str) -> None:
 
 
 async def _export(write: Write, user: str | None, tenant: str | None) -> FullExport:
-    gc.freeze()  # collections need not look at what is there by now: a quarter of the time
-    settings = load_settings()
-    async with lent(settings) as databases:
-        seals = Seals(databases, settings)
-        await seals.check()
+    async with lent_with_seals() as (databases, seals):
         made = FullExport(databases, seals)
         await write_all(made.lines(_people(databases, user, tenant)), write, "Exporting")
         return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Generator
@@ -14,11 +13,11 @@ import click
 
 from app.bridge.importing.file import ImportFile
 from app.bridge.importing.importer import Imported, Importer
-from app.bridge.sealing.seals import Seals
+from app.commands.moving import lent_with_seals
 from app.commands.output import named
 from app.commands.progress import filling
-from app.commands.running import lent, run
-from app.config.settings import load_settings, stop
+from app.commands.running import run
+from app.config.settings import stop
 
 SHOWN = 100  # sentences about what is bad
 
@@ -62,11 +61,7 @@ def import_(file: str, with_strangers: bool) -> None:
 
 
 async def _import(source: BinaryIO, sentences: Sentences, with_strangers: bool) -> Imported:
-    gc.freeze()  # collections need not look at what is there by now: a quarter of the time
-    settings = load_settings()
-    async with lent(settings) as databases:
-        seals = Seals(databases, settings)
-        await seals.check()
+    async with lent_with_seals() as (databases, seals):
         say = sentences.say
         with filling("Importing", _size(source)) as fill:
             importer = Importer(databases, seals, say, fill, with_strangers=with_strangers)
