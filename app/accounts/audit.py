@@ -85,7 +85,7 @@ class Action(StrEnum):
 
 
 class Actor(NamedTuple):
-    """Whoever did it. An API key may have done it on behalf of a person."""
+    """Names who did it: an API key may have, on behalf of a person."""
 
     type: ActorType
     id: UUID | None = None

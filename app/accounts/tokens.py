@@ -51,7 +51,7 @@ def new_token() -> str:
 
 
 def token_digest(token: str) -> bytes:
-    """All that is stored. Plain SHA-256 is enough: a token has nothing to guess."""
+    """Digest a token; nothing else is stored. Plain SHA-256 is enough for 256 random bits."""
     return hashlib.sha256(token.encode()).digest()
 
 

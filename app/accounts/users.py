@@ -85,7 +85,7 @@ class UserService(SQLAlchemyAsyncRepositoryService[User, UserRepository]):
         after: Place | None,
         tenant_id: UUID | None = None,
     ) -> Sequence[Any]:
-        """Oldest first, one more than `limit` if there are more.
+        """List users, oldest first; one more than `limit` if there are more.
 
         An administrator of the platform sees everybody, unless `tenant_id` names one tenant.
         """

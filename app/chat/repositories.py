@@ -62,7 +62,7 @@ class ChatSessionRepository(SQLAlchemyAsyncRepository[ChatSession]):
         after: Place | RecentPlace | None,
         oldest_first: bool = False,
     ) -> list[SessionRow]:
-        """Newest first, or oldest first, by the database's clock.
+        """Read a page, newest first or oldest first by the database's clock.
 
         The minute of their last change is in the index; its time is not, else each append would
         have to write to the index. So a page by last change is cut at the end of a minute, and

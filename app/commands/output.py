@@ -52,7 +52,7 @@ async def write_all(lines: AsyncIterable[bytes], write: Write, doing: str) -> in
 
 
 def _opened(file: str, is_private: bool) -> BinaryIO:
-    output = open(file, "wb", opener=_private if is_private else None)  # noqa: SIM115
+    output = open(file, "wb", opener=_private if is_private else None)  # noqa: SIM115  # its caller closes it
     if is_private:
         os.fchmod(output.fileno(), PRIVATE)  # it may have been there, for all to read
     return output

@@ -48,16 +48,16 @@ SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 1)) AS is_ours,
        k.expires_at <= now() AS is_expired, k.fingerprint, k.answer, {sealed} AS sealed
 FROM (VALUES (1)) AS always (here) LEFT JOIN {table} k
 ON k.tenant_id = :tenant_id AND k.{owner} = :user_id AND k.key = :key
-"""),  # noqa: S608  # one of two names of ours, here and below
+"""),  # noqa: S608  # names of ours
         drop=text(f"""
 DELETE FROM {table}
 WHERE tenant_id = :tenant_id AND {owner} = :user_id AND key = :key AND expires_at <= now()
-"""),  # noqa: S608
+"""),  # noqa: S608  # likewise
         keep=text(f"""
 INSERT INTO {table} (tenant_id, {owner}, key, fingerprint, answer, about_id, expires_at)
 VALUES (:tenant_id, :user_id, :key, :fingerprint, :answer, :about_id, now() + :kept)
 ON CONFLICT DO NOTHING RETURNING key
-"""),  # noqa: S608
+"""),  # noqa: S608  # likewise
     )
 
 

@@ -47,7 +47,7 @@ PAGE = Statement(
 )
 FIND = Statement(
     text(
-        f"SELECT {COLUMNS} FROM get_item(:tenant_id, :user_id, :session_id, :item, :native)"  # noqa: S608
+        f"SELECT {COLUMNS} FROM get_item(:tenant_id, :user_id, :session_id, :item, :native)"  # noqa: S608  # likewise
     ),
     reads=True,
 )
