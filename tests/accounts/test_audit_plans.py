@@ -80,6 +80,8 @@ async def test_without_its_index_a_filter_is_seen_to_read_more(
 async def test_an_index_on_the_id_alone_would_be_walked_through_everything(
     servers: Servers, database: str, middle: UUID
 ) -> None:
+    # Beside the right one PostgreSQL takes either, as its statistics happen to be.
+    await run(servers.user, "DROP INDEX idx_audit_events_actor_id", database)
     await run(servers.user, "CREATE INDEX misleading ON audit_events (id)", database)
     assert waste(await _plans(servers, database, _pages(Filter(actor=ACTOR), None)[0])) != []
 

@@ -18,6 +18,7 @@ from tests.support.embedded_launcher import living, postgres_under
 from tests.support.service import until
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "signal",
     [SIGINT, SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (SIGHUP, SIGQUIT))],

@@ -101,6 +101,7 @@ async def test_an_erasure_survives_a_commit_answered_by_silence(
     await mended(scene, alice, general)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "general"])
 async def test_an_erasure_survives_a_cut_after_any_number_of_bytes(
     scene: Scene, user: Proxy, general: Proxy, side: str

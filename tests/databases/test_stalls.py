@@ -70,6 +70,7 @@ async def asked(it: Service, seconds: float) -> int:
         return int(await session.scalar(PIDS, {"seconds": seconds}) or 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause_seconds", [0.01, 0.07, 0.2])
 @bounded
 async def test_a_stalled_loop_cuts_nothing(

@@ -26,9 +26,10 @@ FOUND = (folder / "libfaketimeMT.so.1" for folder in FOLDERS)
 LIBRARY = next((file for file in FOUND if file.is_file()), None)
 LIFETIME = timedelta(minutes=30)  # less than the clock is wrong by
 
-pytestmark = pytest.mark.skipif(
-    LIBRARY is None, reason=f"wrong clocks {LOUD}: apt-get install libfaketime"
-)
+pytestmark = [
+    pytest.mark.slow,  # each starts a service of its own under another clock
+    pytest.mark.skipif(LIBRARY is None, reason=f"wrong clocks {LOUD}: apt-get install libfaketime"),
+]
 
 
 @pytest.fixture(params=["+2h", "-2h"])

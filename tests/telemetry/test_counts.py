@@ -49,6 +49,7 @@ async def test_a_request_is_counted_once_as_what_it_is(world: World) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 async def test_a_statement_is_counted_once_and_for_its_database(world: World, count: int) -> None:
     """Reading messages is one statement in each; reading oneself is one in the user database."""
