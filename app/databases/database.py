@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Any, Generic
 from uuid import UUID
 
 import asyncpg
@@ -71,14 +71,24 @@ class Databases:
     user: Database[UserSession]
     general: Database[GeneralSession]
     standby: Database[GeneralSession] | None = None  # of the general one
-    _away: dict[DatabaseName, str] = field(default_factory=dict[DatabaseName, str], init=False)
+    _away: dict[str, str] = field(default_factory=dict[str, str], init=False)
 
     @classmethod
     def create(cls, settings: Settings) -> Databases:
         user = database_config(settings, bind_key="user", session_class=UserSession)
         general = database_config(settings, bind_key="general", session_class=GeneralSession)
-        opened = open_database(user, settings), open_database(general, settings)
-        return cls(*opened, open_standby(settings))
+        return cls.opened(settings, user, general)
+
+    @classmethod
+    def opened(
+        cls,
+        settings: Settings,
+        user: DatabaseConfig[UserSession],
+        general: DatabaseConfig[GeneralSession],
+    ) -> Databases:
+        """Open what is configured; nothing connects before the first session or statement."""
+        standby = _open_standby(settings)
+        return cls(open_database(user, settings), open_database(general, settings), standby)
 
     @property
     def usages(self) -> dict[str, Callable[[], Usage]]:
@@ -100,15 +110,20 @@ class Databases:
         Raises SettingsError for a login or a server the service must not run with, and where the
         server itself says that these settings will never do.
         """
-        for database in (self.user, self.general):
-            try:
-                await database.connect()
-            except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if words := refusal(error):
-                    raise SettingsError(f"DATABASE_URL_{database.name.upper()}: {words}") from None
-                self.note_away(database.name, error)
+        await self._check("user", self.user)
+        await self._check("general", self.general)
+        if self.standby is not None:
+            await self._check("general_read", self.standby)
 
-    def note_away(self, name: DatabaseName, error: BaseException) -> None:
+    async def _check(self, name: str, database: Database[Any]) -> None:
+        try:
+            await database.connect()
+        except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if words := refusal(error):
+                raise SettingsError(f"DATABASE_URL_{name.upper()}: {words}") from None
+            self.note_away(name, error)
+
+    def note_away(self, name: str, error: BaseException) -> None:
         """Log why a database is away, once for each reason."""
         words = reason(error)
         if self._away.get(name) != words:
@@ -119,7 +134,7 @@ class Databases:
         self._away.pop(name, None)
 
 
-def open_standby(settings: Settings) -> Database[GeneralSession] | None:
+def _open_standby(settings: Settings) -> Database[GeneralSession] | None:
     """Open what reads from the general database's standby, if there is one."""
     if settings.database_url_general_read is None:
         return None

@@ -59,7 +59,8 @@ def connector(settings: Settings, name: DatabaseName, *, reads_only: bool = Fals
         connection = await open_connection(settings, name)
         try:
             if is_on_citus is None:
-                is_on_citus = await look_for_citus(connection, name)
+                variable = f"DATABASE_URL_{name.upper()}{'_READ' if reads_only else ''}"
+                is_on_citus = await look_for_citus(connection, name, variable)
             await connection.set_type_codec(
                 "jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, **JSONB
             )
@@ -115,7 +116,7 @@ def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
-async def look_for_citus(connection: TenantConnection, name: DatabaseName) -> bool:
+async def look_for_citus(connection: TenantConnection, name: DatabaseName, variable: str) -> bool:
     """Tell whether the general database's tables may be on other servers.
 
     Raises SettingsError for a login or a server that the service must not run with: row level
@@ -126,7 +127,7 @@ async def look_for_citus(connection: TenantConnection, name: DatabaseName) -> bo
     reason = unsafe(row, name)
     if reason:
         await connection.close()
-        raise SettingsError(f"DATABASE_URL_{name.upper()}: {reason}")
+        raise SettingsError(f"{variable}: {reason}")
     return name == "general" and bool(row["is_on_citus"])
 
 

@@ -20,7 +20,7 @@ from litestar.plugins import InitPlugin
 
 from app.config.settings import Settings
 from app.databases.config import DatabaseConfig
-from app.databases.database import Database, Databases, open_database, open_standby
+from app.databases.database import Database, Databases
 from app.databases.sessions import GeneralSession, S, UserSession
 
 
@@ -38,8 +38,7 @@ class DatabasesPlugin(InitPlugin):
         general: DatabaseConfig[GeneralSession],
     ) -> None:
         self.configs = (user, general)
-        opened = open_database(user, settings), open_database(general, settings)
-        self.databases = Databases(*opened, open_standby(settings))
+        self.databases = Databases.opened(settings, user, general)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         user, general = self.configs

@@ -56,14 +56,15 @@ async def _revoke(servers: Servers, database: str) -> None:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "bicameral_owner", "bicameral_backup", "postgres"])
-@pytest.mark.parametrize("name", ["user", "general"])
+@pytest.mark.parametrize("name", ["user", "general", "general_read"])
 async def test_an_unsafe_login_is_refused(
     servers: Servers, database: str, unsafe: None, role: str, name: str
 ) -> None:
     """Each database refuses it on its own, and also for what the login could become."""
     await _grant(servers, database)
     variable = f"database_url_{name}"
-    url = getattr(servers, name).url(database, role)
+    server: Server = servers.user if name == "user" else servers.general
+    url = server.url(database, role)
     databases = Databases.create(settings_for(servers, database, **{variable: url}))
     with pytest.raises(SettingsError):
         await databases.check()
@@ -73,9 +74,8 @@ async def test_an_unsafe_login_is_refused(
     known["bicameral_backup"] = ROLES["unsafe_bypass"]
     _, reason = (ROLES | known)[role]
     assert str(refused.value).startswith(f"{variable.upper()}: {reason}")
-    await _gone(getattr(servers, name), database, role)
-    for one in (databases.user, databases.general):
-        await one.dispose()
+    await _gone(server, database, role)
+    await databases.dispose()
     await _revoke(servers, database)
 
 
