@@ -18,6 +18,7 @@ from app.config.settings import Settings
 from app.databases.sealing.person_keys import PersonKey
 from app.server import create_app
 from tests.support.factories import Someone, World
+from tests.support.logins import superuser
 from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.sealing import master_keys
 from tests.support.servers import Servers, alive, settings_for
@@ -36,9 +37,8 @@ def settings(servers: Servers, database: str) -> Settings:
 
 @pytest.fixture
 async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
+    async with superuser(servers.general.url(database)) as connection:
+        yield connection
 
 
 @asynccontextmanager

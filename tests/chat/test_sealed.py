@@ -12,6 +12,7 @@ import pytest
 
 from app.config.settings import Settings
 from tests.support.factories import World
+from tests.support.logins import superuser
 from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.servers import Servers, settings_for
 
@@ -26,9 +27,8 @@ def settings(servers: Servers, database: str) -> Settings:
 
 @pytest.fixture
 async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
+    async with superuser(servers.general.url(database)) as connection:
+        yield connection
 
 
 async def test_no_word_is_in_the_clear_after_any_kind_of_write(

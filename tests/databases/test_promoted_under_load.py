@@ -14,7 +14,6 @@ from datetime import timedelta
 from signal import SIGSTOP
 from typing import Literal
 
-import asyncpg
 import httpx
 import pytest
 
@@ -22,6 +21,7 @@ from app.bridge.heartbeats import beat, restored
 from app.commands.embedded.cluster import Server
 from tests.support import pgbouncer
 from tests.support.factories import World, a_session
+from tests.support.logins import superuser
 from tests.support.outages import kill, start
 from tests.support.servers import Servers, run
 from tests.support.standby import Standby, standby_of
@@ -152,17 +152,11 @@ def stop_sending(primary: Server) -> None:
 
 
 async def everybody_waits(primary: Server) -> None:
-    witness = await asyncpg.connect(primary.url())
-    try:
+    async with superuser(primary.url()) as witness:
         while await witness.fetchval(WAITS_FOR_STANDBY) == 0:
             pass
-    finally:
-        await witness.close()
 
 
 async def rows(standby: Standby, database: str, query: str) -> list[str]:
-    connection = await asyncpg.connect(standby.url(database))
-    try:
+    async with superuser(standby.url(database)) as connection:
         return [row[0] for row in await connection.fetch(query)]
-    finally:
-        await connection.close()

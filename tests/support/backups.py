@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +14,7 @@ import asyncpg
 import pytest
 
 from app.databases.connection import DatabaseName
-from tests.support import leaks
+from tests.support.commands import pasted
 from tests.support.erasure_scene import Scene
 from tests.support.servers import LOUD, ROOT, numbers, run
 
@@ -74,21 +70,8 @@ async def follow(drill: str, scene: Scene, folder: Path, **urls: str) -> str:
     programs = scene.servers.user.programs.folder
     if not shutil.which("pg_restore", path=str(programs)):
         pytest.skip(f"{LOUD}: no pg_dump and pg_restore beside the servers")
-    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     commands = re.sub(r"(\w+\.dump)", rf"{folder}/\1", COMMANDS[drill])
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=ROOT,
-        env=os.environ | urls | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    leaks.note(done.stderr + done.stdout)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+    return await pasted(commands, urls, programs)
 
 
 async def rows(url: str, statement: str) -> list[UUID]:

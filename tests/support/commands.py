@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,6 +94,24 @@ async def python(
         if process.returncode is None:
             process.kill()
     return Ended(process.returncode, out.decode(), leaks.note(err.decode()))
+
+
+async def pasted(commands: str, env: dict[str, str], *folders: Path) -> str:
+    """Run a block of a page in bash, with the programs of these folders; return its output."""
+    places = (*map(str, folders), str(Path(sys.executable).parent), os.environ["PATH"])
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT,
+        env=os.environ | env | {"PATH": ":".join(places)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    leaks.note(done.stderr + done.stdout)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
 
 
 def _environment(env: dict[str, str]) -> dict[str, str]:

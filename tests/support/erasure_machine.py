@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,33 @@ class Zombie:
 
 
 Write = tuple[Person, asyncpg.Connection]
+Work = Callable[..., Coroutine[Any, Any, int]]  # of a relay that takes a hook
+
+
+async def broken(work: Work, commit: str, error: type[BaseException]) -> None:
+    """Let the relay work until that commit, where it raises the error."""
+
+    async def hook(reached: str) -> None:
+        if reached == commit:
+            raise error
+
+    await asyncio.gather(work(hook=hook), return_exceptions=True)
+
+
+async def asleep_at(work: Work, commit: str) -> Zombie:
+    """Let the relay work until it sleeps at that commit, or ends before."""
+    go_on, reached = asyncio.Event(), asyncio.Event()
+
+    async def hook(at: str) -> None:
+        if at == commit:
+            reached.set()
+            await go_on.wait()
+
+    task = asyncio.create_task(work(hook=hook))
+    until = asyncio.create_task(reached.wait())
+    await asyncio.wait({task, until}, return_when=asyncio.FIRST_COMPLETED)
+    until.cancel()
+    return Zombie(task, go_on)
 
 
 class World(RuleBasedStateMachine):
@@ -145,33 +173,14 @@ class World(RuleBasedStateMachine):
     @rule(commit=st.sampled_from(COMMITS), error=st.sampled_from([Crash, ConnectionResetError]))
     def relay_breaks(self, commit: str, error: type[BaseException]) -> None:
         """It dies after that commit, or never hears that it worked."""
-
-        async def hook(reached: str) -> None:
-            if reached == commit:
-                raise error
-
-        async def broken() -> None:
-            await asyncio.gather(self.relayed(hook=hook), return_exceptions=True)
-
-        self.run(broken())
+        self.run(broken(self.relayed, commit, error))
 
     @rule(target=zombies, commit=st.sampled_from(COMMITS))
     def relay_falls_asleep(self, commit: str) -> Zombie:
-        go_on, reached = asyncio.Event(), asyncio.Event()
+        return self.fallen_asleep(self.relayed, commit)
 
-        async def hook(at: str) -> None:
-            if at == commit:
-                reached.set()
-                await go_on.wait()
-
-        async def start() -> Zombie:
-            task = asyncio.create_task(self.relayed(hook=hook))
-            until = asyncio.create_task(reached.wait())
-            await asyncio.wait({task, until}, return_when=asyncio.FIRST_COMPLETED)
-            until.cancel()
-            return Zombie(task, go_on)
-
-        zombie: Zombie = self.run(start())
+    def fallen_asleep(self, work: Work, commit: str) -> Zombie:
+        zombie: Zombie = self.run(asleep_at(work, commit))
         self.asleep.append(zombie)
         return zombie
 

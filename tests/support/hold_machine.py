@@ -4,7 +4,6 @@ raced by deletions of what was said.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import asyncpg
@@ -22,6 +21,7 @@ from tests.support.erasure_machine import (
     World,
     Write,
     Zombie,
+    broken,
 )
 from tests.support.erasure_scene import writer
 from tests.support.holds import HOLD, held, lift, place
@@ -71,34 +71,11 @@ class HoldWorld(World):
         commit=st.sampled_from(HOLD_COMMITS), error=st.sampled_from([Crash, ConnectionResetError])
     )
     def delivery_breaks(self, commit: str, error: type[BaseException]) -> None:
-        async def hook(reached: str) -> None:
-            if reached == commit:
-                raise error
-
-        async def broken() -> None:
-            await asyncio.gather(self.delivered(hook=hook), return_exceptions=True)
-
-        self.run(broken())
+        self.run(broken(self.delivered, commit, error))
 
     @rule(target=World.zombies, commit=st.sampled_from(HOLD_COMMITS))
     def delivery_falls_asleep(self, commit: str) -> Zombie:
-        go_on, reached = asyncio.Event(), asyncio.Event()
-
-        async def hook(at: str) -> None:
-            if at == commit:
-                reached.set()
-                await go_on.wait()
-
-        async def start() -> Zombie:
-            task: asyncio.Task[Any] = asyncio.create_task(self.delivered(hook=hook))
-            until = asyncio.create_task(reached.wait())
-            await asyncio.wait({task, until}, return_when=asyncio.FIRST_COMPLETED)
-            until.cancel()
-            return Zombie(task, go_on)
-
-        zombie: Zombie = self.run(start())
-        self.asleep.append(zombie)
-        return zombie
+        return self.fallen_asleep(self.delivered, commit)
 
     @rule(person=World.people)
     def overwrite(self, person: Person) -> None:

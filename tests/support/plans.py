@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-EXPLAINED = """
+WRITTEN_DOWN = """
 LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_nested_statements = on;
 SET auto_explain.log_analyze = on;
 SET client_min_messages = log;
-SET SESSION AUTHORIZATION bicameral_app;
 """
+EXPLAINED = f"{WRITTEN_DOWN}SET SESSION AUTHORIZATION bicameral_app;"
 WASTE = ("Seq Scan", "Rows Removed", "Sort", "Bitmap")
 
 

@@ -48,21 +48,13 @@ class Outbox:
 
     async def acknowledge(self, delivery: Delivery) -> bool:
         """Note that it is done; False if there is a later one."""
-        is_noted: bool = await fetch_value(self._database, ACKNOWLEDGE, _key(delivery))
+        is_noted: bool = await fetch_value(self._database, ACKNOWLEDGE, delivery._asdict())
         return is_noted
 
     async def outrun(self, delivery: Delivery, seen: int) -> None:
         """Give it a later revision than the general database has seen."""
-        await fetch_value(self._database, OUTRUN, _key(delivery) | {"seen": seen})
+        await fetch_value(self._database, OUTRUN, delivery._asdict() | {"seen": seen})
 
     async def backlog(self) -> Backlog:
         (backlog,) = await fetch_as(Backlog, self._database, BACKLOG)
         return backlog
-
-
-def _key(delivery: Delivery) -> dict[str, object]:
-    return {
-        "tenant_id": delivery.tenant_id,
-        "user_id": delivery.user_id,
-        "rev": delivery.rev,
-    }

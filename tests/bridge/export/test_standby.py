@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
-import asyncpg
 import pytest
 
 from tests.support import pgbouncer
 from tests.support.factories import a_message, a_session
+from tests.support.logins import superuser
 from tests.support.servers import Servers
 from tests.support.standby import standby_of
 from tests.support.wire import refused, service
@@ -33,13 +33,15 @@ async def test_an_export_shows_what_the_standby_has(servers: Servers, database: 
     async with standby_of(servers.general) as standby, asyncio.timeout(60):
         await standby.follows()
         url = f"postgresql://bicameral_app@127.0.0.1:{standby.port}/{database}"
-        async with service(servers, database, database_url_general_read=url) as it:
+        async with (
+            service(servers, database, database_url_general_read=url) as it,
+            superuser(standby.url()) as replay,
+        ):
             alice = await it.world.member()
             session = await a_session(alice)
             for number in range(3):
                 await a_message(alice, session["id"], f"old {number}")
             await standby.follows()
-            replay = await asyncpg.connect(standby.url())
             await replay.execute("SELECT pg_wal_replay_pause()")
             await a_message(alice, session["id"], "new")
             for _ in range(3):
@@ -52,6 +54,5 @@ async def test_an_export_shows_what_the_standby_has(servers: Servers, database: 
             )
             assert opened == 1, "its connection is used again"
             await replay.execute("SELECT pg_wal_replay_resume()")
-            await replay.close()
             page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages")
             assert page.json()["items"][0]["content"] == "new"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +12,7 @@ import pytest
 
 from app.bridge.erasure.relay import Relay
 from app.bridge.holds.relay import HoldRelay
-from tests.support.commands import urls
+from tests.support.commands import pasted, urls
 from tests.support.factories import World, a_message, a_session
 from tests.support.moved import Target
 from tests.support.servers import ROOT, Servers
@@ -32,19 +29,7 @@ async def follow(
     commands = re.sub(r"(\w+\.ndjson)", rf"{shlex.quote(str(folder))}/\1", DRILLS[drill])
     for word, other in words.items():
         commands = commands.replace(word, other)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=ROOT,
-        env=os.environ | env | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+    return await pasted(commands, env)
 
 
 @pytest.mark.slow

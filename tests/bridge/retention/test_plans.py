@@ -8,19 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.erasure_scene import Scene
+from tests.support.plans import WRITTEN_DOWN
 from tests.support.retention_scene import a_policy, an_old_session
 
 MANY = """
 INSERT INTO chat_sessions (tenant_id, id, user_id, expires_at)
 SELECT $1, gen_random_uuid(), $2, CASE WHEN n % 2 = 0 THEN now() + interval '1 day' END
 FROM generate_series(1, 3000) AS n
-"""
-EXPLAINED = """
-LOAD 'auto_explain';
-SET auto_explain.log_min_duration = 0;
-SET auto_explain.log_nested_statements = on;
-SET auto_explain.log_analyze = on;
-SET client_min_messages = log;
 """
 REMOVED = re.compile(r"Rows Removed by \S+(?: Recheck)?: (\d+)")
 STATEMENTS = (
@@ -39,7 +33,7 @@ async def test_sessions_that_stay_are_not_read(scene: Scene, statement: str) -> 
     await scene.general.execute("ANALYZE")
     plans: list[str] = []
     scene.general.add_log_listener(lambda _, log: plans.append(str(log)))
-    await scene.general.execute(EXPLAINED)
+    await scene.general.execute(WRITTEN_DOWN)
     await scene.general.fetch(statement.replace("$1 IS", "$1::uuid IS"), alice.tenant_id)
     text = "\n".join(plans)
     scans = [line for line in text.splitlines() if " on chat_sessions s" in line]
