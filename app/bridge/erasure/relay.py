@@ -173,7 +173,8 @@ class Relay:
         seconds = round(time.monotonic() - started, 3)
         for user_id in completed:
             log.info("erasure_completed", user_id=str(user_id), seconds=seconds)
-        await self._reached("acknowledge")
+        if completed:
+            await self._reached("acknowledge")
         if len(completed) < len(user_ids):
             raise LeaseLostError
 
