@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from app.accounts.wrapped_keys import WrappedKeys
 from app.bridge.sealing.keys import Keys
 from app.config.settings import Settings, SettingsError
 from app.databases.database import Databases
@@ -20,6 +21,10 @@ from tests.support.sealing import keys_on
 from tests.support.servers import Servers
 
 NOWHERE = place("t", UUID(int=0), UUID(int=0), UUID(int=0), "f")
+WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
 OWNER = "INSERT INTO owners (tenant_id, user_id, key_id) VALUES ($1, $2, $3)"
 
 
@@ -176,3 +181,29 @@ async def test_the_key_goes_with_its_person(
     # Somebody looked up before writes too late: there is nobody to make a key for.
     with pytest.raises(Exception, match="fk_wrapped_keys_user_id_users"):
         await keys.sealing.writing(principal(alice, is_sealing=True))
+
+
+async def test_a_master_key_in_use_is_not_forgotten_meanwhile(
+    world: World, databases: Databases, settings: Settings, servers: Servers, database: str
+) -> None:
+    """Somebody's first key is made under the old one while a rotation to another ends."""
+    alice = await world.member()
+    old = keys_on(databases, settings, "old", "new")
+    await old.check()
+    async with databases.user.session() as using:
+        keys = WrappedKeys(using)
+        await keys.use(old.master_keys)
+        forgetting = asyncio.create_task(forget(databases))
+        async with superuser(servers.user.url(database)) as sql:
+            while not await sql.fetchval(WAITS):
+                assert not forgetting.done()
+        new = old.master_keys.new_key(alice.tenant_id, alice.id)
+        await keys.keep(alice.tenant_id, alice.id, new, was_plain=False)
+    await forgetting
+    async with superuser(servers.user.url(database)) as sql:
+        assert await sql.fetchval("SELECT array_agg(id) FROM master_keys") == ["old"]
+
+
+async def forget(databases: Databases) -> None:
+    async with databases.user.session() as session:
+        await WrappedKeys(session).forget_unused("new")
