@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.history import CHECKS, Append, History, Read, Rename, Stored, anomalies
+from tests.support.history import (
+    CHECKS,
+    Append,
+    Edit,
+    History,
+    Read,
+    Rename,
+    Stored,
+    anomalies,
+    lost_edit,
+)
 
 ROWS = [(1, "a"), (2, "b"), (3, "c")]
 UNKNOWN = [(4, "u1"), (5, "u2")]
@@ -47,6 +57,33 @@ def test_a_read_may_show_a_write_that_was_never_acknowledged() -> None:
     assert anomalies(history, Stored(ROWS + UNKNOWN, "third", 5)) == []
 
 
+def edits(history: History) -> History:
+    """One that was acknowledged, and one whose answer was lost."""
+    history.edits += [
+        Edit(began=7, ended=8, position=1, text="a2"),
+        Edit(began=9, position=1, text="a3"),
+    ]
+    return history
+
+
+@pytest.mark.parametrize("text", ["a2", "a3"])
+def test_an_edit_is_seen_once_it_was_acknowledged_and_perhaps_before(text: str) -> None:
+    history = edits(a_history())
+    history.reads += [
+        Read(began=7, ended=12, newest=3, rows={1: "a"}, title="first"),
+        Read(began=7, ended=13, newest=3, rows={1: "a2"}, title="second"),
+    ]
+    assert anomalies(history, Stored([(1, text), *ROWS[1:]], "second", 3)) == []
+
+
+def edited(text: str, *reads: Read) -> Breaks:
+    def breaks(history: History) -> Stored:
+        edits(history).reads += reads
+        return Stored([(1, text), *ROWS[1:]], "second", 3)
+
+    return breaks
+
+
 def stored(rows: list[tuple[int, str]], title: str = "second", more: int = 0) -> Breaks:
     return lambda _: Stored(rows, title, len(rows) + more)
 
@@ -85,6 +122,11 @@ BROKEN: list[tuple[str, Breaks]] = [
     ("torn_page", also_read(Read(began=11, ended=12, newest=3, rows={1: "a", 3: "c"}))),
     ("stale_read", also_read(Read(began=11, ended=12, newest=1, rows={1: "a"}))),
     ("stale_read", shown_less_later),
+    ("lost_edit", edited("a")),
+    ("lost_edit", edited("nobody's")),
+    ("lost_edit", edited("a2", Read(began=9, ended=10, newest=3, rows={1: "a"}))),
+    ("lost_edit", edited("a2", Read(began=10, ended=11, newest=3, rows={1: "a3"}))),
+    ("dirty_read", edited("a2", Read(began=10, ended=11, newest=3, rows={1: "a2", 3: "d"}))),
     ("lost_update", stored(ROWS, "first")),
     ("lost_update", stored(ROWS, "nobody's")),
     ("lost_update", also_read(Read(began=11, ended=12, newest=3, title="first"))),
@@ -99,4 +141,4 @@ def test_a_broken_promise_is_found_out(kind: str, breaks: Breaks) -> None:
 
 
 def test_each_check_has_a_history_that_it_finds_out() -> None:
-    assert {kind for kind, _ in BROKEN} == {check.__name__ for check in CHECKS}
+    assert {kind for kind, _ in BROKEN} == {check.__name__ for check in (*CHECKS, lost_edit)}

@@ -1,23 +1,27 @@
-"""Concurrent reads and writes, recorded while the general database and the lines to it break."""
+"""Concurrent reads and writes, recorded while the general database and the lines to it break, or
+while keys are wrapped anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 import pytest
 
+from app.bridge.sealing.rotation import rotate
 from app.http.idempotency import HEADER
 from tests.support import pgbouncer
 from tests.support.factories import a_session
 from tests.support.history import NEVER, anomalies
+from tests.support.logins import superuser
 from tests.support.outages import kill, start
 from tests.support.pool_faults import faults
 from tests.support.proxy import Act, Proxy, proxied
 from tests.support.recorder import Recorder, recording, stored
+from tests.support.sealing import keys_on, master_keys
 from tests.support.servers import Servers, run
 from tests.support.wire import Service, service
 
@@ -33,17 +37,23 @@ class Scene:
     line: Proxy  # between the clients and the service
 
 
-@pytest.fixture
-async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
+@asynccontextmanager
+async def a_scene(servers: Servers, database: str, **more: object) -> AsyncGenerator[Scene]:
     # The run's servers may forget the last commits in a crash; this database may not.
     await run(servers.general, f"ALTER DATABASE {database} SET synchronous_commit = on")
     async with AsyncExitStack() as stack:
         general = await stack.enter_async_context(proxied(pgbouncer.port(servers.general)))
         url = pgbouncer.url_at(general.port, database)
-        more = {"database_url_general": url, "db_silence_seconds": 0.5}
+        more |= {"database_url_general": url, "db_silence_seconds": 0.5}
         it = await stack.enter_async_context(service(servers, database, **more))
         line = await stack.enter_async_context(proxied(it.port))
         yield Scene(servers, it, general, line)
+
+
+@pytest.fixture
+async def scene(servers: Servers, database: str) -> AsyncIterator[Scene]:
+    async with a_scene(servers, database) as scene:
+        yield scene
 
 
 async def cuts(scene: Scene, recorder: Recorder) -> None:
@@ -73,10 +83,38 @@ async def restarts(scene: Scene, recorder: Recorder) -> None:
         await recorder.gets_on()
 
 
+async def rotations(scene: Scene, recorder: Recorder) -> None:
+    """Another master key becomes the active one, and the first one again."""
+    databases, settings = scene.service.world.databases, scene.service.app.state.settings
+    for ids in (("a", "suite"), ("suite", "a")):
+        keys = keys_on(databases, settings, *ids)
+        assert await rotate(keys, databases.user, lambda: None) == 1
+        await recorder.gets_on()
+
+
 @pytest.mark.parametrize("breaks", [cuts, kills, restarts])
 async def test_one_conversation_explains_what_all_clients_saw(
     scene: Scene, database: str, breaks: Callable[[Scene, Recorder], Awaitable[None]]
 ) -> None:
+    recorder = await recorded(scene, database, breaks)
+    assert set(recorder.answers) > {"200", "201"}, "the clients noticed"
+    assert any(one.ended == NEVER for one in recorder.history.appends)
+
+
+@pytest.mark.slow
+async def test_one_conversation_explains_what_was_seen_while_keys_changed(
+    servers: Servers, database: str
+) -> None:
+    """No client notices anything."""
+    async with a_scene(servers, database, seal_keys=master_keys("suite", "a")) as scene:
+        recorder = await recorded(scene, database, rotations)
+    assert set(recorder.answers) == {"200", "201"}
+    assert recorder.history.edits
+
+
+async def recorded(
+    scene: Scene, database: str, breaks: Callable[[Scene, Recorder], Awaitable[None]]
+) -> Recorder:
     alice = await scene.service.world.member()
     session = await a_session(alice)
     address, token = f"http://127.0.0.1:{scene.line.port}", alice.http.headers["Authorization"]
@@ -86,11 +124,10 @@ async def test_one_conversation_explains_what_all_clients_saw(
             await breaks(scene, recorder)
             await recorder.gets_on()
         assert await faults(scene.service.world.databases.general) == []
-    general = await asyncpg.connect(scene.servers.general.url(database))
-    try:
-        found = anomalies(recorder.history, await stored(general, session["id"]))
-    finally:
-        await general.close()
-    assert found == []
-    assert set(recorder.answers) > {"200", "201"}, "the clients noticed"
-    assert any(one.ended == NEVER for one in recorder.history.appends)
+    async with (
+        superuser(scene.servers.user.url(database)) as user,
+        superuser(scene.servers.general.url(database)) as general,
+    ):
+        end = await stored(user, general, session["id"])
+    assert anomalies(recorder.history, end) == []
+    return recorder

@@ -61,9 +61,9 @@ TAMPERING: list[tuple[str, str, str]] = [
     ("orphan", "general", "UPDATE chat_sessions SET user_id = '$bob' WHERE id = '$talk'"),
     ("orphan", "general", "UPDATE messages SET session_id = '$closed'"),
     ("lost_write", "general", f"DELETE FROM messages WHERE {SECOND}"),
-    ("lost_write", "general", f"UPDATE messages SET content = 'x' WHERE {SECOND}"),
+    ("lost_write", "general", f"UPDATE messages SET content = 'x', sealed = NULL WHERE {SECOND}"),
     ("gap", "general", f"UPDATE messages SET position = 900 WHERE {SECOND}"),
-    ("double_write", "general", NEW_MESSAGE.format(content="content")),
+    ("double_write", "general", NEW_MESSAGE.format(content="'$talk 1'")),
     ("unknown_write", "general", NEW_MESSAGE.format(content="'x'")),
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from sys import maxsize
 from typing import NamedTuple
@@ -41,6 +41,14 @@ class Rename(Span):
 
 
 @dataclass(kw_only=True)
+class Edit(Span):
+    """Says something else at a position that an append was acknowledged with."""
+
+    position: int
+    text: str
+
+
+@dataclass(kw_only=True)
 class Read(Span):
     """`newest`: so many messages it showed there are; `rows`: those it showed."""
 
@@ -55,6 +63,7 @@ class History:
 
     appends: list[Append] = field(default_factory=list[Append])
     renames: list[Rename] = field(default_factory=list[Rename])
+    edits: list[Edit] = field(default_factory=list[Edit])
     reads: list[Read] = field(default_factory=list[Read])
     clock: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -74,7 +83,55 @@ class Anomaly(NamedTuple):
 
 def anomalies(history: History, stored: Stored) -> list[Anomaly]:
     """None, if all the promises were kept."""
-    return [Anomaly(check.__name__, what) for check in CHECKS for what in check(history, stored)]
+    found = [Anomaly(lost_edit.__name__, what) for what in lost_edit(history, stored)]
+    history, stored = _unedited(history, stored)
+    return found + [
+        Anomaly(check.__name__, what) for check in CHECKS for what in check(history, stored)
+    ]
+
+
+def lost_edit(history: History, stored: Stored) -> Iterator[str]:
+    """A message says what it was last told to, in what was read and in the end, as a title does."""
+    for position in {edit.position for edit in history.edits}:
+        end = Read(began=NEVER, rows=dict(stored.rows))
+        reads = [
+            Read(began=read.began, ended=read.ended, title=read.rows[position])
+            for read in [*history.reads, end]
+            if position in read.rows
+        ]
+        for title in _overwritten(_writes(history, position), reads):
+            yield f"{title!r} at {position} was overwritten, or is nobody's"
+
+
+def _writes(history: History, position: int) -> list[Rename]:
+    appended = [
+        Rename(began=append.began, ended=append.ended, title=text)
+        for append in history.appends
+        for at, text in zip(append.positions, append.texts, strict=False)
+        if at == position
+    ]
+    edited = [
+        Rename(began=edit.began, ended=edit.ended, title=edit.text)
+        for edit in history.edits
+        if edit.position == position
+    ]
+    return appended + edited
+
+
+def _unedited(history: History, stored: Stored) -> tuple[History, Stored]:
+    """Give what there would be without edits, for the checks of what was appended."""
+    first = {
+        at: text
+        for append in history.appends
+        for at, text in zip(append.positions, append.texts, strict=False)
+    }
+    edited = {(edit.position, edit.text): first[edit.position] for edit in history.edits}
+    rows = [(at, edited.get((at, text), text)) for at, text in stored.rows]
+    reads = [
+        replace(read, rows={at: edited.get((at, text), text) for at, text in read.rows.items()})
+        for read in history.reads
+    ]
+    return replace(history, reads=reads), stored._replace(rows=rows)
 
 
 def lost_write(history: History, stored: Stored) -> Iterator[str]:
@@ -153,16 +210,22 @@ def stale_read(history: History, _: Stored) -> Iterator[str]:
 
 def lost_update(history: History, stored: Stored) -> Iterator[str]:
     """A title stands until another one is written: in what was read, and in the end."""
-    renames = [_in_effect(one, history) for one in history.renames]
     end = Read(began=NEVER, title=stored.title)
-    for read in [*history.reads, end]:
-        if read.title is not None and not _is_current(read, renames):
-            yield f"the title {read.title!r} was overwritten, or is nobody's"
+    for title in _overwritten(history.renames, [*history.reads, end]):
+        yield f"the title {title!r} was overwritten, or is nobody's"
 
 
-def _in_effect(rename: Rename, history: History) -> Rename:
+def _overwritten(writes: list[Rename], reads: list[Read]) -> Iterator[str]:
+    """Give what was read when something else was written by then, or what nobody wrote."""
+    done = [_in_effect(one, reads) for one in writes]
+    for read in reads:
+        if read.title is not None and not _is_current(read, done):
+            yield read.title
+
+
+def _in_effect(rename: Rename, reads: list[Read]) -> Rename:
     """Acknowledged or not, it has happened by the time somebody sees it."""
-    seen = [read.ended for read in history.reads if read.title == rename.title]
+    seen = [read.ended for read in reads if read.title == rename.title]
     return Rename(began=rename.began, ended=min([rename.ended, *seen]), title=rename.title)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,12 +15,14 @@ import asyncpg
 import httpx
 
 from app.http.idempotency import HEADER
-from tests.support.history import Append, History, Read, Rename, Stored
+from tests.support.history import Append, Edit, History, Read, Rename, Stored
+from tests.support.opened import Opener
 
 ANSWER_SECONDS = 10  # a client's patience
 PAUSE_SECONDS = 0.02  # after a refusal: clients that are refused at once would do nothing else
 UNSURE = (409, 503)  # 409: the first request with this key is still running
 PAGE = 20
+NEWEST = 3  # messages are edited, so that several writers meet in each
 numbers = count(1)
 
 
@@ -38,6 +40,7 @@ class Recorder:
     history: History = field(default_factory=History)
     answers: Counter[str] = field(default_factory=Counter[str])
     seconds: list[float] = field(default_factory=list[float])
+    _positions: list[int] = field(default_factory=list[int])
     _acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
     _is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,7 +69,17 @@ class Recorder:
         if answer is not None:
             append.positions = [one["position"] for one in answer.get("items", [answer])]
             append.ended = self.now()
+            self._positions += append.positions
             self._acknowledged.set()
+
+    async def edit(self, http: Asks) -> None:
+        """Say something else in one of the newest messages, which others edit as well."""
+        position = self._positions[-1 - next(numbers) % NEWEST]
+        edit = Edit(began=self.now(), position=position, text=f"edited {next(numbers)}")
+        self.history.edits.append(edit)
+        path = f"{self.path}/messages/{position}"
+        if await self._send(http, "PATCH", path, json={"content": edit.text}):
+            edit.ended = self.now()
 
     async def rename(self, http: Asks) -> None:
         rename = Rename(began=self.now(), title=f"title {next(numbers)}")
@@ -129,6 +142,12 @@ class Recorder:
                 await self.read(http)
                 await self.read_pages(http)
 
+    async def edits(self) -> None:
+        await self.gets_on(NEWEST)
+        async with self._client() as http:
+            while not self._is_over.is_set():
+                await self.edit(http)
+
     async def renames(self) -> None:
         async with self._client() as http:
             while not self._is_over.is_set():
@@ -160,17 +179,20 @@ async def recording(
     async with asyncio.TaskGroup() as group:
         for size, keyed in ((1, False), (1, True), (3, False), (3, True)):
             group.create_task(recorder.appends(size, keyed=keyed))
-        for work in (recorder.reads, recorder.reads, recorder.renames, recorder.renames):
+        for work in (recorder.reads, recorder.renames, recorder.edits):
+            group.create_task(work())
             group.create_task(work())
         yield recorder
         recorder.end()
 
 
-async def stored(general: asyncpg.Connection, session_id: str) -> Stored:
+async def stored(
+    user: asyncpg.Connection[Any], general: asyncpg.Connection[Any], session_id: str
+) -> Stored:
     """Read the conversation as a superuser, past the service."""
-    messages = "SELECT position, content FROM messages WHERE session_id = $1 ORDER BY position"
-    rows: Sequence[asyncpg.Record] = await general.fetch(messages, session_id)
-    about = "SELECT title, message_count FROM chat_sessions WHERE id = $1"
-    session = await general.fetchrow(about, session_id)
-    assert session is not None
-    return Stored([(row[0], row[1]) for row in rows], session[0], session[1])
+    opener = await Opener.of(user)
+    session = await opener.session(general, session_id)
+    rows = await opener.messages(general, session_id)
+    return Stored(
+        [(row.position, row.content) for row in rows], session.title, session.message_count
+    )

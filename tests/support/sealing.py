@@ -14,9 +14,14 @@ from app.databases.database import Databases
 IS_WANTED = os.environ.get("BICAMERAL_TESTS_SEALED") == "1"
 
 
+def master_key(one: str) -> bytes:
+    """Give the master key of this id, the same wherever a test names it."""
+    return sha256(one.encode()).digest()
+
+
 def master_keys(*ids: str) -> str:
-    """Write SEAL_KEYS with these ids; an id has the same key wherever a test names it."""
-    return ",".join(f"{one}:{b64encode(sha256(one.encode()).digest()).decode()}" for one in ids)
+    """Write SEAL_KEYS with these ids."""
+    return ",".join(f"{one}:{b64encode(master_key(one)).decode()}" for one in ids)
 
 
 SETTINGS: dict[str, Any] = {"seal_keys": master_keys("suite")} if IS_WANTED else {}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from tests.support.opened import Opener
 from tests.support.servers import Servers
 
 USERS = "SELECT id::text, tenant_id::text, username, is_blocked FROM users"
@@ -17,8 +18,6 @@ LEDGER = """
 SELECT user_id::text, state, delivered_rev < rev AS is_pending, receipt, chat_sessions, messages
 FROM subject_ledger
 """
-SESSIONS = "SELECT id::text, user_id::text, title, message_count FROM chat_sessions"
-MESSAGES = "SELECT session_id::text, position, content FROM messages ORDER BY session_id, position"
 OWNERS = "SELECT user_id::text, state FROM owners"
 RECEIPTS = "SELECT user_id::text, hash, chat_sessions, messages FROM erasure_receipts"
 # Whatever else bears a user's id.
@@ -72,6 +71,7 @@ class Sight:
         state = State()
         await _read_user(self.user, state)
         await _read_general(self.general, state)
+        await _read_words(await Opener.of(self.user), self.general, state)
         for name, tables in BEARING.items():
             connection: asyncpg.Connection = getattr(self, name)
             for table in tables:
@@ -98,9 +98,12 @@ async def _read_user(user: asyncpg.Connection, state: State) -> None:
 
 
 async def _read_general(general: asyncpg.Connection, state: State) -> None:
-    for row in await general.fetch(SESSIONS):
-        state.sessions[row[0]] = Session(row[1], row[2], row[3])
-    for row in await general.fetch(MESSAGES):
-        state.messages[row[0]].append((row[1], row[2]))
     state.owners = {row[0]: row[1] for row in await general.fetch(OWNERS)}
     state.receipts = [(row[0], (row[1], row[2], row[3])) for row in await general.fetch(RECEIPTS)]
+
+
+async def _read_words(opener: Opener, general: asyncpg.Connection, state: State) -> None:
+    for row in await opener.sessions(general):
+        state.sessions[str(row.id)] = Session(str(row.user_id), row.title, row.message_count)
+    for row in await opener.messages(general):
+        state.messages[str(row.session_id)].append((row.position, row.content))
