@@ -14,7 +14,9 @@ from uuid import UUID
 import asyncpg
 
 from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
+from app.databases.places import Holders
 from app.databases.prepared import PreparedStatements
+from app.databases.shards import Shards
 from app.telemetry.requests import count_rows, observe_statement
 
 T = TypeVar("T")
@@ -47,7 +49,8 @@ class TenantConnection(asyncpg.Connection):
     # A statement alone gets BEGIN and COMMIT: for PgBouncer, so that the server that prepares it
     # runs it, and for Citus, which hands SET LOCAL on to its workers only between these two.
     begins_alone: bool = False
-    held_for: UUID | None = None  # the tenant that the pool has lent it to
+    held_for: Holders = ()  # whom the pool has lent it to
+    shards: Shards | None = None  # of Citus, as they were when it was opened
     backend: Backend | None = None  # unless a pooler gives out several
     limits: str = ""  # statements; see opening.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock

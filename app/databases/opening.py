@@ -11,6 +11,7 @@ from app.config.settings import Settings, SettingsError
 from app.databases import hosts
 from app.databases.citus import PROPAGATES_SET, propagate_set
 from app.databases.connection import Connect, DatabaseName, TenantConnection
+from app.databases.shards import Shards
 from app.databases.sockets import set_options
 
 OLDEST_SERVER = 150_000
@@ -66,6 +67,8 @@ def connector(settings: Settings, name: DatabaseName, *, reads_only: bool = Fals
             )
             await connection.read_state()
             connection.is_spoiled &= not reads_only
+            if is_on_citus:
+                connection.shards = await Shards.read(connection)
         except BaseException:
             connection.terminate()
             raise

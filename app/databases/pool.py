@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
@@ -19,11 +18,12 @@ from app.config.settings import Settings
 from app.databases.causes import may_ask_again, misleads
 from app.databases.closing import ENDS_WITHIN_SECONDS, Closing, let_end
 from app.databases.connection import Connect, TenantConnection
+from app.databases.places import Holders, Places
+from app.databases.shards import Shards
 from app.databases.statement import Statement
 from app.telemetry.pools import Usage
 
 CALM_SECONDS = 5.0
-Tenant = UUID | None
 
 
 class Fetch(Protocol):
@@ -38,7 +38,7 @@ class Pool:
     """Keeps DB_POOL_SIZE connections, and up to DB_MAX_OVERFLOW more while the load lasts.
 
     Connections are opened when they are needed; whoever finds none free queues. Places tells how
-    many of them one tenant may have.
+    many of them one tenant, or one worker of Citus, may have.
     """
 
     def __init__(self, connect: Connect, settings: Settings) -> None:
@@ -46,6 +46,7 @@ class Pool:
         self._settings = settings
         self._idle: list[TenantConnection] = []
         self._places = Places(settings.db_pool_size + settings.db_max_overflow)
+        self._shards: Shards | None = None
         self._renewed_at = 0.0  # older connections are used no more
         self._lost_at = 0.0  # nor are those that have not been heard since
         self._closing = Closing()
@@ -91,14 +92,21 @@ class Pool:
 
         A `fresh` one is for who has just lost another: the idle ones may be no better.
         """
-        await self._places.take(tenant_id, self._settings.db_pool_timeout)
+        holders = self._holders(tenant_id)
+        await self._places.take(holders, self._settings.db_pool_timeout)
         try:
             connection = self._usable(fresh) or await self._opened()
         except BaseException:
-            self._places.give_back(tenant_id)
+            self._places.give_back(holders)
             raise
-        connection.held_for = tenant_id
+        connection.held_for = holders
         return connection
+
+    def _holders(self, tenant_id: UUID | None) -> Holders:
+        if tenant_id is None:
+            return ()
+        worker = self._shards and self._shards.worker_of(tenant_id)
+        return (tenant_id,) if worker is None else (tenant_id, worker)
 
     def give_back(self, connection: TenantConnection) -> None:
         """Keep the connection, or close it if its state is unknown; then its place is free."""
@@ -153,6 +161,7 @@ class Pool:
         connection = await self._connect()
         connection.opened_at = time.monotonic()
         connection.is_patient = not connection.behind_pgbouncer
+        self._shards = connection.shards or self._shards
         return connection
 
     def usage(self) -> Usage:
@@ -164,87 +173,3 @@ class Pool:
             while self._idle:
                 self._closing.close(self._idle.pop())
             await self._closing.wait()
-
-
-class Turn:
-    """Waits for a place."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
-        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-
-class Places:
-    """Shares out `most` connections, so that one tenant's statements cannot spend them all.
-
-    A tenant has half of them. While nobody else waits it may have more, yet never the last quarter:
-    what it holds, behind a lock or on a server that hangs, cannot be taken back. Work that is for
-    no tenant is bounded by the pool alone. Who waits is served in order, within shares.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.in_use = 0
-        self._most = most
-        self._share = -(-most // 2)
-        self._alone = most - most // 4
-        self._held: dict[UUID, int] = {}
-        self._turns: deque[Turn] = deque()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._turns)
-
-    async def take(self, tenant: Tenant, seconds: float) -> None:
-        """Raises TimeoutError when no place comes free."""
-        if self._may_have(tenant):
-            self._count(tenant, 1)
-        else:
-            await self._wait(Turn(tenant), seconds)
-
-    def give_back(self, tenant: Tenant) -> None:
-        self._count(tenant, -1)
-        self._serve()
-
-    def _may_have(self, tenant: Tenant) -> bool:
-        """Tell whether there is a place for this tenant, which those who wait could not take."""
-        if self.in_use >= self._most:
-            return False
-        held = 0 if tenant is None else self._held.get(tenant, 0)
-        if held < self._share:
-            return True
-        return held < self._alone and all(turn.tenant == tenant for turn in self._turns)
-
-    def _count(self, tenant: Tenant, number: int) -> None:
-        self.in_use += number
-        if tenant is None:
-            return
-        held = self._held.get(tenant, 0) + number
-        if held:
-            self._held[tenant] = held
-        else:
-            del self._held[tenant]
-
-    async def _wait(self, turn: Turn, seconds: float) -> None:
-        self._turns.append(turn)
-        try:
-            async with asyncio.timeout(seconds):
-                await turn.came
-        except BaseException:
-            self._leave(turn)
-            raise
-
-    def _leave(self, turn: Turn) -> None:
-        if turn in self._turns:
-            self._turns.remove(turn)
-            self._serve()  # those who had to wait while this one did
-        else:  # the place came just now, and nobody is there to use it
-            self.give_back(turn.tenant)
-
-    def _serve(self) -> None:
-        for turn in [*self._turns]:
-            if self.in_use >= self._most:
-                return
-            if not turn.came.cancelled() and self._may_have(turn.tenant):
-                self._turns.remove(turn)
-                self._count(turn.tenant, 1)
-                turn.came.set_result(None)

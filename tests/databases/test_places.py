@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from app.config.settings import Settings
-from app.databases.pool import Places
+from app.databases.places import Holders, Places
 from tests.support.factories import Someone, World, a_session
 from tests.support.locks import until_waiting
 from tests.support.servers import Servers, settings_for
@@ -21,7 +20,7 @@ MOST, SHARE, ALONE = 8, 4, 6
 SIZE = {"db_pool_size": 2, "db_max_overflow": MOST - 2, "db_pool_timeout": 0.5}
 LOCK = "SELECT FROM chat_sessions WHERE tenant_id = $1 FOR UPDATE"
 MESSAGE = {"role": "user", "content": "Hello"}
-FROZEN, OTHER = uuid4(), uuid4()
+FROZEN, OTHER, NOBODY = ("frozen",), ("other",), ()
 
 
 @pytest.fixture
@@ -75,9 +74,9 @@ async def test_control_when_all_connections_are_taken_others_are_refused(
     assert (await bob.http.post(place, json=MESSAGE)).status_code == 201
 
 
-async def _has_all(places: Places, tenant: UUID | None, count: int) -> None:
+async def _has_all(places: Places, holders: Holders, count: int) -> None:
     for _ in range(count):
-        await places.take(tenant, 0)
+        await places.take(holders, 0)
 
 
 @bounded
@@ -101,12 +100,30 @@ async def test_a_share_is_half_and_more_only_while_nobody_waits() -> None:
 
 
 @bounded
+async def test_the_tenants_of_one_worker_have_one_share_together() -> None:
+    places = Places(MOST)
+    for number in range(ALONE):
+        await places.take((f"tenant {number}", "worker that hangs"), 0)
+    with pytest.raises(TimeoutError):
+        await places.take(("yet another", "worker that hangs"), 0.01)
+    theirs = asyncio.create_task(places.take(("yet another", "worker that hangs"), 60))
+    await asyncio.sleep(0)
+    for number in range(MOST - ALONE):
+        await places.take((f"neighbour {number}", "another worker"), 0)
+    others = asyncio.create_task(places.take(("neighbour", "another worker"), 60))
+    await asyncio.sleep(0)
+    places.give_back(("tenant 0", "worker that hangs"))
+    await others
+    theirs.cancel()
+
+
+@bounded
 async def test_who_gives_up_leaves_no_place_behind_and_keeps_nobody_waiting() -> None:
     places = Places(MOST)
-    await _has_all(places, None, MOST)
+    await _has_all(places, NOBODY, MOST)
     tasks = [asyncio.create_task(places.take(OTHER, 60)) for _ in range(3)]
     await asyncio.sleep(0)
-    places.give_back(None)
+    places.give_back(NOBODY)
     tasks[0].cancel()  # its place has come, and it has not seen that
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
