@@ -23,6 +23,7 @@ or of text on a terminal:
 | `relay_waits`      | seconds, error, sqlstate, where           | a database the relay needs away |
 | `relay_deaf`       | error, sqlstate, where                    | no notifications: it only polls |
 | `erasure_completed`| user_id, seconds                          | receipt written and acknowledged|
+| `erasure_lag_unknown`| users, error, sqlstate, where           | done, a figure is missing       |
 | `erasure_failed`   | user_id, error, sqlstate, where           | and will be tried again, later  |
 | `erasures_failed`  | users, error, sqlstate, where             | together; each is tried alone   |
 | `erasure_handed_on`| user_id, reason                           | its turn or its lease was over  |

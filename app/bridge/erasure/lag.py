@@ -8,7 +8,6 @@ other one's; so it does not matter how far apart the clocks are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,7 +15,9 @@ from sqlalchemy import text
 
 from app.bridge.erasure import metrics
 from app.bridge.rows import fetch_as, rows_as
+from app.databases.causes import describe
 from app.databases.database import Databases
+from app.telemetry import log
 
 DELETED = text("""
 SELECT user_id, seconds FROM seconds_since_deletion(:tenant_id, CAST(:user_ids AS uuid[]))
@@ -37,8 +38,10 @@ class Since(NamedTuple):
 
 async def observe(databases: Databases, tenant_id: UUID, user_ids: Sequence[UUID]) -> None:
     """Observe the lag of these complete erasures. Whatever goes wrong, no erasure fails for it."""
-    with suppress(Exception):
+    try:
         await _observe(databases, {"tenant_id": tenant_id, "user_ids": list(user_ids)})
+    except Exception as error:  # noqa: BLE001  the erasure is done, only a figure is missing
+        log.warning("erasure_lag_unknown", users=len(user_ids), **describe(error))
 
 
 async def _observe(databases: Databases, values: dict[str, Any]) -> None:

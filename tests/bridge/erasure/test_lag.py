@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from app.bridge.erasure import metrics
 from tests.support.erasure_scene import Scene
 
@@ -58,3 +60,21 @@ async def test_a_relay_that_is_woken_has_a_lag_of_less_than_it_polls(scene: Scen
     after, total = lag()
     assert after == count + deleted
     assert (total - seconds) / deleted < 1
+
+
+async def test_an_erasure_whose_lag_cannot_be_measured_is_complete_and_says_so(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject = await scene.a_user(sessions=1)
+    await scene.delete(subject)
+    count, _ = lag()
+    await scene.user.execute("ALTER FUNCTION seconds_since_deletion RENAME TO away")
+    try:
+        assert await scene.relay().run_once()
+    finally:
+        await scene.user.execute("ALTER FUNCTION away RENAME TO seconds_since_deletion")
+    assert [row["user_id"] for row in await scene.receipts()] == [subject.user_id]
+    assert lag()[0] == count
+    said = capsys.readouterr().err
+    assert '"erasure_lag_unknown"' in said
+    assert '"erasure_failed"' not in said
