@@ -22,7 +22,7 @@ from app.commands.embedded.pair import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.server import create_app
-from tests.support import citus, leaks, pgbouncer, statements
+from tests.support import citus, leaks, pgbouncer, statements, switches
 from tests.support.factories import World
 from tests.support.patience import limited
 from tests.support.servers import (
@@ -142,7 +142,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A test that could not run for want of a tool is the last thing one reads, under -q too."""
+    """A test that could not run for want of a tool is the last thing one reads, under -q too.
+
+    Before that stands in which state the services of this run were.
+    """
+    for state in switches.states():
+        terminalreporter.write_sep("=", f"in this run {state}", bold=True)
     for report in terminalreporter.getreports("skipped"):
         if LOUD in report.longreprtext:
             line = f"{report.nodeid} SKIPPED: {report.longreprtext}"

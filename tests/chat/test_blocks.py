@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
@@ -16,19 +16,14 @@ from app.http.idempotency import HEADER
 from tests.support.conversation import a_conversation
 from tests.support.factories import Someone, World, a_session
 from tests.support.locks import PATIENCE_SECONDS, until_waiting
+from tests.support.logins import superuser
+from tests.support.opened import opened
 from tests.support.outages import freeze, thaw
 from tests.support.pgbouncer import only_directly
 from tests.support.servers import Servers
 
 MESSAGE = {"role": "user", "content": "Late"}
 KEY = {HEADER: "k"}
-STORED = """
-SELECT (SELECT count(*) FROM messages) AS messages,
-       (SELECT count(*) FROM chat_sessions) AS sessions,
-       (SELECT count(*) FROM messages WHERE content = 'Edited') AS edited,
-       (SELECT count(*) FROM chat_sessions WHERE title = 'Late') AS renamed,
-       (SELECT count(*) FROM general_idempotency_keys) AS keys
-"""
 Write = Callable[[httpx.AsyncClient, str], Coroutine[Any, Any, httpx.Response]]
 
 
@@ -36,6 +31,16 @@ def to(way: str, body: object, **headers: str) -> Write:
     """A write of that method and path; `{}` is a conversation's."""
     method, path = way.split()
     return lambda http, chat: http.request(method, path.format(chat), json=body, headers=headers)
+
+
+class Counts(NamedTuple):
+    """Counts the rows of all, and those that say what only a late write says."""
+
+    messages: int
+    sessions: int
+    edited: int
+    renamed: int
+    keys: int
 
 
 # Each with the table whose rows it waits for.
@@ -62,8 +67,8 @@ async def test_a_write_that_waited_across_a_block_is_refused(
     boss, alice = await world.tenant_admin(), await world.member()
     table, send = WRITES[write]
     path = (await a_conversation(alice, "Hello")).path
-    async with superuser(servers, database) as general:
-        before = await general.fetchrow(STORED)
+    async with superuser(servers.general.url(database)) as general:
+        before = await counted(servers, database)
         async with held(general, table):
             late = asyncio.create_task(send(alice.http, path))
             await until_waiting(general)
@@ -71,7 +76,7 @@ async def test_a_write_that_waited_across_a_block_is_refused(
             await until_waiting(general, seconds=HOLDS_SECONDS)
         answer = await late
         assert answer.status_code == 401, answer.text
-        assert await general.fetchrow(STORED) == before
+        assert await counted(servers, database) == before
 
 
 @every_write
@@ -82,14 +87,13 @@ async def test_control_without_a_block_it_is_done_once(
     alice = await world.member()
     table, send = WRITES[write]
     path = (await a_conversation(alice, "Hello")).path
-    async with superuser(servers, database) as general:
+    async with superuser(servers.general.url(database)) as general:
         async with held(general, table):
             late = asyncio.create_task(send(alice.http, path))
             await until_waiting(general, seconds=HOLDS_SECONDS)
         answer = await late
         assert answer.is_success, answer.text
-        (row,) = await general.fetch(STORED)
-        messages, sessions, edited, renamed, keys = row
+        messages, sessions, edited, renamed, keys = await counted(servers, database)
     new_messages = {"message": 1, "message, keyed": 1, "batch": 3, "fork": 1}
     new_sessions = {"session": 1, "session, keyed": 1, "named session": 1, "fork": 1}
     assert messages == 1 + (new_messages | {"delete": -1, "cut": -1}).get(write, 0)
@@ -105,19 +109,18 @@ async def test_a_write_sent_to_a_server_that_stood_still_across_a_block_is_refus
     boss, alice = await world.tenant_admin(), await world.member()
     _, send = WRITES[write]
     path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
-    async with superuser(servers, database) as general:
-        before = await general.fetchrow(STORED)
-        await freeze(servers.general)
-        try:
-            late = asyncio.create_task(send(alice.http, path))
-            await until_sent(world)
-            await block(boss, alice)
-            await asyncio.sleep(HOLDS_SECONDS)  # it is the time that makes a look-up too old
-        finally:
-            await thaw(servers.general)
-        answer = await late
-        assert answer.status_code == 401, answer.text
-        assert await general.fetchrow(STORED) == before
+    before = await counted(servers, database)
+    await freeze(servers.general)
+    try:
+        late = asyncio.create_task(send(alice.http, path))
+        await until_sent(world)
+        await block(boss, alice)
+        await asyncio.sleep(HOLDS_SECONDS)  # it is the time that makes a look-up too old
+    finally:
+        await thaw(servers.general)
+    answer = await late
+    assert answer.status_code == 401, answer.text
+    assert await counted(servers, database) == before
 
 
 async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
@@ -126,8 +129,8 @@ async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
     """The user database went away meanwhile: 503, and nothing is stored."""
     alice = await world.member()
     path = f"/v1/chat-sessions/{(await a_session(alice))['id']}"
-    async with superuser(servers, database) as general:
-        before = await general.fetchrow(STORED)
+    async with superuser(servers.general.url(database)) as general:
+        before = await counted(servers, database)
         try:
             async with held(general, "chat_sessions"):
                 late = asyncio.create_task(alice.http.post(f"{path}/messages", json=MESSAGE))
@@ -138,7 +141,7 @@ async def test_who_cannot_be_looked_up_again_is_told_to_come_back(
         finally:
             await asyncio.to_thread(servers.user.start)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert await general.fetchrow(STORED) == before
+        assert await counted(servers, database) == before
 
 
 async def block(boss: Someone, someone: Someone) -> None:
@@ -153,13 +156,12 @@ async def until_sent(world: World) -> None:
             await asyncio.sleep(0)
 
 
-@asynccontextmanager
-async def superuser(servers: Servers, database: str) -> AsyncGenerator[asyncpg.Connection]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    try:
-        yield connection
-    finally:
-        await connection.close()
+async def counted(servers: Servers, database: str) -> Counts:
+    async with opened(servers, database) as opener:
+        said = [one.content for one in await opener.messages()]
+        titles = [one.title for one in await opener.sessions()]
+        keys = await opener.general.fetchval("SELECT count(*) FROM general_idempotency_keys")
+    return Counts(len(said), len(titles), said.count("Edited"), titles.count("Late"), keys)
 
 
 @asynccontextmanager

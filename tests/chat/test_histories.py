@@ -21,6 +21,7 @@ from tests.support.callers import client_of
 from tests.support.conversation import Conversation, a_conversation, if_match
 from tests.support.factories import World
 from tests.support.locks import until_waiting
+from tests.support.opened import opened
 from tests.support.servers import Servers, alive
 from tests.support.versions import (
     Change,
@@ -38,7 +39,6 @@ from tests.support.versions import (
 CLIENTS, TURNS = 8, 30
 LARGE = 20_000  # characters: stored apart from the row, in pieces
 STATUSES = ("in_progress", "completed")
-STORED = "SELECT position, content, status FROM messages WHERE session_id = $1 ORDER BY position"
 SESSION = "SELECT message_count, last_position, version FROM chat_sessions WHERE id = $1"
 
 
@@ -167,12 +167,11 @@ async def test_one_order_of_changes_explains_all_that_was_answered(
     async with alive(other), client_of(other, None) as nobody:
         there = chat.of(World(other, nobody).same(alice).http)
         await asyncio.gather(*(clients.work(one) for one in [chat, there] * (CLIENTS // 2)))
-    general = await asyncpg.connect(servers.general.url(database))
     session_id = chat.path.rsplit("/", 1)[1]
-    rows = await general.fetch(STORED, session_id)
-    ((number, last_position, version),) = await general.fetch(SESSION, session_id)
-    await general.close()
-    end = State({row[0]: Said(row[1], row[2]) for row in rows}, last_position)
+    async with opened(servers, database) as opener:
+        rows = await opener.messages(session_id)
+        ((number, last_position, version),) = await opener.general.fetch(SESSION, session_id)
+    end = State({row.position: Said(row.content, row.status) for row in rows}, last_position)
     assert faults(clients.changes, clients.reads, end) == []
     assert (number, version) == (len(rows), len(clients.changes))
     assert {200, 201, 204, 404, 412} == set(clients.answers)

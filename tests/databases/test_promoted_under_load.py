@@ -22,6 +22,7 @@ from app.commands.embedded.cluster import Server
 from tests.support import pgbouncer
 from tests.support.factories import World, a_session
 from tests.support.logins import superuser
+from tests.support.opened import Opener
 from tests.support.outages import kill, start
 from tests.support.servers import Servers, run
 from tests.support.standby import Standby, standby_of
@@ -32,10 +33,7 @@ Write = Callable[[str], Awaitable[httpx.Response]]
 
 WRITERS = 3
 BEFORE, AFTER = 30, 20  # acknowledged writes, at least
-STORED = {
-    "user": "SELECT external_id FROM users WHERE external_id IS NOT NULL",
-    "general": "SELECT content FROM messages",
-}
+STORED = "SELECT external_id FROM users WHERE external_id IS NOT NULL"
 WAITS_FOR_STANDBY = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 # Each makes a copy of a server and takes it down; tests/databases/test_failover.py is quick.
@@ -69,7 +67,7 @@ async def test_acknowledged_writes_outlive_the_primary(
                     await beat(it.world.databases, timedelta())
             await load.acknowledges_more(AFTER)
             await load.stop()
-            stored = await rows(standby, database, STORED[side])
+            stored = await written(side, servers, standby, database)
             lost = load.acknowledged - set(stored)
             assert len(stored) == len(set(stored)), "nothing is there twice"
             behind = await restored(it.world.databases)
@@ -157,6 +155,9 @@ async def everybody_waits(primary: Server) -> None:
             pass
 
 
-async def rows(standby: Standby, database: str, query: str) -> list[str]:
-    async with superuser(standby.url(database)) as connection:
-        return [row[0] for row in await connection.fetch(query)]
+async def written(side: Side, servers: Servers, standby: Standby, database: str) -> list[str]:
+    async with superuser(standby.url(database)) as there:
+        if side == "user":
+            return [row[0] for row in await there.fetch(STORED)]
+        async with superuser(servers.user.url(database)) as user:
+            return [row.content for row in await (await Opener.of(user, there)).messages()]

@@ -16,7 +16,7 @@ from app.http.idempotency import HEADER
 from tests.support import pgbouncer
 from tests.support.factories import a_session
 from tests.support.history import NEVER, anomalies
-from tests.support.logins import superuser
+from tests.support.opened import opened
 from tests.support.outages import kill, start
 from tests.support.pool_faults import faults
 from tests.support.proxy import Act, Proxy, proxied
@@ -124,10 +124,7 @@ async def recorded(
             await breaks(scene, recorder)
             await recorder.gets_on()
         assert await faults(scene.service.world.databases.general) == []
-    async with (
-        superuser(scene.servers.user.url(database)) as user,
-        superuser(scene.servers.general.url(database)) as general,
-    ):
-        end = await stored(user, general, session["id"])
+    async with opened(scene.servers, database) as opener:
+        end = await stored(opener, session["id"])
     assert anomalies(recorder.history, end) == []
     return recorder

@@ -19,6 +19,7 @@ from app.commands.dev import create_database
 from app.commands.embedded.cluster import Server
 from app.commands.migrate import upgrade
 from tests.support.factories import Someone, a_message, a_session
+from tests.support.opened import opened
 from tests.support.pool_faults import faults
 from tests.support.servers import LOUD, Servers, numbers, run, settings_for
 from tests.support.wire import PATIENCE_SECONDS, refused, service
@@ -77,13 +78,11 @@ async def until_accepted(someone: Someone, session_id: str) -> int:
     return position
 
 
-async def contents(server: Server, database: str, session_id: str) -> list[str]:
-    connection = await asyncpg.connect(server.url(database))
-    sql = "SELECT content, position FROM messages WHERE session_id = $1 ORDER BY position"
-    rows = await connection.fetch(sql, session_id)
-    await connection.close()
-    assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
-    return [row["content"] for row in rows]
+async def contents(servers: Servers, database: str, session_id: str) -> list[str]:
+    async with opened(servers, database) as opener:
+        rows = await opener.messages(session_id)
+    assert [row.position for row in rows] == list(range(1, len(rows) + 1))
+    return [row.content for row in rows]
 
 
 async def test_requests_are_503_while_the_server_has_no_connection_left(
@@ -154,7 +153,7 @@ async def test_appends_are_503_while_the_disk_has_no_room_for_a_row(
         ballast.unlink()
         assert await until_accepted(alice, session["id"]) == len(there) + 1
         assert await faults(it.world.databases.general) == []
-    assert await contents(servers.general, database, session["id"]) == [*there, "again"]
+    assert await contents(servers, database, session["id"]) == [*there, "again"]
 
 
 @pytest.fixture
@@ -206,6 +205,6 @@ async def test_appends_are_503_while_the_disk_has_no_room_for_the_log(
         await asyncio.to_thread(server.start)
         await until_accepted(alice, session["id"])
         assert await faults(it.world.databases.general) == []
-    found = await contents(server, database, session["id"])
+    found = await contents(tight, database, session["id"])
     assert [text for text in found if text != "again"][: len(there)] == there
     assert len(found) <= len(there) + 51  # the refused batch, if its COMMIT got through, and ours

@@ -7,7 +7,6 @@ database is distributed.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,9 @@ from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import Programs
 from app.config.settings import Settings
 from app.databases.citus import OWNER_SETTINGS, PROPAGATES_SET
+from tests.support import switches
 
-IS_WANTED = os.environ.get("BICAMERAL_TESTS_CITUS") == "1"
+IS_WANTED = switches.is_on("BICAMERAL_TESTS_CITUS")
 WORKERS = ("worker1", "worker2")
 CONFIGURATION = (
     "ALTER SYSTEM SET shared_preload_libraries = 'citus', 'pg_stat_statements'",

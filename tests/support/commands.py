@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.support import forked, leaks, pgbouncer
+from tests.support import forked, leaks, pgbouncer, sealing
 from tests.support.servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,7 @@ def urls(servers: Servers, database: str) -> dict[str, str]:
         "DATABASE_URL_USER": pgbouncer.url(servers.user, database),
         "DATABASE_URL_GENERAL": pgbouncer.url(servers.general, database),
         **pgbouncer.ENVIRONMENT,
+        **sealing.ENVIRONMENT,
     }
 
 

@@ -22,11 +22,12 @@ import pytest
 
 from app.commands.embedded.cluster import Server
 from app.commands.embedded.host import free_port, within
+from tests.support import switches
 
 PLACES = f"{os.environ.get('PATH', '')}:{sys.prefix}/bin:/usr/sbin"
 PROGRAM = shutil.which("pgbouncer", path=PLACES)
 LIBRARIES = {"LD_LIBRARY_PATH": f"{sys.prefix}/lib"}  # where .ci/run puts those that are missing
-IS_WANTED = os.environ.get("BICAMERAL_TESTS_PGBOUNCER") == "1"
+IS_WANTED = switches.is_on("BICAMERAL_TESTS_PGBOUNCER")
 START_SECONDS = 10
 LOGINS = ("bicameral_app", "bicameral_relay")
 PREPARING = int(IS_WANTED)  # round trips, each time a statement is run

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
-import asyncpg
 import httpx
 
 from app.http.idempotency import HEADER
@@ -186,13 +185,8 @@ async def recording(
         recorder.end()
 
 
-async def stored(
-    user: asyncpg.Connection[Any], general: asyncpg.Connection[Any], session_id: str
-) -> Stored:
-    """Read the conversation as a superuser, past the service."""
-    opener = await Opener.of(user)
-    session = await opener.session(general, session_id)
-    rows = await opener.messages(general, session_id)
-    return Stored(
-        [(row.position, row.content) for row in rows], session.title, session.message_count
-    )
+async def stored(opener: Opener, session_id: str) -> Stored:
+    """Read the conversation past the service."""
+    session = await opener.session(session_id)
+    rows = [(row.position, row.content) for row in await opener.messages(session_id)]
+    return Stored(rows, session.title, session.message_count)

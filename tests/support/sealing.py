@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from hashlib import sha256
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from app.bridge.sealing.keys import Keys
 from app.config.settings import Settings
 from app.databases.database import Databases
+from tests.support import switches
 
-IS_WANTED = os.environ.get("BICAMERAL_TESTS_SEALED") == "1"
+IS_WANTED = switches.is_on("BICAMERAL_TESTS_SEALED")
 
 
 def master_key(one: str) -> bytes:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import psutil
 
+from tests.support import sealing
 from tests.support.commands import litestar
 from tests.support.factories import PASSWORD
 from tests.support.proxy import Proxy, proxied
@@ -193,8 +194,9 @@ def _owners(servers: Servers, database: str) -> dict[str, str]:
 
 
 def _urls(database: str, place: Callable[[str], str]) -> dict[str, str]:
-    return {
+    urls = {
         f"DATABASE_URL_{name.upper()}{suffix}": f"postgresql://{login}@{place(name)}/{database}"
         for name in ("user", "general")
         for suffix, login in (("", "bicameral_app"), ("_RELAY", "bicameral_relay"))
     }
+    return urls | sealing.ENVIRONMENT

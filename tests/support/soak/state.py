@@ -71,7 +71,7 @@ class Sight:
         state = State()
         await _read_user(self.user, state)
         await _read_general(self.general, state)
-        await _read_words(await Opener.of(self.user), self.general, state)
+        await _read_words(await Opener.of(self.user, self.general), state)
         for name, tables in BEARING.items():
             connection: asyncpg.Connection = getattr(self, name)
             for table in tables:
@@ -102,8 +102,8 @@ async def _read_general(general: asyncpg.Connection, state: State) -> None:
     state.receipts = [(row[0], (row[1], row[2], row[3])) for row in await general.fetch(RECEIPTS)]
 
 
-async def _read_words(opener: Opener, general: asyncpg.Connection, state: State) -> None:
-    for row in await opener.sessions(general):
+async def _read_words(opener: Opener, state: State) -> None:
+    for row in await opener.sessions():
         state.sessions[str(row.id)] = Session(str(row.user_id), row.title, row.message_count)
-    for row in await opener.messages(general):
+    for row in await opener.messages():
         state.messages[str(row.session_id)].append((row.position, row.content))
