@@ -48,9 +48,9 @@ OF_THE_VERSION_BEFORE = (
 )
 SEALING = (
     *("keep_wrapped_key", "wrapped_key_of", "wrapped_keys_page", "rewrap_key", "drop_wrapped_key"),
-    *("note_sealed", "begin_sealing", "end_sealing", "sealing_state", "people_sealed"),
+    *("note_sealed", "begin_sealing", "settle_sealing", "end_sealing", "sealing_state"),
     *("use_master_key", "forget_master_keys", "master_keys_in_use", "people_of_master_keys"),
-    "keep_backup_days",
+    *("keep_backup_days", "people_sealed"),
 )
 RETENTION = (
     *("sweepable_tenants", "overdue", "lock_overdue", "sweep_rows", "sweep_sessions"),

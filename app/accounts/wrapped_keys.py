@@ -15,8 +15,8 @@ from sqlalchemy import RowMapping, text
 from app.databases.sealing.master_keys import KeyUnavailableError, MasterKeys, WrappedKey
 from app.databases.sessions import UserSession
 
-# Whoever was looked up before sealing began may still write plain rows: for the second that their
-# look-up is good, and a COMMIT.
+# Whoever was looked up before sealing began may still write plain rows, for the second that their
+# look-up counts; the rest is for clocks that are set meanwhile.
 SETTLING = timedelta(seconds=10)
 NOBODY = UUID(int=0)
 
@@ -25,6 +25,7 @@ USE = text("SELECT use_master_key(:master_id, :proof)")
 FORGET = text("SELECT forget_master_keys(:active)")
 PEOPLE = text("SELECT id, people FROM people_of_master_keys()")
 BEGIN = text("SELECT begin_sealing(:settling)")
+SETTLE = text("SELECT settle_sealing()")
 END = text("SELECT end_sealing()")
 STATE = text("SELECT is_on, is_settled FROM sealing_state()")
 COUNTS = text("SELECT sealed, converted, plain FROM people_sealed()")
@@ -101,9 +102,16 @@ class WrappedKeys:
         """Count the people whose key each master key in use wraps."""
         return {row[0]: row[1] for row in await self._session.execute(PEOPLE)}
 
-    async def begin(self, settling: timedelta = SETTLING) -> bool:
-        """Seal what is written from the commit on. False if it was sealed before."""
+    async def begin(self, settling: timedelta | None) -> bool:
+        """Seal what is written from the commit on. False if it was sealed before.
+
+        Plain rows may come for as long as `settling`; where that is None, until `settle`.
+        """
         return bool(await self._session.scalar(BEGIN, {"settling": settling}))
+
+    async def settle(self) -> None:
+        """Note that nobody writes plain rows any more."""
+        await self._session.execute(SETTLE)
 
     async def end(self) -> None:
         await self._session.execute(END)

@@ -3,7 +3,9 @@
 (a) Rows are read in batches, and what they become is computed, without a lock.
 (b) Each is written only if it still equals what was read, under the lock of its session that every
     change takes: an edit that came between is not undone, and one that waits sees the new row.
-(c) A row that had changed is met again in the next pass; there is none left when a pass finds none.
+(c) Before COMMIT it is asked whether rows are to be converted so, still: `keys seal` and `unseal`
+    wait for each other's transactions, so that a process that was frozen here undoes nothing.
+(d) A row that had changed is met again in the next pass; there is none left when a pass finds none.
 
 Neither `updated_at` nor a version changes, since nothing that anybody can read does. A conversion
 that was killed is run again, and finds what is left.
@@ -11,7 +13,7 @@ that was killed is run again, and finds what is left.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +36,10 @@ from app.databases.sealing.person_keys import PersonKey
 from app.databases.sessions import GeneralSession
 from app.http.stored_answers import Kept, answer_place, opened_answer, sealed_answer
 
-PASSES = 10  # over the rows of somebody who keeps changing them
 NOWHERE = UUID(int=0)
 ROWS, BYTES = 500, 4 << 20
+
+Check = Callable[[], Awaitable[None]]  # raises where rows are not to be converted so any more
 
 
 async def convert(
@@ -44,22 +47,22 @@ async def convert(
     tenant_id: UUID,
     user_id: UUID,
     key: PersonKey,
+    check: Check,
     *,
     to_sealed: bool,
 ) -> AsyncGenerator[int]:
     """Seal or unseal all that a person said; give the number of rows after each batch.
 
-    What cannot be opened stays as it is. When nothing of theirs is sealed any more, their owner's
-    row forgets the key.
+    What cannot be opened stays as it is. Their owner's row has the key at the end, and forgets it
+    when nothing of theirs is sealed any more.
     """
-    conversion = _Conversion(general, tenant_id, user_id, key, to_sealed=to_sealed)
-    for _ in range(PASSES):
+    conversion = _Conversion(general, tenant_id, user_id, key, check, to_sealed=to_sealed)
+    converted = 1
+    while converted:
         converted = 0
         async for rows in conversion.once():
             converted += rows
             yield rows
-        if not converted:
-            break
     await conversion.end()
 
 
@@ -70,6 +73,7 @@ class _Conversion:
         tenant_id: UUID,
         user_id: UUID,
         key: PersonKey,
+        check: Check,
         *,
         to_sealed: bool,
     ) -> None:
@@ -78,6 +82,7 @@ class _Conversion:
         self._tenant_id = tenant_id
         self._user_id = user_id
         self._key = key
+        self._check = check
         self._to_sealed = to_sealed
         self._seal = Seal(tenant_id, key, is_sealing=to_sealed)
 
@@ -97,9 +102,15 @@ class _Conversion:
             name = answers[-1].key
 
     async def end(self) -> None:
-        if not self._to_sealed:
-            async with self._general.session(self._tenant_id) as session:
+        async with self._general.session(self._tenant_id) as session:
+            if not self._to_sealed:
                 await session.execute(FORGET_KEY, self._whose)
+            await self._end_write(session)
+
+    async def _end_write(self, session: GeneralSession) -> None:
+        if self._to_sealed:
+            await session.execute(CHECK_KEY, self._whose | {"seal_key": self._key.id})
+        await self._check()
 
     async def _read(self, query: Any, **values: Any) -> list[Any]:
         async with self._general.session(self._tenant_id) as session:
@@ -110,8 +121,8 @@ class _Conversion:
         async with self._general.session(self._tenant_id) as session:
             await session.execute(LOCK, self._whose | {"session_id": session_id})
             written = (await session.execute(statement, self._whose | values)).all()
-            if written and self._to_sealed:
-                await session.execute(CHECK_KEY, self._whose | {"seal_key": self._key.id})
+            if written:
+                await self._end_write(session)
             return len(written)
 
     async def _session(self, row: SessionRow) -> int:

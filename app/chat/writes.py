@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.chat.appended import Appended
 from app.chat.fetching import Fetch, within
+from app.chat.turns import Turn
 from app.chat.words import writing
 from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
@@ -54,22 +55,8 @@ class LookUpTooOld(Unavailable):  # a problem, see errors.py
     """The database took too long; try again."""
 
 
-class Turn:
-    """Holds its key's turn for the time of a block. One that is free costs no timer."""
-
-    def __init__(self, free: asyncio.Semaphore, seconds: float) -> None:
-        self._free = free
-        self._seconds = seconds
-
-    async def __aenter__(self) -> None:
-        if not self._free.locked():
-            await self._free.acquire()
-            return
-        async with asyncio.timeout(self._seconds):
-            await self._free.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._free.release()
+class SealingSwitched(Unavailable):  # a problem, see errors.py
+    """Sealing has just been switched on or off; try again."""
 
 
 class Writes:
@@ -213,18 +200,28 @@ class Writes:
     async def _deadline(self, session: GeneralSession, actor: Principal, at: float) -> datetime:
         """Look the actor up again after many rows, or a long wait for them."""
         if time.monotonic() > at:
-            at = _end(await self._look_up_again(actor))
+            at = _end(await self._again(actor))
         return await not_after_for(session, at)
+
+    async def _again(self, actor: Principal) -> Principal:
+        """Look up again whoever writes what was made ready, sealed or plain, by the first look-up.
+
+        Raises SealingSwitched where it would be made ready otherwise by now.
+        """
+        found = await self._look_up_again(actor)
+        if not found.stores_like(actor):
+            raise SealingSwitched
+        return found
 
     async def _held(
         self, actor: Principal, attempt: Attempt[T], second: Attempt[T] | None = None
     ) -> T:
         if time.monotonic() > _end(actor):  # it has waited already, for its turn perhaps
-            actor = await self._look_up_again(actor)
+            actor = await self._again(actor)
         try:
             return await _attempted(attempt, _end(actor))
         except LookUpTooOld:
-            actor = await self._look_up_again(actor)
+            actor = await self._again(actor)
         return await _attempted(second or attempt, _end(actor))
 
 

@@ -60,6 +60,8 @@ async def _status() -> list[str]:
 
 
 def _sealing(state: State) -> str:
+    if state.is_on and not state.is_settled:
+        return "sealing: on, but rows may be plain yet; `litestar keys seal` ends that"
     return f"sealing: {'on' if state.is_on else 'off'}"
 
 
@@ -116,7 +118,7 @@ async def _seal() -> list[Person]:
     async with _lent() as (known, databases):
         _check_active(known)
         with counting("Sealing rows") as advance:
-            return await Conversion(known, databases).seal(advance)
+            return await Conversion(known, databases, _say).seal(advance)
 
 
 @keys.command()
@@ -129,7 +131,11 @@ def unseal() -> None:
 async def _unseal() -> list[Person]:
     async with _lent() as (known, databases):
         with counting("Opening rows") as advance:
-            return await Conversion(known, databases).unseal(advance)
+            return await Conversion(known, databases, _say).unseal(advance)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _check_all_done(left: list[Person], done: str) -> None:

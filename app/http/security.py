@@ -101,6 +101,12 @@ class Principal:
         """The key of what is this person's in the general database, by its columns."""
         return {"tenant_id": self.tenant_id, "user_id": self.user_id}
 
+    def stores_like(self, before: Principal) -> bool:
+        """Tell whether what was made ready for an earlier look-up may be stored after this one."""
+        key = before.wrapped_key
+        is_same = key is None or (self.wrapped_key is not None and self.wrapped_key.id == key.id)
+        return is_same and self.is_sealing == before.is_sealing
+
     @property
     def kind(self) -> Literal["login", "minted", "api_key"]:
         """Name what the caller came with, for metrics."""

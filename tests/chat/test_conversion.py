@@ -61,9 +61,13 @@ async def begin(sealed: World, someone: Someone) -> tuple[Someone, PersonKey]:
     return theirs, keys.master_keys.person_key(wrapped, someone.tenant_id, someone.id)
 
 
+async def nobody_else_switches() -> None:
+    """Let every row be converted."""
+
+
 async def converted(sealed: World, someone: Someone, key: PersonKey, *, to_sealed: bool) -> int:
-    general = sealed.databases.general
-    batches = convert(general, someone.tenant_id, someone.id, key, to_sealed=to_sealed)
+    general, who = sealed.databases.general, (someone.tenant_id, someone.id)
+    batches = convert(general, *who, key, nobody_else_switches, to_sealed=to_sealed)
     return sum([rows async for rows in batches])
 
 

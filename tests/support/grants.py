@@ -45,9 +45,9 @@ functions: platform_tenants, platform_users, platform_tenants_by_time, platform_
 functions: platform_erasures, erasure_backlog, mend_ledger
 functions: platform_api_keys, platform_user_page
 functions: caller_of_token, caller_of_key, keep_wrapped_key, wrapped_key_of, wrapped_keys_page
-functions: rewrap_key, drop_wrapped_key, note_sealed, begin_sealing, end_sealing, sealing_state
+functions: rewrap_key, drop_wrapped_key, note_sealed, begin_sealing, settle_sealing, end_sealing
 functions: use_master_key, forget_master_keys, master_keys_in_use, people_of_master_keys
-functions: keep_backup_days, people_sealed
+functions: keep_backup_days, people_sealed, sealing_state
 functions: end_tokens, catch_up
 """,
         "relay": """

@@ -164,9 +164,9 @@ class Importer:
 
     async def _together(self, group: Sequence[Coming]) -> None:
         """Store all of them, or raise RefusedError for one and store none."""
-        whose = [one.person.whose for one in group]
-        seals = {one.user_id: await self._seals.writing(*one) for one in whose}
-        async with Transaction.of(self._databases.general, whose[0].tenant_id, seals) as rows:
+        tenant_id = group[0].person.whose.tenant_id
+        users = [one.person.whose.user_id for one in group]
+        async with Transaction.of(self._databases.general, self._seals, tenant_id, users) as rows:
             await rows.lock_owners()
             present = await rows.with_rows()
             new = [one for one in group if one.person.whose.user_id not in present]

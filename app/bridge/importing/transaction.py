@@ -16,6 +16,8 @@ from uuid import UUID
 from app.bridge.export.full_lines import StoredMessage, StoredSession, message_line, session_line
 from app.bridge.export.stored import NO_IDLE_TIMEOUT, StoredRows
 from app.bridge.importing.people import ROWS, Piece, Sum
+from app.bridge.sealing.seals import Seals
+from app.bridge.sealing.writers import BEFORE_ASKING
 from app.chat import metadata
 from app.chat.words import Seal, Words
 from app.databases.connection import TenantConnection
@@ -95,12 +97,23 @@ class Transaction:
     @classmethod
     @asynccontextmanager
     async def of(
-        cls, general: Database[GeneralSession], tenant_id: UUID, seals: Mapping[UUID, Seal]
+        cls,
+        general: Database[GeneralSession],
+        seals: Seals,
+        tenant_id: UUID,
+        users: Sequence[UUID],
     ) -> AsyncGenerator[Transaction]:
-        """Raises RefusedError at the end, and nothing is stored, where an owner was closed."""
+        """Raises RefusedError at the end, and nothing is stored, where an owner was closed.
+
+        It asks whether rows are sealed when it has begun. If they are to be soon, or no longer,
+        `litestar keys` waits for its end, and converts what it has stored.
+        """
         async with general.session(tenant_id) as session:
             await session.execute(NO_IDLE_TIMEOUT)
-            transaction = cls(await driver_of(session), tenant_id, seals)
+            await session.execute(BEFORE_ASKING)
+            await seals.look()
+            theirs = {one: await seals.writing(tenant_id, one) for one in users}
+            transaction = cls(await driver_of(session), tenant_id, theirs)
             yield transaction
             await transaction.record_keys()
             await transaction.check_open()

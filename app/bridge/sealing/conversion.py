@@ -1,7 +1,7 @@
 """`litestar keys seal` and `unseal`: person by person, while the service runs and people write.
 
-    seal     (a) whatever is written is sealed from now on; it waits for those who were looked up
-                 before that and may still write plain rows
+    seal     (a) whatever is written is sealed from now on; it waits for those who may still write
+                 plain rows, see writers.py
              (b) each person's plain rows are sealed, unless they were changed since they were read
              (c) the person has no plain rows any more: `plain_until` says since when
 
@@ -9,8 +9,9 @@
              (b) each person's sealed rows are opened
              (c) nothing is sealed under the person's key any more: it is deleted
 
-Either may be killed and run again at any time: what is done already is found so. Somebody whose key
-is lost, or whose rows cannot be read, holds nobody else up: they are told of at the end.
+Either may be killed and run again at any time: what is done already is found so. Where both run,
+the one that began last goes on. Somebody whose key is lost, or whose rows cannot be read, holds
+nobody else up: they are told of at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,17 +27,20 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.accounts.wrapped_keys import NOBODY, SETTLING, Owned, WrappedKeys
+from app.accounts.wrapped_keys import NOBODY, SETTLING, Owned, State, WrappedKeys
 from app.bridge.rows import fetch_as
 from app.bridge.sealing.keys import Advance, Keys
+from app.bridge.sealing.writers import Say, wait_for_writers
 from app.chat.conversion import convert
 from app.databases.causes import OTHER_KEY, OWNER_CLOSED, sqlstate
 from app.databases.database import Databases
 from app.databases.sealing.master_keys import KeyUnavailableError
+from app.http.errors import Conflict
 
 ROWS = 500
 OWNERS = text("SELECT * FROM owners_page(:tenant_id, :user_id, :rows)")
 IS_SEALED = text("SELECT is_sealed(:tenant_id, :user_id)")
+SWITCHED = "Somebody has switched sealing on or off meanwhile, so this ends; the rest is theirs."
 OF_USER = "fk_wrapped_keys_user_id_users"
 # SQLSTATEs that tell of one person's rows: another key, values that make no sense, a damaged page.
 OF_THEIR_ROWS = (OTHER_KEY, "22", "XX001")
@@ -62,15 +67,18 @@ class Conversion:
     For `settling`, requests whose caller was looked up before may still write in the old way.
     """
 
-    def __init__(self, keys: Keys, databases: Databases, *, settling: timedelta = SETTLING) -> None:
+    def __init__(
+        self, keys: Keys, databases: Databases, say: Say, *, settling: timedelta = SETTLING
+    ) -> None:
         self._keys = keys
         self._databases = databases
+        self._say = say
         self._settling = settling
 
     async def seal(self, advance: Advance) -> list[Person]:
         """Seal whatever is written from now on, and what is there; list whose rows could not be."""
-        await self._keys.begin(self._settling)
-        await self._settled()
+        await self._keys.begin(None)
+        await self._settle()
         return [
             Person(owner.tenant_id, owner.user_id)
             async for owner in self._owners()
@@ -106,12 +114,13 @@ class Conversion:
         async with self._databases.user.session() as session:
             await WrappedKeys(session).check(self._keys.master_keys)
             await WrappedKeys(session).end()
-        await asyncio.sleep(self._settling.total_seconds())
+        await self._wait()
 
     async def _convert(self, owned: Owned, advance: Advance, *, to_sealed: bool) -> None:
         key = self._keys.master_keys.person_key(owned.key, owned.tenant_id, owned.user_id)
         general = self._databases.general
-        rows = convert(general, owned.tenant_id, owned.user_id, key, to_sealed=to_sealed)
+        check = partial(self._check, is_on=to_sealed)
+        rows = convert(general, owned.tenant_id, owned.user_id, key, check, to_sealed=to_sealed)
         try:
             async for count in rows:
                 for _ in range(count):
@@ -124,13 +133,26 @@ class Conversion:
         async with self._databases.general.session(owned.tenant_id) as session:
             return bool(await session.scalar(IS_SEALED, owned.whose))
 
-    async def _settled(self) -> None:
-        """Wait until nobody writes plain rows any more."""
-        while True:
+    async def _settle(self) -> None:
+        """Return once nobody writes plain rows any more, and note that."""
+        if not (await self._state()).is_settled:
+            await self._wait()
             async with self._databases.user.session() as session:
-                if (await WrappedKeys(session).state()).is_settled:
-                    return
-            await asyncio.sleep(self._settling.total_seconds() / 20)
+                await WrappedKeys(session).settle()
+
+    async def _wait(self) -> None:
+        """Wait for whoever may still write in the old way."""
+        await asyncio.sleep(self._settling.total_seconds())
+        await wait_for_writers(self._databases.general, self._say)
+
+    async def _check(self, *, is_on: bool) -> None:
+        """Raises Conflict where somebody has switched sealing on or off since."""
+        if (await self._state()).is_on != is_on:
+            raise Conflict(SWITCHED)
+
+    async def _state(self) -> State:
+        async with self._databases.user.session() as session:
+            return await WrappedKeys(session).state()
 
     async def _owners(self) -> AsyncGenerator[Owner]:
         place = {"tenant_id": NOBODY, "user_id": NOBODY}

@@ -78,8 +78,11 @@ class Keys:
         await self.begin(AT_ONCE)
         return True
 
-    async def begin(self, settling: timedelta) -> bool:
-        """Seal whatever is written from the commit on. False if it was sealed before."""
+    async def begin(self, settling: timedelta | None) -> bool:
+        """Seal whatever is written from the commit on. False if it was sealed before.
+
+        Plain rows may come for as long as `settling`; where that is None, until it is settled.
+        """
         async with self._databases.user.session() as session:
             keys = WrappedKeys(session)
             await keys.use(self.master_keys)

@@ -33,9 +33,10 @@ class Seals:
     async def check(self) -> None:
         """Raises SettingsError where a master key that is in use is not there."""
         await self._keys.check()
-        await self._look()
+        await self.look()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Ask whether what is written now is sealed."""
         async with self._database.session() as session:
             self.is_sealing = (await WrappedKeys(session).state()).is_on
 
@@ -49,12 +50,7 @@ class Seals:
         return Seal(tenant_id, key, is_sealing=False)
 
     async def writing(self, tenant_id: UUID, user_id: UUID) -> Seal:
-        """Give a person's seal for new rows, too; a first key is committed before it is used.
-
-        Sealing may begin in the middle of a long import, so it is asked for each person.
-        """
-        if not self.is_sealing:
-            await self._look()
+        """Give a person's seal for new rows, too; a first key is committed before it is used."""
         if not self.is_sealing:
             return await self.reading(tenant_id, user_id)
         wrapped = await self._keys.key_of(tenant_id, user_id)

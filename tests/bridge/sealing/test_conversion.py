@@ -68,7 +68,7 @@ async def test_everybody_is_sealed_and_unsealed_while_they_write(
         superuser(servers.general.url(database)) as general,
     ):
         keys = keys_on(sealed.databases, settings, "a")
-        conversion = Conversion(keys, sealed.databases, settling=AT_ONCE)
+        conversion = Conversion(keys, sealed.databases, print, settling=AT_ONCE)
         theirs = [there(sealed, someone) for someone in people]
         born_sealed = there(sealed, await world.member())
         with pytest.raises(KilledError):

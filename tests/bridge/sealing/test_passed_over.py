@@ -46,7 +46,7 @@ async def test_who_cannot_be_converted_is_listed_and_the_others_are_done(
         done = [row["user_id"] for row in await general.fetch(SEALED)]
         assert done == [one.id for one in others]
         await user.execute(CUT, others[0].id)
-        conversion = Conversion(keys, world.databases, settling=timedelta())
+        conversion = Conversion(keys, world.databases, print, settling=timedelta())
         assert await conversion.unseal(lambda: None) == [Person(others[0].tenant_id, others[0].id)]
         left = [row["user_id"] for row in await general.fetch(SEALED)]
         assert left == [others[0].id]

@@ -19,4 +19,5 @@ async def test_sealing_that_begins_meanwhile_is_heeded(world: World, settings: S
     await seals.check()
     assert (await seals.writing(alice.tenant_id, alice.id)).key is None
     await keys_on(world.databases, settings, "a").begin(timedelta())
+    await seals.look()
     assert (await seals.writing(alice.tenant_id, alice.id)).key is not None
