@@ -13,7 +13,7 @@ from app.databases.sealing.person_keys import place
 from tests.support.commands import litestar, urls
 from tests.support.factories import World
 from tests.support.logins import superuser
-from tests.support.sealing import keys_on, master_keys
+from tests.support.sealing import keyless, keys_on, master_keys
 from tests.support.servers import Servers, settings_for
 
 HERE = place("t", UUID(int=0), UUID(int=0), UUID(int=0), "f")
@@ -70,7 +70,7 @@ async def test_without_the_key_in_use_it_stops_with_one_line(
 ) -> None:
     alice = await world.member()
     await keys_on(world.databases, settings, "old").key_of(alice.tenant_id, alice.id)
-    env = urls(servers, database)
+    env = keyless(urls(servers, database))
 
     none = await litestar("keys", "rotate", env=env)
     assert (none.code, none.line[:22]) == (1, "bicameral: SEAL_KEYS: ")

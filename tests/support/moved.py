@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -13,6 +13,8 @@ from app.commands.dev import create_database
 from app.config.settings import Settings
 from tests.support import pgbouncer, statements
 from tests.support.commands import Ended, litestar, urls
+from tests.support.logins import superuser
+from tests.support.opened import Opener
 from tests.support.servers import TEMPLATE, Servers, run, settings_for
 
 
@@ -66,6 +68,20 @@ class Target(NamedTuple):
             return [row[0] for row in await connection.fetch(SELECT[table])]
         finally:
             await connection.close()
+
+    async def said(self, table: str, *, before: bool = False) -> list[dict[str, Any]]:
+        """Every row of sessions or messages, opened: each is sealed anew where it is stored."""
+        database = self.database if before else self.name
+        async with (
+            superuser(self.servers.user.url(self.database)) as user,
+            superuser(self.servers.general.url(database)) as general,
+        ):
+            opener = await Opener.of(user, general)
+            rows = await (opener.messages() if table == "messages" else opener.sessions())
+        for row in rows:
+            vars(row).pop("sealed_size", None)
+            del row.sealed
+        return sorted(map(vars, rows), key=lambda row: row["id"])
 
     async def run(self, statement: str) -> None:
         await run(self.servers.general, statement, self.name)

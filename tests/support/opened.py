@@ -10,21 +10,17 @@ from uuid import UUID
 
 import asyncpg
 
-from app.chat.words import Seal, Words
+from app.chat.words import Seal, Titled, Words
 from app.databases.sealing.master_keys import KeyUnavailableError, MasterKeys, WrappedKey
 from tests.support.logins import superuser
 from tests.support.sealing import master_key
 from tests.support.servers import Servers
 
 KEYS = "SELECT tenant_id, user_id, id, master_id, wrapped FROM wrapped_keys"
-SESSIONS = """
-SELECT tenant_id, user_id, id, title, metadata, sealed, message_count FROM chat_sessions
-"""
+SESSIONS = "SELECT * FROM chat_sessions"
 MESSAGES = """
-SELECT m.tenant_id, s.user_id, m.session_id, m.id, m.position, m.content, m.parts, m.metadata,
-    m.item_members, m.client_digest, m.sealed, m.role, m.client_id, m.item_id, m.is_item,
-    m.status, m.created_by, m.created_at, m.updated_at
-FROM messages m LEFT JOIN chat_sessions s ON (s.tenant_id, s.id) = (m.tenant_id, m.session_id)
+SELECT m.*, s.user_id FROM messages m
+LEFT JOIN chat_sessions s ON (s.tenant_id, s.id) = (m.tenant_id, m.session_id)
 """
 REWRITE = """
 UPDATE messages SET content = $2, parts = $3, metadata = $4, item_members = $5, client_digest = $6,
@@ -88,7 +84,8 @@ class Opener:
             titled = self._seal(row).titled_of(row)
         except KeyUnavailableError:
             titled = None
-        row.title = UNREADABLE if titled is None else titled.title
+        titled = titled or Titled(UNREADABLE, None)
+        row.title, row.metadata = titled.title, titled.metadata
         return row
 
     def _seal(self, row: Any) -> Seal:

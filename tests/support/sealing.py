@@ -28,6 +28,11 @@ SETTINGS: dict[str, Any] = {"seal_keys": master_keys("suite")} if IS_WANTED else
 ENVIRONMENT = {name.upper(): str(value) for name, value in SETTINGS.items()}
 
 
+def keyless(env: dict[str, str]) -> dict[str, str]:
+    """Give the environment of a process that has no master key, whatever the run's others have."""
+    return {name: value for name, value in env.items() if name not in ENVIRONMENT}
+
+
 def keys_on(databases: Databases, settings: Settings, *ids: str) -> Keys:
     """Give what a process with these master keys has."""
     given = {"seal_keys": master_keys(*ids) if ids else None}

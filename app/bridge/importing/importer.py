@@ -19,9 +19,9 @@ from app.bridge.importing.file import ImportFile, Say
 from app.bridge.importing.known import refusals
 from app.bridge.importing.people import ROWS as PIECE_ROWS
 from app.bridge.importing.people import Person, Piece
-from app.bridge.importing.transaction import RefusedError, Transaction
+from app.bridge.importing.transaction import CLOSED, RefusedError, Transaction
 from app.bridge.sealing.seals import Seals
-from app.databases.causes import is_passing, sqlstate
+from app.databases.causes import OWNER_CLOSED, is_passing, sqlstate
 from app.databases.database import Databases
 from app.http.errors import Conflict
 
@@ -32,6 +32,7 @@ OTHERS = "has conversations here that are not the file's, and is left as they ar
 CHANGED = "was stored with other rows than the file has, and is not imported"
 REFUSED = {
     "23505": "is not imported: an id of theirs is taken, here already or twice in the file",
+    OWNER_CLOSED: CLOSED,
 }
 REFUSED_ROW = "is not imported: the database refuses a row of theirs (SQLSTATE {})"
 BAD_LINES = "is not imported: not all of their lines are good"
@@ -135,7 +136,8 @@ class Importer:
             self._databases.user,
             group[0].person.whose.tenant_id,
             users,
-            with_strangers=self._with_strangers and not self._seals.is_sealing,
+            with_strangers=self._with_strangers,
+            is_sealing=self._seals.is_sealing,
         )
         for one in group:
             if words := refused.get(one.person.whose.user_id):

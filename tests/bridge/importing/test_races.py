@@ -103,7 +103,7 @@ async def test_a_long_person_is_stored_as_they_are_read_and_whole(
         assert await target.rows(table) == []
     result = await imported(moved, target.settings, file)
     assert (result.said, result.done.messages) == ([], 12_000)
-    assert await target.rows("messages") == await target.rows("messages", before=True)
+    assert await target.said("messages") == await target.said("messages", before=True)
     assert (await imported(moved, target.settings, file)).done.present == 1
 
 
@@ -124,4 +124,4 @@ async def test_an_export_over_http_is_imported_too(
     assert await target.rows("owners") == []
     result = await imported(moved, target.settings, file)
     assert (result.said, result.done.messages) == ([], 2)
-    assert await target.rows("messages") == await target.rows("messages", before=True)
+    assert await target.said("messages") == await target.said("messages", before=True)

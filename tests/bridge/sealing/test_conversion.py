@@ -15,7 +15,7 @@ from tests.support.commands import litestar, urls
 from tests.support.factories import Someone, World
 from tests.support.logins import superuser
 from tests.support.sealed import there, with_a_key
-from tests.support.sealing import keys_on, master_keys
+from tests.support.sealing import keyless, keys_on, master_keys
 from tests.support.servers import Servers
 
 SESSIONS = "/v1/chat-sessions"
@@ -99,7 +99,7 @@ async def test_everybody_is_sealed_and_unsealed_while_they_write(
 async def test_who_has_no_master_key_converts_nothing(
     world: World, servers: Servers, database: str
 ) -> None:
-    env = urls(servers, database)
+    env = keyless(urls(servers, database))
     without = await litestar("keys", "seal", env=env)
     assert (without.code, without.line[:22]) == (1, "bicameral: SEAL_KEYS: ")
     bob = await world.member()
