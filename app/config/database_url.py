@@ -11,7 +11,7 @@ import os
 import re
 import ssl
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from app.config.url_parameters import checked
 
@@ -20,13 +20,16 @@ URL = re.compile(
     r"(?:(?P<user>[^@/?\[\]:]*)(?::(?P<password>[^@/?\[\]]*))?@)?"
     r"(?P<hosts>[^@/?]*)(?:/(?P<database>[^@/?]*))?(?:\?(?P<query>[^@?]*))?"
 )
-HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(?P<port>\d{1,5}))?")
+HOST = re.compile(r"(?P<name>\[[0-9A-Za-z:.%]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
+PORT = re.compile(r"[0-9]{1,5}")
 UNREADABLE = re.compile(r"[\s#\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})")
 ENCODE = (
     "cannot be read; percent-encode the special characters in the user's name and the password: "
     "@ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25, [ is %5B, ] is %5D"
 )
+NOT_TEXT = "is percent-encoded to what is no text: it must be UTF-8, without %00"
 DEFAULT_PORT = 5432
+LONGEST_SOCKET_BYTES = 107  # the kernel's; some other systems take fewer
 LAST_PORT = 65_535
 KEEPALIVES = (
     "keepalives",
@@ -57,9 +60,9 @@ class DatabaseUrl:
         given = checked(_query(parts["query"]))
         names, ports = given.pop("host", None), given.pop("port", None)
         self.hosts = _hosts(parts["hosts"], names, ports)
-        self.user = given.setdefault("user", unquote(parts["user"])) or _own_name()
-        self.database = given.setdefault("dbname", unquote(parts["database"])) or self.user
-        given.setdefault("password", unquote(parts["password"]))
+        self.user = given.setdefault("user", _decoded(parts["user"])) or _own_name()
+        self.database = given.setdefault("dbname", _decoded(parts["database"])) or self.user
+        given.setdefault("password", _decoded(parts["password"]))
         # libpq's names for options of the socket, which is not asyncpg's to set.
         self.keepalives = {name: int(given.pop(name)) for name in KEEPALIVES if name in given}
         self.connect_timeout_seconds = _seconds(given.pop("connect_timeout", "0"))
@@ -108,12 +111,22 @@ def _split(url: str) -> dict[str, str]:
     return parts.groupdict("")
 
 
+def _decoded(text: str) -> str:
+    try:
+        decoded = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise ValueError(NOT_TEXT) from None
+    if "\0" in decoded:
+        raise ValueError(NOT_TEXT)
+    return decoded
+
+
 def _query(text: str) -> dict[str, str]:
     """Read name=value pairs; unlike in a form, a plus sign is a plus sign."""
     pairs = [one.partition("=") for one in text.split("&") if one]
     if any(not sign for _, sign, _ in pairs):
         raise ValueError("a parameter after ? is not written as name=value")
-    return {unquote(name): unquote(value) for name, _, value in pairs}
+    return {_decoded(name): _decoded(value) for name, _, value in pairs}
 
 
 def _hosts(authority: str, names: str | None, ports: str | None) -> tuple[Host, ...]:
@@ -121,7 +134,7 @@ def _hosts(authority: str, names: str | None, ports: str | None) -> tuple[Host, 
     found = [HOST.fullmatch(one) for one in authority.split(",")]
     if not all(found):
         raise ValueError(ENCODE)
-    written = [(unquote(one["name"]).strip("[]"), one["port"]) for one in found if one]
+    written = [(_decoded(one["name"]).strip("[]"), one["port"]) for one in found if one]
     if names is not None:
         written = [(name.strip("[]"), None) for name in names.split(",")]
     if len(written) > 1 and not all(name for name, _ in written):
@@ -131,14 +144,32 @@ def _hosts(authority: str, names: str | None, ports: str | None) -> tuple[Host, 
     if len(numbers) != len(written):
         raise ValueError("there are not as many ports as hosts")
     return tuple(
-        Host(name, _port_number(number)) for (name, _), number in zip(written, numbers, strict=True)
+        _host(name, _port_number(number))
+        for (name, _), number in zip(written, numbers, strict=True)
     )
 
 
+def _host(name: str, port: int) -> Host:
+    """Raises ValueError for what neither a resolver nor the kernel takes."""
+    if "," in name:  # asyncpg would take it for two
+        raise ValueError("a host's name has a comma in it")
+    if name.startswith("/"):
+        if len(os.fsencode(f"{name}/.s.PGSQL.{port}")) > LONGEST_SOCKET_BYTES:
+            raise ValueError("the path of a socket's folder is too long; name it by a shorter link")
+        return Host(name, port)
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError("a host's name has a part that is empty or too long, or no text") from None
+    return Host(name, port)
+
+
 def _port_number(text: str | None) -> int:
-    number = int(text or os.environ.get("PGPORT", "") or DEFAULT_PORT)
+    given = text or os.environ.get("PGPORT") or str(DEFAULT_PORT)
+    number = int(given) if PORT.fullmatch(given) else 0
     if not 0 < number <= LAST_PORT:
-        raise ValueError(f"a port must be a number from 1 to {LAST_PORT}")
+        name = "a port" if text else "PGPORT"
+        raise ValueError(f"{name} must be a number from 1 to {LAST_PORT}")
     return number
 
 

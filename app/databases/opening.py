@@ -23,6 +23,7 @@ GONE_AFTER = "1s"
 LOGIN = """
 SELECT current_setting('server_version_num')::int AS version,
        current_setting('server_encoding') AS encoding,
+       'public' = ANY (current_schemas(false)) AS sees_tables,
        bool_or(rolsuper) AS rolsuper, bool_or(rolbypassrls) AS rolbypassrls,
        EXISTS (SELECT FROM pg_class
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
@@ -146,6 +147,8 @@ def unsafe(row: Mapping[str, Any] | None, name: DatabaseName) -> str | None:
     if row["owns"]:
         owners = f"DATABASE_URL_{name.upper()}_OWNER"
         return f"the login owns the tables; use the runtime login, and {owners}"
+    if not row["sees_tables"]:
+        return "search_path leaves out `public`, where the tables are; look at `options`"
     if name == "general" and row["is_on_citus"] and row["hands_on"] != PROPAGATES_SET[1]:
         return (
             "on Citus every tenant would find nothing; run litestar distribute, "

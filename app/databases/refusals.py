@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from asyncpg import ClientConfigurationError
+from asyncpg import ClientConfigurationError, TargetServerAttributeNotMatched
 
 from app.databases.causes import causes, sqlstate
 
@@ -20,6 +20,8 @@ REFUSED = {
     "55P02": "the server refuses a parameter; look at `options`",
     "08P01": "a pooler refuses our parameters; set DB_PREPARED_STATEMENTS=false for PgBouncer",
 }
+ROOT_ADVICE = "; name another with sslrootcert, or set sslrootcert=system"
+TLS_FILES = "a file of sslrootcert, sslcrl, sslcert or sslkey is not what it should be"
 # The order matters: the first that an error is an instance of.
 AWAY = {
     socket.gaierror: "the host's name is not known",
@@ -28,6 +30,7 @@ AWAY = {
     ConnectionRefusedError: "nothing listens there",
     ConnectionResetError: "the connection was reset",
     FileNotFoundError: "there is no such socket",
+    TargetServerAttributeNotMatched: "no server there is what target_session_attrs asks for",
     TimeoutError: "no answer in time",
 }
 
@@ -38,8 +41,16 @@ def refusal(error: BaseException) -> str | None:
         if isinstance(link, PermissionError):
             return f"permission denied: {link.filename or 'the socket'}"
         if isinstance(link, ClientConfigurationError):
-            return str(link).partition("\n")[0]
+            line = str(link).partition("\n")[0]
+            return line + ROOT_ADVICE * line.startswith("root certificate file")
+        if isinstance(link, ssl.SSLError) and _is_of_our_files(link):
+            return TLS_FILES
     return REFUSED.get(sqlstate(error)[0] or "")
+
+
+def _is_of_our_files(error: ssl.SSLError) -> bool:
+    """Tell what failed before anything was sent: OpenSSL has no code for it in all cases."""
+    return error.library in ("X509", "PEM") or "PEM lib" in str(error)
 
 
 def reason(error: BaseException) -> str:

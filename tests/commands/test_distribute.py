@@ -45,6 +45,7 @@ CREATE TABLE a_word (id uuid PRIMARY KEY);
 FINE: dict[str, Any] = {
     "version": 180000,
     "encoding": "UTF8",
+    "sees_tables": True,
     "rolsuper": False,
     "rolbypassrls": False,
     "owns": False,

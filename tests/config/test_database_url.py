@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 
 from app.config.database_url import DatabaseUrl, Host
@@ -13,6 +16,12 @@ READ = {
     "postgresql://u@h1:1/d?host=a,b&port=3": ((Host("a", 3), Host("b", 3)), "u", "d"),
     "postgres://u@[::1]:5433,h/d": ((Host("::1", 5433), Host("h", 5432)), "u", "d"),
     "postgresql+asyncpg:///d?host=/run/x&user=a%40b": ((Host("/run/x", 5432),), "a@b", "d"),
+    "postgresql://u@[fe80::1%25eth0]/d": ((Host("fe80::1%eth0", 5432),), "u", "d"),
+    "postgresql://u@/d?host=::1,%2Frun%2Fa%20b&port=5,6": (
+        (Host("::1", 5), Host("/run/a b", 6)),
+        "u",
+        "d",
+    ),
     "postgresql+psycopg://u:a:b^{}|@%2Frun%2Fx\n": ((Host("/run/x", 5432),), "u", "u"),
 }
 REFUSED = {
@@ -29,6 +38,15 @@ REFUSED = {
     "u@h/d?sslsni=0": "sslsni cannot be turned off",
     "u@h/d?load_balance_hosts=sometimes": "load_balance_hosts must be one of",
     "u@h/d?jit=off": "jit is no parameter that the service knows",
+    "u@h/d?service=s": "service is not supported; write what its file says into the URL",
+    "u@h/d?keepalives_idle=32768": "keepalives_idle must be at most 32767",
+    "u@h/d?SSLMODE=require": "SSLMODE is no parameter that the service knows",
+    "u:%ff@h/d": "must be UTF-8, without %00",
+    "u@h/d?application_name=a%00": "must be UTF-8, without %00",
+    "u@a..b/d": "a host's name has a part that is empty or too long",
+    f"u@{'a' * 64}.example/d": "a host's name has a part that is empty or too long",
+    "u@%2Frun%2Fa%2Cb/d": "a host's name has a comma in it",
+    f"u@%2F{'a' * 99}/d": "the path of a socket's folder is too long",
     "u@h/d?x": "a parameter after ? is not written as name=value",
 }
 
@@ -38,6 +56,33 @@ def test_a_password_that_is_not_encoded_is_not_shown(password: str) -> None:
     with pytest.raises(ValueError, match="percent-encode") as refused:
         DatabaseUrl(f"postgresql://bicameral_app:{password}@127.0.0.1/b")
     assert not any(part in str(refused.value) for part in ("s3cr", "ss:w0rd", "off", "127.0"))
+
+
+def test_the_rest_of_a_password_is_not_shown_as_a_parameters_name() -> None:
+    with pytest.raises(ValueError, match=r"^a parameter is no parameter"):
+        DatabaseUrl("postgresql://u@h/d?password=ab&cret=x")
+
+
+@pytest.mark.parametrize("port", ["tcp://10.0.0.1:5432", "0", "\uff15"])
+def test_a_port_of_the_environment_that_is_none(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", port)
+    assert DatabaseUrl("postgresql://u@h:1/d").hosts == (Host("h", 1),)
+    with pytest.raises(ValueError, match=r"^PGPORT must be a number from 1 to 65535$"):
+        DatabaseUrl("postgresql://u@h/d")
+
+
+def test_a_password_file_that_would_be_passed_over_is_refused(tmp_path: Path) -> None:
+    (file := tmp_path / "passwords").touch(mode=0o644)
+    url = f"postgresql://u@h/d?passfile={file}"
+    with pytest.raises(ValueError, match="chmod 600"):
+        DatabaseUrl(url)
+    file.chmod(0o600)
+    assert f"passfile={quote(str(file))}".replace("/", "%2F") in DatabaseUrl(url).dsn
+
+
+def test_an_empty_value_counts_as_none() -> None:
+    empty = DatabaseUrl("postgresql://u@h/d?sslmode=&sslrootcert=&connect_timeout=&port=&dbname=")
+    assert empty.dsn == DatabaseUrl("postgresql://u@h/d").dsn
 
 
 @pytest.mark.parametrize("url", READ)

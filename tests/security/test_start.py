@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -107,6 +108,24 @@ async def test_a_safe_login_is_accepted(servers: Servers, database: str) -> None
     for one in (databases.user, databases.general):
         assert one.pool.usage().idle == 1
         await one.dispose()
+
+
+async def test_what_would_never_connect_is_refused_and_told_from_an_outage(
+    servers: Servers, database: str
+) -> None:
+    """Each is a file or an option that is there, and is not what it should be."""
+    here = Path(__file__)
+    socket = servers.user.url(database, "bicameral_app")
+    nowhere = "postgresql://bicameral_app@127.0.0.1:1/nowhere"
+    for url, words in {
+        f"{socket}&options=-csearch_path%3Dx": "search_path leaves out `public`",
+        f"{nowhere}?sslmode=verify-ca&sslrootcert={here}": "a file of sslrootcert, sslcrl, ",
+        f"{nowhere}?sslmode=require&sslcert={here}": "a file of sslrootcert, sslcrl, ",
+    }.items():
+        databases = Databases.create(settings_for(servers, database, database_url_user=url))
+        with pytest.raises(SettingsError, match=f"^DATABASE_URL_USER: {words}"):
+            await databases.check()
+        await databases.dispose()
 
 
 async def test_litestar_run_refuses_bad_settings_in_one_line(
