@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from traceback import walk_stack
 from typing import Any, NoReturn
@@ -40,7 +42,24 @@ class Deferred(click.Command):
             from app.commands.running_dev import connect_to_it
 
             connect_to_it()
-        return self.command().make_context(info_name, args, parent, **extra)
+        context = self.command().make_context(info_name, args, parent, **extra)
+        context.with_resource(plain_ends())
+        return context
+
+
+@contextmanager
+def plain_ends() -> Generator[None]:
+    """End with one line where what a command says cannot be written: a full disk, a closed file.
+
+    A pipe that its reader has closed is left to click, which then says nothing.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = error.filename or "standard output"
+        raise SystemExit(f"bicameral: {place}: {error.strerror or error}") from None
 
 
 # In pyproject.toml each is an entry point of Litestar's, by its name here. The text is the first

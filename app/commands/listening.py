@@ -15,6 +15,7 @@ from typing import Any
 
 from app.config.settings import stop
 
+LAST_PORT = 65_535
 # The workers of a run that was killed just now let go of its port a moment later.
 PATIENCE_SECONDS = 2.0
 POLL_SECONDS = 0.05
@@ -45,10 +46,14 @@ def _patiently(act: Callable[[], socket.socket]) -> socket.socket:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    if not 0 <= port <= LAST_PORT:  # the resolver would take what is left of it
+        raise stop(f"--port must be a number from 0 to {LAST_PORT}.")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise stop(f"--host {host}: {error.strerror}") from None
+    except UnicodeError:
+        raise stop(f"--host {host}: a part of the name is empty or too long") from None
     return min((family, address) for family, _, _, _, address in found)
 
 
@@ -81,7 +86,8 @@ def bind_unix(path: str) -> socket.socket:
     try:
         return _patiently(partial(_bind_unix, Path(path)))
     except OSError as error:
-        raise stop(f"--unix-domain-socket {path}: {error.strerror}") from None
+        words = error.strerror or str(error)  # of a path that is too long only the latter tells
+        raise stop(f"--unix-domain-socket {path}: {words}") from None
 
 
 def _bind_unix(path: Path) -> socket.socket:
@@ -106,5 +112,6 @@ def adopt(descriptor: int) -> socket.socket:
     """Take over a socket that whoever started this process has bound."""
     try:
         return socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise stop(f"--file-descriptor {descriptor}: {error.strerror}") from None
+    except (OSError, ValueError, OverflowError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise stop(f"--file-descriptor {descriptor}: {words}") from None

@@ -42,6 +42,7 @@ from app.telemetry import log
 WORKER = "app.commands.run:create_service"
 SWITCHES = {"debug": "LITESTAR_DEBUG", "pdb": "LITESTAR_PDB"}
 RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
+ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  which includes every other
 ENDING_SECONDS = 15  # once its requests are done: the relay, the pools, the interpreter
 Options = dict[str, Any]
 WITHOUT_OPTIONS: Options = dict.fromkeys(RELOADING, ())
@@ -66,6 +67,7 @@ def create_service(*plugins: PluginProtocol) -> Litestar:
 def serve(service: Litestar, options: Options) -> None:
     settings: Settings = service.state.settings
     _check(settings)
+    _check_ports(settings, options)
     _switch_on(service, options)
     arguments = _arguments(settings, options)
     with _listener(options) as listener:
@@ -87,6 +89,15 @@ def _check(settings: Settings) -> None:
             listen(settings, shared=False).close()
     except SettingsError as error:
         raise stop(str(error)) from None
+
+
+def _check_ports(settings: Settings, options: Options) -> None:
+    """Two sockets can be bound to one port until one listens, and then nothing is served."""
+    is_tcp = options["fd"] is None and not options["uds"]
+    hosts = {options["host"], settings.metrics_host}
+    is_shared = len(hosts) == 1 or bool(hosts & ANY_ADDRESS)
+    if is_tcp and is_shared and own_port(settings) == options["port"] != 0:
+        raise stop(f"METRICS_PORT: {options['port']} is the service's own; choose another")
 
 
 async def _check_databases(settings: Settings) -> None:

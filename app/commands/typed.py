@@ -57,7 +57,10 @@ def read_password(*, from_stdin: bool) -> str:
 def _first_line() -> str:
     if sys.stdin is None:  # closed, as `<&-` does it
         raise stop("no password came on standard input, which is closed.")
-    line = sys.stdin.buffer.readline(LONGEST_LINE_BYTES)
+    try:
+        line = sys.stdin.buffer.readline(LONGEST_LINE_BYTES)
+    except OSError as error:
+        raise stop(f"standard input: {error.strerror}") from None
     if not line:
         raise stop("no password came on standard input, which is empty.")
     try:

@@ -109,7 +109,8 @@ def listen(settings: Settings, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, reuse_port=shared)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        words = getattr(error, "strerror", None) or "no name of a host"
         raise SettingsError(
-            f"METRICS_PORT: cannot listen on {host} port {port}: {error.strerror}; choose another"
+            f"METRICS_PORT: cannot listen on {host} port {port}: {words}; choose another"
         ) from None

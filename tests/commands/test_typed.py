@@ -62,6 +62,12 @@ async def test_a_closed_standard_input_is_told() -> None:
     assert "no password came on standard input, which is closed." in ended.line
 
 
+async def test_a_folder_on_standard_input_is_no_password() -> None:
+    folder = "import os; os.dup2(os.open('/', os.O_RDONLY), 0); "
+    ended = await python("-c", folder + READ, env={})
+    assert "standard input: Is a directory" in ended.line
+
+
 async def test_every_command_that_reads_a_password_reads_it_so(
     servers: Servers, database: str, world: World
 ) -> None:

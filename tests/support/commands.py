@@ -69,6 +69,16 @@ async def on_a_terminal(*words: str, env: dict[str, str]) -> tuple[Ended, str]:
     return Ended(code, out, ""), leaks.note(shown)
 
 
+async def on_a_full_disk(*words: str, env: dict[str, str]) -> Ended:
+    """Run it with standard output in a file that takes nothing."""
+    with TemporaryDirectory() as name:
+        streams = Path(name)
+        (streams / "in").touch()
+        (streams / "out").symlink_to("/dev/full")
+        code = await asyncio.to_thread(forked.run, words, _environment(env), ROOT, streams)
+        return Ended(code, "", leaks.note((streams / "err").read_text()))
+
+
 async def start(
     *words: str, env: dict[str, str], stdin: str | bytes = "", folder: Path = ROOT
 ) -> Ended:
