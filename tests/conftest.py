@@ -6,6 +6,7 @@ Nothing is patched: the application under test is `create_app` on the clones' UR
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -32,6 +33,7 @@ from tests.support.servers import (
     alive,
     chosen_programs,
     copied,
+    in_memory,
     settings_for,
 )
 
@@ -49,7 +51,7 @@ def servers() -> Iterator[Servers]:
     # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
     with (
         ExitStack() as stack,
-        TemporaryDirectory(prefix="bicameral-tests-") as folder,
+        TemporaryDirectory(prefix="bicameral-tests-", dir=in_memory()) as folder,
         embedded_servers(
             Path(folder), durable=False, tcp=True, report=_silent, choose=chosen_programs
         ) as pair,
@@ -123,6 +125,10 @@ def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     return leaks.overheard(capsys)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # a collection need not look at what all tests have imported
 
 
 @pytest.hookimpl(wrapper=True)
