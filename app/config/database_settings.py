@@ -9,6 +9,10 @@ from pydantic_settings import BaseSettings
 
 from app.config.database_url import DatabaseUrl
 
+# PostgreSQL takes its timeouts in whole milliseconds, of which 0 would mean to wait for ever.
+SHORTEST_TIMEOUT_SECONDS = 0.001
+LONGEST_TIMEOUT_SECONDS = 2_147_483
+
 
 class DatabaseSettings(BaseSettings):
     """These say where the databases are and how long they may take; Settings begins with them."""
@@ -56,17 +60,27 @@ class DatabaseSettings(BaseSettings):
     db_echo: bool = Field(False, description="log every statement, without its values")
     db_connect_timeout_seconds: float = Field(5, gt=0, description="to open a connection")
     db_statement_timeout_seconds: float = Field(
-        15, gt=0, description="a statement's longest run; PostgreSQL then cancels it"
+        15,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="a statement's longest run; PostgreSQL then cancels it",
     )
     db_lock_timeout_seconds: float = Field(
-        5, gt=0, description="the longest wait for a row or table lock"
+        5,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="the longest wait for a row or table lock",
     )
     db_idle_in_transaction_seconds: float = Field(
-        30, gt=0, description="PostgreSQL ends a transaction left idle for so long"
+        30,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="PostgreSQL ends a transaction left idle for so long",
     )
     db_silence_seconds: float = Field(
         2,
         gt=0,
+        le=3600,
         description="after so long without an answer the server is asked whether it is there; "
         "if not, 503 at once",
     )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from app.config.database_settings import LONGEST_TIMEOUT_SECONDS, SHORTEST_TIMEOUT_SECONDS
 from app.config.database_url import DatabaseUrl
 from app.config.names import SERVICE_LINK, meant
 from app.config.seal_settings import SealSettings
 
 DOT_ENV = ".env"  # in the working directory, and nowhere else
 SHORTEST_KEY = 32
+LARGEST = 2_147_483_647  # what no time, no size and no count comes near
 ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 
 
@@ -42,16 +46,23 @@ class Settings(SealSettings):
         frozen=True,
         hide_input_in_errors=True,
         env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     migration_wait_seconds: float = Field(
         300, gt=0, description="how long an upgrade waits for another one to finish"
     )
     migration_lock_timeout_seconds: float = Field(
-        5, gt=0, description="the longest a migration may queue for a table lock"
+        5,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="the longest a migration may queue for a table lock",
     )
     migration_statement_timeout_seconds: float = Field(
-        600, gt=0, description="a migration statement's longest run"
+        600,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="a migration statement's longest run",
     )
 
     log_format: Literal["json", "text"] | None = Field(
@@ -139,7 +150,10 @@ class Settings(SealSettings):
         0, ge=0, description="how often `litestar relay` compares the databases; 0: never"
     )
     reconcile_statement_timeout_seconds: float = Field(
-        300, gt=0, description="a comparing statement's longest run"
+        300,
+        ge=SHORTEST_TIMEOUT_SECONDS,
+        le=LONGEST_TIMEOUT_SECONDS,
+        description="a comparing statement's longest run",
     )
 
     @model_validator(mode="before")
@@ -151,6 +165,13 @@ class Settings(SealSettings):
             for name, value in values.items()
             if not (name.endswith("_port") and SERVICE_LINK.match(str(value)))
         }
+
+    @model_validator(mode="after")
+    def _bound_numbers(self) -> Self:
+        for name, value in self:
+            if isinstance(value, int | float) and value > LARGEST:
+                raise ValueError(f"{name.upper()}: must be at most {LARGEST}")
+        return self
 
     @field_validator("log_digest_key")
     @classmethod
@@ -194,11 +215,18 @@ def read_dot_env() -> dict[str, str]:
     if not Path(DOT_ENV).is_file():
         return {}
     try:
-        values = dotenv_values(DOT_ENV, encoding=ENCODING)
+        text = Path(DOT_ENV).read_text(encoding=ENCODING)
     except OSError as error:
         raise SettingsError(f"{DOT_ENV}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{DOT_ENV}: is not UTF-8; save it so") from None
+        text = "\0"
+    if "\0" in text:  # UTF-16 is full of them
+        raise SettingsError(f"{DOT_ENV}: is not UTF-8; save it so")
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            line = binding.original.line
+            raise SettingsError(f"{DOT_ENV}: line {line} is not NAME=value, or a quote never ends")
+    values = dotenv_values(stream=StringIO(text))
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -47,6 +47,12 @@ def test_the_address_of_a_service_is_no_port(monkeypatch: pytest.MonkeyPatch) ->
         (b"DB_POOL_SIZE=many\n", "DB_POOL_SIZE: "),
         (b"DB_POOL_SIZE=7 # \xfc\n", ".env: is not UTF-8; save it so"),
         (b"\xef\xbb\xbfDB_POLL_SIZE=5\r\n", "DB_POLL_SIZE is not a setting"),
+        ("DB_POOL_SIZE=7\n".encode("utf-16-le"), ".env: is not UTF-8; save it so"),
+        (b"METRICS=on\nDB_POOL_SIZE='7\n", ".env: line 2 is not NAME=value, or a quote"),
+        (b"DB_LOCK_TIMEOUT_SECONDS=0.0004\n", "DB_LOCK_TIMEOUT_SECONDS: "),  # 0 ms: for ever
+        (b"DB_STATEMENT_TIMEOUT_SECONDS=1e9\n", "DB_STATEMENT_TIMEOUT_SECONDS: "),
+        (b"DB_CONNECT_TIMEOUT_SECONDS=inf\n", "DB_CONNECT_TIMEOUT_SECONDS: "),
+        (b"TOKEN_LIFETIME_SECONDS=99999999999\n", "TOKEN_LIFETIME_SECONDS: must be at most"),
     ],
 )
 def test_dot_env_is_checked_like_the_environment(
