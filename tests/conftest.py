@@ -23,7 +23,7 @@ from app.commands.embedded.pair import servers as embedded_servers
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.server import create_app
-from tests.support import citus, leaks, pgbouncer, statements, switches
+from tests.support import citus, leaks, pgbouncer, signatures, statements, switches
 from tests.support.factories import World
 from tests.support.patience import limited
 from tests.support.servers import (
@@ -41,6 +41,7 @@ from tests.support.servers import (
 # start in four seconds instead of one. xdist's workers inherit this as well.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+signatures.remember()
 
 TEST_SECONDS = 150
 SOAK_SECONDS = 3600
@@ -125,6 +126,14 @@ def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     return leaks.overheard(capsys)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Run three processes on two processors: a fifth of the time, a test waits for something."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_collection_finish() -> None:
