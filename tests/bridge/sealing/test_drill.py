@@ -7,23 +7,20 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
-import asyncpg
-import httpx
 import pytest
 
 from app.commands.migrate import upgrade
 from app.config.settings import Settings
 from app.databases.database import Databases
 from app.databases.sealing.master_keys import KeyUnavailableError
-from app.server import create_app
 from tests.support.backups import back_up, follow
+from tests.support.drills import answered, everything, say
 from tests.support.erasure_scene import open_scene
-from tests.support.factories import Someone, World
+from tests.support.factories import World
 from tests.support.logins import superuser
 from tests.support.sealing import keys_on, master_keys
-from tests.support.servers import Servers, alive, numbers, run, settings_for
+from tests.support.servers import Servers, numbers, run, settings_for
 
-SESSIONS = "/v1/chat-sessions"
 OF_ALICE = "SELECT count(*) FROM chat_sessions WHERE user_id = $1"
 
 
@@ -36,17 +33,6 @@ def is_sealed(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def settings(servers: Servers, database: str, is_sealed: bool) -> Settings:
     return settings_for(servers, database, seal_keys=master_keys("a") if is_sealed else None)
-
-
-async def say(someone: Someone, mark: str) -> None:
-    key = {"Idempotency-Key": str(uuid4())}
-    new = {"title": mark, "metadata": {"of": mark}}
-    made = await someone.http.post(SESSIONS, json=new, headers=key)
-    path = f"{SESSIONS}/{made.json()['id']}/messages"
-    parts = [{"type": "text", "text": mark}, {"type": "own", "of": mark}]
-    for content in (mark, parts):
-        message = {"role": "user", "content": content, "metadata": {"of": mark}}
-        assert (await someone.http.post(path, json=message)).status_code == 201
 
 
 @pytest.mark.slow
@@ -84,7 +70,7 @@ async def test_what_a_deleted_person_said_cannot_be_read_in_a_restored_dump(
                 with pytest.raises(KeyUnavailableError):
                     await keys_on(databases, restored, "a").key_of(alice.tenant_id, alice.id)
                 await databases.dispose()
-            assert others in await read_by(bob, restored)
+            assert others in (await answered(bob, restored, "/v1/me/export")).text
             await follow("finish", scene, tmp_path, **urls)
             async with superuser(servers.general.url(name)) as general:
                 assert await general.fetchval(OF_ALICE, alice.id) == 0
@@ -124,19 +110,3 @@ def urls_of(servers: Servers, database: str, restored: str) -> dict[str, str]:
 def general_of(urls: dict[str, str]) -> dict[str, str]:
     names = ("DATABASE_URL_GENERAL", "DATABASE_URL_GENERAL_OWNER")
     return {name.lower(): urls[name] for name in names}
-
-
-async def everything(general: asyncpg.Connection) -> str:
-    tables = ("chat_sessions", "messages", "general_idempotency_keys")
-    rows = [await general.fetch(f"SELECT CAST(t AS text) FROM {table} t") for table in tables]
-    return str(rows)
-
-
-async def read_by(someone: Someone, settings: Settings) -> str:
-    """Export what they said, by a service on the restored copy."""
-    service = create_app(settings)
-    transport = httpx.ASGITransport(app=service)  # pyright: ignore[reportArgumentType]  # ASGI is ASGI
-    async with alive(service), httpx.AsyncClient(transport=transport, base_url="http://b") as http:
-        answer = await http.get("/v1/me/export", headers=someone.http.headers)
-    assert answer.status_code == 200, answer.text
-    return answer.text
