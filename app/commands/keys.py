@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 from sqlalchemy import text
@@ -19,6 +19,8 @@ from app.commands.running import lent, run
 from app.config.settings import SettingsError, load_settings, stop
 from app.databases.database import Databases
 
+INTERRUPTED = "interrupted; what is done stays so, and the same command goes on from there"
+T = TypeVar("T")
 NEVER_SEALED = text("SELECT owners_never_sealed()")
 
 
@@ -91,18 +93,19 @@ def _people(people: People, never: int) -> list[str]:
 @keys.command()
 def rotate() -> None:
     """Wrap all people's keys anew under the active master key, the first of SEAL_KEYS."""
-    count = run(_rotate())
+    count = _run(_rotate())
     click.echo(f"{count} people's keys wrapped anew.")
 
 
 async def _rotate() -> int:
     async with _lent() as (known, databases):
-        _check_active(known)
+        await _check_active(known)
         with counting("Wrapping keys anew") as advance:
             return await rotate_keys(known, databases.user, advance)
 
 
-def _check_active(known: Keys) -> None:
+async def _check_active(known: Keys) -> None:
+    await known.check_in_use()
     if known.master_keys.active is None:
         raise SettingsError("SEAL_KEYS: none is set; `openssl rand -base64 32` makes one")
 
@@ -110,13 +113,14 @@ def _check_active(known: Keys) -> None:
 @keys.command()
 def seal() -> None:
     """Seal whatever is written from now on, and then what is there, while people write."""
-    _check_all_done(run(_seal()), "sealed")
+    _check_all_done(_run(_seal()), "sealed")
     click.echo("All that people said is sealed.")
+    click.echo("The tables' files keep what was plain until VACUUM FULL rewrites them.")
 
 
 async def _seal() -> list[Person]:
     async with _lent() as (known, databases):
-        _check_active(known)
+        await _check_active(known)
         with counting("Sealing rows") as advance:
             return await Conversion(known, databases, _say).seal(advance)
 
@@ -124,14 +128,22 @@ async def _seal() -> list[Person]:
 @keys.command()
 def unseal() -> None:
     """Seal nothing from now on, and open what is sealed, while people write."""
-    _check_all_done(run(_unseal()), "opened")
+    _check_all_done(_run(_unseal()), "opened")
     click.echo("Nothing is sealed any more; SEAL_KEYS may go.")
 
 
 async def _unseal() -> list[Person]:
     async with _lent() as (known, databases):
+        await known.check_in_use()
         with counting("Opening rows") as advance:
             return await Conversion(known, databases, _say).unseal(advance)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return run(work)
+    except KeyboardInterrupt:
+        raise stop(INTERRUPTED, 130) from None
 
 
 def _say(line: str) -> None:

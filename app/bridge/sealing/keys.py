@@ -59,7 +59,8 @@ class Keys:
         later is answered 503 instead.
         """
         try:
-            await self._check_in_use()
+            await self.check_in_use()
+            await self._keep_days()
             if self.master_keys.active is not None:
                 await self.begin_if_new()
         except KeyUnavailableError:
@@ -109,15 +110,18 @@ class Keys:
             row = (await session.execute(OWNER, values)).one_or_none()
             return None if row is None else RecordedKey(row[0])
 
-    async def _check_in_use(self) -> None:
+    async def check_in_use(self) -> None:
+        """Raises SettingsError that names a master key which is in use and not known here."""
+        async with self._databases.user.session() as session:
+            for master_id, proof in await WrappedKeys(session).in_use():
+                self._check_proof(master_id, proof)
+
+    async def _keep_days(self) -> None:
         days = {
             "user_days": self._settings.user_backup_kept_days,
             "general_days": self._settings.general_backup_kept_days,
         }
         async with self._databases.user.session() as session:
-            keys = WrappedKeys(session)
-            for master_id, proof in await keys.in_use():
-                self._check_proof(master_id, proof)
             await session.execute(KEEP_DAYS, days)
 
     def _check_proof(self, master_id: str, proof: bytes) -> None:

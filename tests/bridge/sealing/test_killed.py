@@ -1,4 +1,4 @@
-"""`litestar keys seal` is killed in the middle of its work, and goes on when it is run again."""
+"""`litestar keys seal` is ended in the middle of its work, and goes on when it is run again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
-from signal import SIGKILL
+from signal import SIGINT, SIGKILL, Signals
 
 import pytest
 
@@ -31,6 +31,7 @@ FROM made m, generate_series(1, 10) AS n
 """
 SEALED = "SELECT count(*) FROM messages WHERE sealed IS NOT NULL"
 PLAIN = "SELECT count(*) FROM messages WHERE sealed IS NULL OR content <> ''"
+TOLD = "bicameral: interrupted; what is done stays so, and the same command goes on from there\n"
 WORDS = ("-m", "litestar", "keys", "seal")
 
 
@@ -39,8 +40,17 @@ async def words_of(someone: Someone) -> set[str]:
     return {line for line in lines if '"chat_session"' in line or '"message"' in line}
 
 
-async def test_a_killed_conversion_goes_on(
-    world: World, settings: Settings, servers: Servers, database: str
+@pytest.mark.parametrize(
+    ("signal", "code", "words"), [(SIGKILL, -SIGKILL, ""), (SIGINT, 130, TOLD)]
+)
+async def test_a_conversion_that_was_ended_goes_on(
+    world: World,
+    settings: Settings,
+    servers: Servers,
+    database: str,
+    signal: Signals,
+    code: int,
+    words: str,
 ) -> None:
     people = [await world.member() for _ in range(3)]
     keys = keys_on(world.databases, settings, "a")
@@ -52,13 +62,17 @@ async def test_a_killed_conversion_goes_on(
         await keys.begin(timedelta())
         env = urls(servers, database) | {"SEAL_KEYS": master_keys("a")}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *WORDS, cwd=ROOT, env=os.environ | env
+            *(sys.executable, *WORDS),
+            cwd=ROOT,
+            env=os.environ | env,
+            stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(60):
             while await general.fetchval(SEALED) < 2_500:
                 pass  # each question is a round trip, so this is no busy loop
-        process.send_signal(SIGKILL)
-        assert await process.wait() == -SIGKILL
+        process.send_signal(signal)
+        _, told = await process.communicate()
+        assert (process.returncode, told.decode()) == (code, words)
         assert 2_500 <= await general.fetchval(SEALED) < 6_000
         resumed = await python(*WORDS, env=env)
         assert (resumed.code, resumed.err) == (0, ""), resumed
