@@ -1,4 +1,4 @@
-"""What cannot be opened is shown so, may be replaced, and is as before once it is mended."""
+"""Rows that cannot be opened are shown so, may be replaced, and are as before once mended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What drills of restored copies say before, and look for afterwards."""
+"""Drills of restored copies: people say words before, and tests look for them afterwards."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ WHERE s.user_id = $1
 
 
 class Drill(NamedTuple):
-    """What is kept of a general server whose service has deleted alice, and what they had said."""
+    """A general server was kept whose service has deleted alice; these are words and moments."""
 
     boss: Someone
     alice: Someone

@@ -1,4 +1,4 @@
-"""What was plain before a conversion is in the files until the statements of the page are run."""
+"""Files keep what was plain before a conversion, until the statements of the page are run."""
 
 from __future__ import annotations
 
