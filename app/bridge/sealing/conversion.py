@@ -100,14 +100,14 @@ class Conversion:
     async def _seal(self, owner: Owner, advance: Advance) -> None:
         if owned := await self._key_of(owner):
             await self._convert(owned, advance, to_sealed=True)
-            async with self._databases.user.session() as session:
+            async with self._databases.user.session(owned.tenant_id) as session:
                 await WrappedKeys(session).note_sealed(owned)
 
     async def _unseal(self, owned: Owned, advance: Advance) -> None:
         await self._convert(owned, advance, to_sealed=False)
         if await self._is_sealed(owned):
             raise KeyUnavailableError
-        async with self._databases.user.session() as session:
+        async with self._databases.user.session(owned.tenant_id) as session:
             await WrappedKeys(session).drop(owned)
 
     async def _end(self) -> None:

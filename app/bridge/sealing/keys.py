@@ -91,11 +91,11 @@ class Keys:
 
     async def key_of(self, tenant_id: UUID, user_id: UUID) -> WrappedKey:
         """Return a person's wrapped key; where there is none, make and commit it first."""
-        async with self._databases.user.session() as session:
+        async with self._databases.user.session(tenant_id) as session:
             if key := await WrappedKeys(session).find(tenant_id, user_id):
                 return key
         owner = await self._owner(tenant_id, user_id)
-        async with self._databases.user.session() as session:
+        async with self._databases.user.session(tenant_id) as session:
             keys = WrappedKeys(session)
             if owner is not None and owner.key_id is not None:
                 return await _found(keys, tenant_id, user_id)
