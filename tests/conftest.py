@@ -27,10 +27,12 @@ from tests.support import citus, leaks, pgbouncer, signatures, statements, switc
 from tests.support.factories import World
 from tests.support.patience import limited
 from tests.support.servers import (
+    LENT,
     LOUD,
     TEMPLATE,
     Servers,
     alive,
+    borrowed,
     chosen_programs,
     copied,
     in_memory,
@@ -49,6 +51,9 @@ SOAK_SECONDS = 3600
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
+    if LENT:
+        yield borrowed(LENT)
+        return
     # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
     with (
         ExitStack() as stack,
@@ -71,6 +76,8 @@ def _silent(_: str) -> None:
 @pytest.fixture(scope="session")
 async def template(servers: Servers) -> str:
     """Migrated as shipped, once; every test starts from a copy of it."""
+    if LENT:
+        return TEMPLATE
     for server in (*citus.nodes(servers.general), servers.user):
         await create_database(server, TEMPLATE)
     if citus.IS_WANTED:

@@ -1,4 +1,4 @@
-"""In a session of a tenant, the functions on wrapped keys are about its people alone.
+"""The functions on wrapped keys are about a session's own tenant, where it has one.
 
 A session in no tenant, as operators' commands have, goes on to reach everybody's: so does each
 session of the version before.

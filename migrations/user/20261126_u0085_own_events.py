@@ -1,4 +1,4 @@
-"""In a session of a tenant, what ends all tokens and exports all events does so with its own.
+"""Ending all tokens and exporting all events stop at a session's own tenant, where it has one.
 
 A session in no tenant, as operators' commands have, goes on to reach everybody's: so does each
 session of the version before.

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
+
 from tests.mutations.mutants import Mutant
+from tests.support.servers import TEMPLATE, Servers, lend, run
 
-SECONDS = 900
-LAST = re.compile(r"(?m)^(?:FAILED|ERROR) (\S+)")
-# The databases get their functions from the migrations: the newest makes the changed one last.
-AFTERWARDS = """
-
-_upgrade_before = upgrade
-
-
-def upgrade() -> None:
-    _upgrade_before()
-    op.get_bind().exec_driver_sql({sql!r})
-"""
+SECONDS = float(os.environ.get("MUTATIONS_SECONDS", "300"))
+LAST = re.compile(r"(?m)^(?:FAILED|ERROR) (\S+)|^(ImportError while loading conftest)")
+DOTS = re.compile(r"(?m)^[.sxFE]+(?= |$)")
+OPTIONS = (
+    *("-q", "-x", "--no-header", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+# Theirs are the run's; pytest rewrites its plugins as it imports them.
+NOT_BEFORE = {
+    *("app", "tests", "conftest", "__main__", "anyio", "hypothesis", "pytest_asyncio", "xdist"),
+    *("platformdirs", "faker", "langsmith"),
+}
+LEFT = "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE datname ~ $1"
 
 
 class Outcome(NamedTuple):
     mutant: Mutant
     noticed_by: str | None
+    seconds: float = 0.0
+    passed: int = 0  # before that test, or in time
 
     def __str__(self) -> str:
-        return f"{self.noticed_by or 'UNNOTICED'}\t{self.mutant}"
+        who = self.noticed_by or "UNNOTICED"
+        return f"{who}\t{self.passed} passed in {self.seconds:.0f} s\t{self.mutant}"
 
 
 def copied(root: Path, folder: Path) -> None:
@@ -44,48 +55,96 @@ def copied(root: Path, folder: Path) -> None:
     (folder / ".venv").symlink_to(Path(sys.prefix))
 
 
-def tried(tree: Path, mutant: Mutant, tests: list[str]) -> Outcome:
-    """Run the tests with the fault in the tree, and take it out again."""
-    if mutant.path.endswith(".sql"):
-        database = mutant.path.split("/")[3]
-        path = _newest(tree / "migrations" / database)
-        source = path.read_text() + AFTERWARDS.format(sql=mutant.source)
-    else:
-        path, source = tree / mutant.path, mutant.source
+class Warm:
+    """Runs tests in forks of a process that has imported all that they need."""
+
+    def __init__(self, folder: Path) -> None:
+        self._output = folder / "output"
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("warm.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+        names = [name for name in sys.modules if name.split(".")[0] not in NOT_BEFORE]
+        self._send(names)
+
+    def noticed(self, tree: Path, tests: list[str], servers: Servers) -> tuple[str | None, int]:
+        """Name the test that failed first, if any did in time, and count those that passed."""
+        self._send(
+            {
+                "tree": str(tree),
+                "arguments": [*OPTIONS, *tests],
+                "environment": {"BICAMERAL_TESTS_SERVERS": lend(servers)},
+                "seconds": SECONDS,
+                "output": str(self._output),
+            }
+        )
+        assert self._process.stdout
+        code = json.loads(self._process.stdout.readline())
+        told = self._output.read_text()
+        passed = sum(line.count(".") for line in DOTS.findall(told))
+        if failed := LAST.search(told):
+            return failed[1] or failed[2], passed
+        if code not in (None, 0):
+            raise RuntimeError(told)
+        return None, passed
+
+    def _send(self, value: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(value) + "\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+async def tried(
+    warm: Warm, tree: Path, mutant: Mutant, tests: list[str], servers: Servers
+) -> Outcome | None:
+    """Run the tests with the fault in the tree; None, if the database refuses the function."""
+    path, began = tree / mutant.path, time.monotonic()
     before = path.read_text()
-    path.write_text(source)
+    is_sql = path.suffix == ".sql"
     try:
-        return Outcome(mutant, _noticed(tree, tests))
+        if is_sql:
+            await _define(servers, mutant.path, mutant.source)
+        with _written(path, mutant.source):
+            noticed_by, passed = warm.noticed(tree, tests, servers)
+    except asyncpg.PostgresError:
+        return None
+    finally:
+        await _tidied(servers)
+        if is_sql:
+            await _define(servers, mutant.path, before)
+    return Outcome(mutant, noticed_by, time.monotonic() - began, passed)
+
+
+async def _define(servers: Servers, path: str, function: str) -> None:
+    """Put the function into the template, of which each test gets a copy."""
+    server = servers.user if "/user/" in path else servers.general
+    await run(server, function, TEMPLATE)
+
+
+@contextmanager
+def _written(path: Path, source: str) -> Generator[None]:
+    """Give the file a time of its own, since Python keeps what it compiled by time and size."""
+    before, moment = path.read_text(), path.stat().st_mtime
+    path.write_text(source)
+    os.utime(path, (moment + 2, moment + 2))
+    try:
+        yield
     finally:
         path.write_text(before)
+        os.utime(path, (moment + 4, moment + 4))
 
 
-def _newest(folder: Path) -> Path:
-    """Find the revision that none follows."""
-    texts = {path: path.read_text() for path in folder.glob("2*.py")}
-    followed = {re.search(r"(?m)^down_revision = (.+)$", text) for text in texts.values()}
-    before = {match[1] for match in followed if match}
-    return next(
-        path
-        for path, text in texts.items()
-        if (match := re.search(r"(?m)^revision = (.+)$", text)) and match[1] not in before
-    )
-
-
-def _noticed(tree: Path, tests: list[str]) -> str | None:
-    """Name the test that failed first, if any did."""
-    options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider"]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=tree,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return "time"
-    failed = LAST.search(done.stdout)
-    return None if done.returncode == 0 else failed[1] if failed else f"exit {done.returncode}"
+async def _tidied(servers: Servers) -> None:
+    """Start what a test has stopped, and drop the databases of tests that were stopped."""
+    for server in servers:
+        server.start()
+        connection = await asyncpg.connect(server.url())
+        for row in await connection.fetch(LEFT, r"^test_\d+"):
+            await connection.execute(row[0])
+        await connection.close()

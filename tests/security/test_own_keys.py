@@ -1,4 +1,4 @@
-"""In a session of a tenant, functions on keys, tokens and events take no other tenant's.
+"""Functions on keys, tokens and events take no other tenant's in a session of a tenant.
 
 Operators' commands call the same functions in no tenant. Each call about another tenant stands
 beside the same one about the own, which works.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
@@ -48,6 +49,23 @@ def in_memory() -> Path | None:
     """
     has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
     return MEMORY if has_room else None
+
+
+# Another run's servers, with their template: for runs that are a part of it.
+LENT = os.environ.get("BICAMERAL_TESTS_SERVERS")
+
+
+def lend(servers: Servers) -> str:
+    return json.dumps([[str(s.data_dir), str(s.socket_dir), s.port] for s in servers])
+
+
+def borrowed(lent: str) -> Servers:
+    programs = chosen_programs(Path(json.loads(lent)[0][0]).parent, lambda _: None)
+    pair: list[Server] = []
+    for data_dir, socket_dir, port in json.loads(lent):
+        pair.append(Server(Path(data_dir), Path(socket_dir), programs, durable=False, tcp=True))
+        pair[-1].port = port
+    return Servers(*pair)
 
 
 def chosen_programs(data_dir: Path, report: Callable[[str], None]) -> Programs:
