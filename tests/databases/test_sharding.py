@@ -114,6 +114,9 @@ SELECT FROM owner_is_open() AS f, owners o WHERE o.tenant_id = $1;
 INSERT INTO erasure_receipts (remaining) SELECT (
     SELECT count(*) FROM messages m WHERE m.tenant_id = $1) FROM link_receipt($2)
 """,
+    "empty": """
+SELECT NOT EXISTS (SELECT FROM owners)
+""",
     "lateral": """
 SELECT FROM owners o CROSS JOIN LATERAL (
     SELECT FROM messages m WHERE m.tenant_id = o.tenant_id) AS m

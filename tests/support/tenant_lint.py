@@ -144,7 +144,12 @@ class Lint:
 
     def subqueries(self, tree: Any, scope: Scope) -> None:
         for _, link in found(tree, "SubLink"):
-            self.statement(*kind_of(link["subselect"]), scope)
+            kind, query = kind_of(link["subselect"])
+            self.statement(kind, query, scope)
+            sources = query.get("fromClause", [])
+            read = {one["RangeVar"]["relname"] for one in sources if "RangeVar" in one}
+            if not {"targetList", "whereClause"} & query.keys() and read & TABLES:
+                self.report("empty", "EXISTS (SELECT FROM everything)")
             self.subqueries(link.get("testexpr"), scope)
 
     def insert(self, fields: Fields, scope: Scope) -> bool:
