@@ -1,10 +1,11 @@
-"""The causes of an exception: SQLSTATE, constraint, lost connection; never its message.
+"""The causes of an exception: SQLSTATE, constraint, lost connection; nothing else of its message.
 
 Messages of the driver carry values, SQL and names of ours; types, codes and places do not.
 """
 
 from __future__ import annotations
 
+import re
 from errno import ETIMEDOUT
 from typing import Any
 
@@ -25,10 +26,13 @@ OTHER_KEY = "BC041"
 IS_SEALED = "BC042"
 
 READ_ONLY = "25006"
+UNIQUE_VIOLATION = "23505"
 # SQLSTATEs that tell of the server's state and say nothing about the statement: the connection
 # fails, is in a transaction that failed, the server is read-only after a fail-over, refuses our
 # login, has no such database or no connection left, stops, or has met an error of its own.
 OF_THE_SERVER = ("08", "25006", "25P02", "28", "3D000", "53", "57P", "58", "XX000")
+# Citus drops the field with the constraint's name. Its message has it, with the shard's number.
+OF_A_SHARD = re.compile(r'"(\w+)_\d+"')
 # The server's, too, but the connection is as good as before.
 GIVEN_UP = ("40", "55", "57014")
 
@@ -74,7 +78,14 @@ def sqlstate(error: BaseException) -> tuple[str | None, str | None]:
     links = causes(error)
     state = next((s for link in links if (s := getattr(link, "sqlstate", None))), None)
     name = next((n for link in links if (n := getattr(link, "constraint_name", None))), None)
+    if state == UNIQUE_VIOLATION and name is None:
+        name = next((n for link in links if (n := _of_a_shard(link))), None)
     return state, name if state else None
+
+
+def _of_a_shard(error: BaseException) -> str | None:
+    found = OF_A_SHARD.search(str(getattr(error, "message", "")))
+    return found[1] if found else None
 
 
 def is_connection_loss(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.databases.causes import causes, is_away, sqlstate
 from app.http.problems import to_problem
+from tests.support.servers import Servers, run
 
 Wrap = Callable[[Exception], Exception]
 OF_THE_SERVER = [
@@ -30,6 +31,11 @@ OF_THE_REQUEST = [
     asyncpg.CheckViolationError,
     asyncpg.StringDataRightTruncationError,
 ]
+
+AS_A_SHARD = """
+DO $$ BEGIN RAISE unique_violation USING MESSAGE =
+    'duplicate key value violates unique constraint "idx_chat_sessions_external_id_102016"'; END $$
+"""
 
 
 def bare(error: Exception) -> Exception:
@@ -90,3 +96,16 @@ def test_an_exception_that_was_hidden_on_purpose_does_not_count() -> None:
     error.__suppress_context__ = True  # as `raise … from None` sets it
     assert causes(error) == [error]
     assert sqlstate(error) == (None, None)
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+async def test_a_constraint_is_known_by_the_name_that_a_shard_has_for_it(
+    servers: Servers, wrap: Wrap
+) -> None:
+    """Citus tells it in no field of its own."""
+    with pytest.raises(asyncpg.UniqueViolationError) as raised:
+        await run(servers.general, AS_A_SHARD)
+    assert raised.value.constraint_name is None
+    error = wrap(raised.value)
+    assert sqlstate(error) == ("23505", "idx_chat_sessions_external_id")
+    assert "another conversation's of yours" in str(to_problem(error))
