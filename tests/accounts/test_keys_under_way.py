@@ -17,7 +17,7 @@ import pytest
 from app.chat.writes import HOLDS_SECONDS
 from tests.support.api_keys import Backend, a_backend
 from tests.support.factories import PASSWORD, Someone, World, a_session
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.logins import superuser
 from tests.support.servers import Servers
 
@@ -127,7 +127,7 @@ async def test_what_waits_to_be_written_for_a_person_is_not_written_any_more(
     async with superuser(servers.general.url(database)) as general:
         before = await general.fetchrow(SAID)
         async with general.transaction():
-            await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+            await lock_rows(general, "chat_sessions")
             late = [
                 asyncio.create_task(client.post(f"{path}/messages/batch", json=BATCH))
                 for client, path in zip(clients, paths, strict=True)

@@ -15,7 +15,7 @@ from app.chat.writes import HOLDS_SECONDS
 from app.http.idempotency import HEADER
 from tests.support.conversation import a_conversation
 from tests.support.factories import Someone, World, a_session
-from tests.support.locks import PATIENCE_SECONDS, until_waiting
+from tests.support.locks import PATIENCE_SECONDS, lock_rows, until_waiting
 from tests.support.logins import superuser
 from tests.support.opened import opened
 from tests.support.outages import freeze, thaw
@@ -168,5 +168,5 @@ async def counted(servers: Servers, database: str) -> Counts:
 async def held(general: asyncpg.Connection, table: str) -> AsyncGenerator[None]:
     """Whoever writes these rows waits until the end of the block."""
     async with general.transaction():
-        await general.execute(f"SELECT FROM {table} FOR UPDATE")
+        await lock_rows(general, table)
         yield

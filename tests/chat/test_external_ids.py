@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.factories import Someone, World, a_message, a_session
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.logins import superuser
 from tests.support.servers import Servers
 
@@ -65,7 +65,7 @@ async def test_who_waited_while_another_opened_it_finds_it(
     await a_session(alice)
     async with superuser(servers.general.url(database)) as general:
         async with general.transaction():
-            await general.execute("SELECT FROM owners FOR UPDATE")
+            await lock_rows(general, "owners")
             late = [asyncio.create_task(put(alice, "thread")) for _ in range(3)]
             await until_waiting(general, 3)
         answers = await asyncio.gather(*late)

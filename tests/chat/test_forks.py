@@ -21,8 +21,8 @@ KEPT = (
     *("item_members", "is_item", "status", "created_by", "created_at", "updated_at"),
 )
 TYPED = """
-UPDATE messages SET client_id = 'c-' || position, item_id = 'rs_' || position, is_item = true,
-    status = 'in_progress', created_by = $1, updated_at = now() WHERE position = 2
+UPDATE messages SET client_id = 'c-' || position::text, item_id = 'rs_' || position::text,
+    is_item = true, status = 'in_progress', created_by = $1, updated_at = now() WHERE position = 2
 """
 ALL = Words(
     "text", '[{"type": "x", "n": 1e400}]', '{"a": "b"}', members='{"type": "x"}', digest=b"\1"

@@ -20,7 +20,7 @@ from app.server import create_app
 from tests.support.callers import client_of
 from tests.support.conversation import Conversation, a_conversation, if_match
 from tests.support.factories import World
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.opened import opened
 from tests.support.servers import Servers, alive
 from tests.support.versions import (
@@ -192,7 +192,7 @@ async def test_two_who_wait_with_one_tag_do_not_both_write(
         for second in (there.edit, there.delete):
             tag = (await chat.get(1)).headers["etag"]
             async with general.transaction():
-                await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+                await lock_rows(general, "chat_sessions")
                 body = {"content": tag} if second == there.edit else {}
                 late = [
                     asyncio.create_task(chat.edit(1, content="c", tag=tag)),

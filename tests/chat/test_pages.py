@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from app.chat.pages import PAGE_BY_BYTES, PAGE_BYTES
+from tests.support.citus import only_on_one_server
 from tests.support.erasure_scene import Subject
 from tests.support.erasure_scene import a_session as a_session_of
 from tests.support.factories import Someone, World
@@ -135,6 +136,7 @@ async def test_the_limit_holds_beside_the_bytes(
     assert positions(pages) == list(range(1, 29))
 
 
+@only_on_one_server("the rows are read by a worker, which counts its own blocks")
 async def test_the_database_reads_no_message_that_it_leaves_out(
     world: World, general: asyncpg.Connection
 ) -> None:

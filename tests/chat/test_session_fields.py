@@ -15,7 +15,7 @@ import pytest
 from app.chat.etags import HEADER, etag
 from tests.support.api_keys import a_backend
 from tests.support.factories import Someone, World, a_message, a_session
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.logins import superuser
 from tests.support.servers import Servers
 
@@ -184,7 +184,7 @@ async def test_of_many_who_change_the_same_state_one_wins(
     tag = etag(0, datetime.fromisoformat(session["updated_at"]))
     async with superuser(servers.general.url(database)) as general:
         async with general.transaction():
-            await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+            await lock_rows(general, "chat_sessions")
             sent = (changed(alice, session["id"], title=title, if_match=tag) for title in "abc")
             late = [asyncio.create_task(one) for one in sent]
             await until_waiting(general, 3)

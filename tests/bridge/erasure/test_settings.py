@@ -16,7 +16,7 @@ from app.bridge.rows import fetch_value
 from app.databases.database import Databases
 from app.server import create_app
 from tests.support.erasure_scene import Scene
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.log_lines import events
 from tests.support.servers import Servers, alive, settings_for
 
@@ -30,7 +30,6 @@ LISTENING = (
 )
 SOON_SECONDS = 4
 NOBODY_THERE = "postgresql://x@127.0.0.1:1/x"
-OWNERS = "SELECT FROM owners FOR UPDATE"
 
 
 async def test_a_relay_has_as_many_workers_as_the_setting_says(scene: Scene) -> None:
@@ -119,7 +118,7 @@ async def test_a_relay_that_stops_has_the_time_that_the_setting_says(scene: Scen
     await scene.delete(alice)
     relay = scene.relay(relay_stop_seconds=STOP_SECONDS)
     async with scene.general.transaction():
-        await scene.general.execute(OWNERS)
+        await lock_rows(scene.general, "owners")
         task = asyncio.create_task(relay.run_once())
         await until_waiting(scene.general)
         async with scene.user.transaction():

@@ -11,7 +11,7 @@ import asyncpg
 from app.bridge.reconcile.reconciler import Outcome
 from tests.support.differences import past_all_guards, reconciler
 from tests.support.erasure_scene import Scene
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 
 POLL_SECONDS = 2.5
 DEFAULT_LEASE_SECONDS = 15
@@ -50,7 +50,7 @@ async def test_what_is_pending_is_erased_by_as_many_as_the_setting_says(scene: S
     scene.settings = scene.settings.model_copy(update={"relay_workers": 1})
     holder = await asyncpg.connect(scene.servers.general.url(scene.database))
     async with holder.transaction():
-        await holder.execute("SELECT FROM owners FOR UPDATE")
+        await lock_rows(holder, "owners")
         mending = asyncio.create_task(reconciler(scene).repair())
         await until_waiting(scene.general)
         for _ in range(ROUND_TRIPS):

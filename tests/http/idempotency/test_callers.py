@@ -11,7 +11,7 @@ from app.http.idempotency import HEADER
 from tests.support.api_keys import Backend, a_backend
 from tests.support.factories import Someone, World, a_session
 from tests.support.idempotency import Rows
-from tests.support.locks import until_waiting
+from tests.support.locks import lock_rows, until_waiting
 from tests.support.servers import Servers
 
 KEY = {HEADER: "k"}
@@ -62,7 +62,7 @@ async def test_nor_do_they_at_the_same_moment(
         await four.clients[name].post("/v1/chat-sessions", json={})  # opens their owners
     general = await asyncpg.connect(servers.general.url(database))
     async with general.transaction():
-        await general.execute("SELECT FROM owners FOR UPDATE")
+        await lock_rows(general, "owners")
         sent = [
             asyncio.create_task(client.post("/v1/chat-sessions", json={}, headers=KEY))
             for client in four.clients.values()
@@ -83,7 +83,7 @@ async def test_nor_do_they_in_one_conversation(
     of_alice = [client for name, client in four.clients.items() if name.endswith("alice")]
     general = await asyncpg.connect(servers.general.url(database))
     async with general.transaction():
-        await general.execute("SELECT FROM chat_sessions FOR UPDATE")
+        await lock_rows(general, "chat_sessions")
         sent = [
             asyncio.create_task(client.post(path, json=MESSAGE, headers=KEY)) for client in of_alice
         ]
