@@ -1,4 +1,4 @@
-"""A service that seals starts on Citus, which refuses EXISTS of all shards' rows without columns."""
+"""A service that seals starts on Citus, which refuses EXISTS over all shards without a column."""
 
 from __future__ import annotations
 
