@@ -13,6 +13,7 @@ from app.accounts.wrapped_keys import People, State, WrappedKeys
 from app.bridge.rows import fetch_value
 from app.bridge.sealing.conversion import Conversion, Person
 from app.bridge.sealing.keys import Keys
+from app.bridge.sealing.rotation import Rotated
 from app.bridge.sealing.rotation import rotate as rotate_keys
 from app.commands.progress import counting
 from app.commands.running import lent, run
@@ -93,11 +94,12 @@ def _people(people: People, never: int) -> list[str]:
 @keys.command()
 def rotate() -> None:
     """Wrap all people's keys anew under the active master key, the first of SEAL_KEYS."""
-    count = _run(_rotate())
-    click.echo(f"{count} people's keys wrapped anew.")
+    done = _run(_rotate())
+    _check_all_done(done.left, "wrapped anew", "a damaged key, which is left as it is")
+    click.echo(f"{done.count} people's keys wrapped anew.")
 
 
-async def _rotate() -> int:
+async def _rotate() -> Rotated:
     async with _lent() as (known, databases):
         await _check_active(known)
         with counting("Wrapping keys anew") as advance:
@@ -113,7 +115,7 @@ async def _check_active(known: Keys) -> None:
 @keys.command()
 def seal() -> None:
     """Seal whatever is written from now on, and then what is there, while people write."""
-    _check_all_done(_run(_seal()), "sealed")
+    _check_all_done(_run(_seal()), "sealed", "rows that cannot be sealed, or a key that is lost")
     click.echo("All that people said is sealed.")
     click.echo("The tables' files keep what was plain until VACUUM FULL rewrites them.")
 
@@ -128,7 +130,7 @@ async def _seal() -> list[Person]:
 @keys.command()
 def unseal() -> None:
     """Seal nothing from now on, and open what is sealed, while people write."""
-    _check_all_done(_run(_unseal()), "opened")
+    _check_all_done(_run(_unseal()), "opened", "rows that cannot be opened, or a key that is lost")
     click.echo("Nothing is sealed any more; SEAL_KEYS may go.")
 
 
@@ -150,12 +152,10 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _check_all_done(left: list[Person], done: str) -> None:
+def _check_all_done(left: list[Person], done: str, fault: str) -> None:
     """List the people who were passed over, and end the command with 1 if there are any."""
     for one in left:
         click.echo(f"tenant {one.tenant_id}, user {one.user_id}: could not be {done}")
     if left:
-        raise stop(
-            f"{len(left)} people have rows that cannot be {done}, or a key that is lost;"
-            " everybody else is done"
-        )
+        have = "1 person has" if len(left) == 1 else f"{len(left)} people have"
+        raise stop(f"{have} {fault}; everybody else is done")

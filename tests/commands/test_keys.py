@@ -16,6 +16,7 @@ from tests.support.logins import superuser
 from tests.support.sealing import keyless, keys_on, master_keys
 from tests.support.servers import Servers, settings_for
 
+CUT = "UPDATE wrapped_keys SET wrapped = substr(wrapped, 2) WHERE user_id = $1"
 HERE = place("t", UUID(int=0), UUID(int=0), UUID(int=0), "f")
 PEOPLE = """
 INSERT INTO users (id, tenant_id, username)
@@ -74,15 +75,35 @@ async def test_without_the_key_in_use_it_stops_with_one_line(
 
     none = await litestar("keys", "rotate", env=env)
     assert (none.code, none.line[:22]) == (1, "bicameral: SEAL_KEYS: ")
-    other = await litestar("keys", "rotate", env=env | {"SEAL_KEYS": master_keys("new")})
-    assert other.code == 1
-    assert other.line.startswith("bicameral: ")
+    for word in ("rotate", "seal", "unseal"):
+        other = await litestar("keys", word, env=env | {"SEAL_KEYS": master_keys("new")})
+        missing = "bicameral: SEAL_KEYS: the master key `old` is in use and is not there"
+        assert (other.code, other.line) == (1, missing)
     shown = await litestar("keys", "status", env=env)
     assert "master key old: not known here, in use, wraps 1 people's keys" in shown.out
     both = f"{master_keys('a')},a:{'A' * 10}"
     bad = await litestar("keys", "status", env=env | {"SEAL_KEYS": both})
     assert (bad.code, bad.line.startswith("bicameral: SEAL_KEYS: key 2 is not 32")) == (1, True)
     assert "AAAA" not in bad.err
+
+
+async def test_a_damaged_key_holds_up_nobody_elses(
+    world: World, settings: Settings, servers: Servers, database: str
+) -> None:
+    damaged, well = sorted([await world.member() for _ in range(2)], key=lambda one: one.id)
+    old = keys_on(world.databases, settings, "old")
+    await old.check()
+    for one in (damaged, well):
+        await old.key_of(one.tenant_id, one.id)
+    env = urls(servers, database) | {"SEAL_KEYS": master_keys("new", "old")}
+    async with superuser(servers.user.url(database)) as sql:
+        await sql.execute(CUT, damaged.id)
+        rotated = await litestar("keys", "rotate", env=env)
+        kept = dict(await sql.fetch("SELECT user_id, master_id FROM wrapped_keys"))
+    assert kept == {damaged.id: "old", well.id: "new"}
+    named = f"tenant {damaged.tenant_id}, user {damaged.id}: could not be wrapped anew\n"
+    assert (rotated.code, rotated.out) == (1, named)
+    assert rotated.line.startswith("bicameral: 1 person has a damaged key, which is left as it is")
 
 
 async def test_a_rotation_that_is_killed_goes_on_and_loses_nothing_under_load(

@@ -6,15 +6,17 @@ what was read before and what is written now. It may be killed and run again at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
 
 from app.accounts.audit import Action, Audit
 from app.accounts.operators import operator
 from app.accounts.tenants import TenantService
 from app.accounts.wrapped_keys import Owned, WrappedKeys
+from app.bridge.sealing.conversion import Person
 from app.bridge.sealing.keys import Advance, Keys
 from app.databases.database import Database
-from app.databases.sealing.master_keys import MasterKeys
+from app.databases.sealing.master_keys import KeyUnavailableError, MasterKeys
 from app.databases.sessions import UserSession
 from app.http.errors import NotFound
 from app.http.security import PLATFORM_TENANT
@@ -22,39 +24,68 @@ from app.http.security import PLATFORM_TENANT
 ROWS = 200  # wrapped anew in one transaction
 
 
+class Rotated(NamedTuple):
+    """Counts the keys that were wrapped anew, and lists whose could not be unwrapped."""
+
+    count: int
+    left: list[Person]
+
+
 async def rotate(
     keys: Keys, database: Database[UserSession], advance: Advance, *, rows: int = ROWS
-) -> int:
-    """Wrap all keys anew, and tell how many there were that another master key wrapped.
+) -> Rotated:
+    """Wrap all keys anew that another master key wrapped; one that is damaged holds up no other.
 
-    Raises KeyUnavailableError for a key whose master key is not known here. A process with another
+    Raises KeyUnavailableError where a master key in use is not known here. A process with another
     active key makes new keys under that one meanwhile, so it begins anew until it finds none.
     """
-    count = 0
     async with database.session() as session:
         await WrappedKeys(session).use(keys.master_keys)
+    count = 0
+    while True:
+        found, left = 0, list[Person]()
+        async for page in _pages(keys.master_keys, database, rows):
+            for _ in page.rewrapped:
+                advance()
+            found += len(page.rewrapped)
+            left += page.left
+        count += found
+        if not found:
+            break
+    await _finish(keys.master_keys, database, count)
+    return Rotated(count, left)
+
+
+class _Page(NamedTuple):
+    rewrapped: Sequence[Owned]
+    left: Sequence[Person]
+
+
+async def _pages(
+    master_keys: MasterKeys, database: Database[UserSession], rows: int
+) -> AsyncGenerator[_Page]:
+    """Wrap anew what another master key wraps, page by page, each in a transaction."""
     after: Owned | None = None
     while True:
-        page = await _rewrap_page(keys.master_keys, database, after, rows)
-        for _ in page:
-            advance()
-        count += len(page)
-        if not page and after is None:
-            break
-        after = page[-1] if page else None
-    await _finish(keys.master_keys, database, count)
-    return count
+        async with database.session() as session:
+            wrapped = WrappedKeys(session)
+            page = await wrapped.page(after, rows=rows, other_than=master_keys.active)
+            done = [one for one in page if await _rewrap(master_keys, wrapped, one)]
+        if not page:
+            return
+        left = [Person(one.tenant_id, one.user_id) for one in page if one not in done]
+        yield _Page(done, left)
+        after = page[-1]
 
 
-async def _rewrap_page(
-    master_keys: MasterKeys, database: Database[UserSession], after: Owned | None, rows: int
-) -> Sequence[Owned]:
-    async with database.session() as session:
-        wrapped = WrappedKeys(session)
-        page = await wrapped.page(after, rows=rows, other_than=master_keys.active)
-        for one in page:
-            await wrapped.rewrap(one, master_keys.rewrap(one.key, one.tenant_id, one.user_id))
-        return page
+async def _rewrap(master_keys: MasterKeys, wrapped: WrappedKeys, one: Owned) -> bool:
+    """Wrap a key anew. False for one that is not what its master key wrapped."""
+    try:
+        key = master_keys.rewrap(one.key, one.tenant_id, one.user_id)
+    except KeyUnavailableError:
+        return False
+    await wrapped.rewrap(one, key)
+    return True
 
 
 async def _finish(master_keys: MasterKeys, database: Database[UserSession], count: int) -> None:

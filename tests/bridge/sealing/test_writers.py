@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from app.bridge.sealing.conversion import Conversion
+from app.chat.words import Seal, Words
 from app.config.settings import Settings
 from app.http.errors import Conflict
 from tests.support.commands import litestar, urls
@@ -29,6 +31,11 @@ ERASE = "DELETE FROM chat_sessions"
 WRITE = """
 INSERT INTO messages (tenant_id, id, session_id, position, role, content)
 SELECT tenant_id, gen_random_uuid(), id, 2, 'user', $2 FROM chat_sessions WHERE id = $1::text::uuid
+"""
+WRITE_SEALED = """
+INSERT INTO messages (
+    tenant_id, id, session_id, position, role, content, sealed, sealed_size)
+SELECT tenant_id, $2, id, 1, 'user', '', $3, $4 FROM chat_sessions WHERE id = $1::text::uuid
 """
 AT_ONCE = timedelta()
 
@@ -148,6 +155,33 @@ async def test_who_is_looked_up_again_does_not_write_plain(
     finally:
         general.terminate()
         looking.terminate()
+
+
+async def test_what_is_sealed_late_is_opened_before_its_key_is_deleted(
+    world: World,
+    settings: Settings,
+    servers: Servers,
+    database: str,
+    general: asyncpg.Connection[Any],
+) -> None:
+    """Otherwise nobody could ever read it again."""
+    alice = await world.member()
+    session = await a_session(alice)
+    keys, told = keys_on(world.databases, settings, "a"), Told()
+    conversion = Conversion(keys, world.databases, told, settling=AT_ONCE)
+    assert await conversion.seal(nothing) == []
+    wrapped = await keys.key_of(alice.tenant_id, alice.id)
+    key = keys.master_keys.person_key(wrapped, alice.tenant_id, alice.id)
+    message_id = uuid4()
+    seal = Seal(alice.tenant_id, key, is_sealing=True)
+    said = seal.columns(UUID(session["id"]), message_id, Words(MARK))
+    async with general.transaction():
+        await general.execute(WRITE_SEALED, session["id"], message_id, said.sealed, said.size)
+        unsealing = begun(conversion.unseal(nothing))
+        await told.or_ended(unsealing)
+    assert await unsealing == []
+    page = await alice.http.get(f"/v1/chat-sessions/{session['id']}/messages")
+    assert [one["content"] for one in page.json()["items"]] == [MARK]
 
 
 async def test_a_frozen_unsealing_undoes_nothing_that_is_sealed_again(
