@@ -44,7 +44,10 @@ def keys() -> None:
 
 @keys.command()
 def status() -> None:
-    """Show which master keys are known and in use, and how many people's words are sealed."""
+    """Show the master keys, and who is sealed.
+
+    It tells which master keys are known and in use, and how many people's words are sealed.
+    """
     for line in run(_status()):
         click.echo(line)
 
@@ -93,7 +96,10 @@ def _people(people: People, never: int) -> list[str]:
 
 @keys.command()
 def rotate() -> None:
-    """Wrap all people's keys anew under the active master key, the first of SEAL_KEYS."""
+    """Wrap all keys under the active master key.
+
+    That is the first of SEAL_KEYS. Nobody waits, and what people said is not written anew.
+    """
     done = _run(_rotate())
     _check_all_done(done.left, "wrapped anew", "a damaged key, which is left as it is")
     click.echo(f"{done.count} people's keys wrapped anew.")
@@ -114,7 +120,10 @@ async def _check_active(known: Keys) -> None:
 
 @keys.command()
 def seal() -> None:
-    """Seal whatever is written from now on, and then what is there, while people write."""
+    """Seal what is written, and what is there.
+
+    People write meanwhile. Ended in the middle, it goes on when it is called again.
+    """
     _check_all_done(_run(_seal()), "sealed", "rows that cannot be sealed, or a key that is lost")
     click.echo("All that people said is sealed.")
     click.echo("The tables' files keep what was plain until VACUUM FULL rewrites them.")
@@ -129,7 +138,10 @@ async def _seal() -> list[Person]:
 
 @keys.command()
 def unseal() -> None:
-    """Seal nothing from now on, and open what is sealed, while people write."""
+    """Seal nothing more, and open what is sealed.
+
+    People write meanwhile. Ended in the middle, it goes on when it is called again.
+    """
     _check_all_done(_run(_unseal()), "opened", "rows that cannot be opened, or a key that is lost")
     click.echo("Nothing is sealed any more; SEAL_KEYS may go.")
 
