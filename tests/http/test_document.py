@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 from litestar.openapi.spec import OpenAPIHeader, OpenAPIResponse, Operation, Schema
 from openapi_spec_validator import validate
@@ -16,14 +15,6 @@ from tests.support.factories import World
 
 PUBLIC = {"log_in", "get_live", "get_health", "get_ready"}
 NOT_PROBLEMS = {("get_health", "503"), ("get_ready", "503")}
-
-
-@pytest.fixture
-async def document(client: httpx.AsyncClient) -> dict[str, Any]:
-    response = await client.get("/schema/openapi.json")
-    assert response.status_code == 200
-    found: dict[str, Any] = response.json()
-    return found
 
 
 def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-import httpx
 import pytest
 from openapi_schema_validator import OAS31Validator
 
@@ -19,12 +18,6 @@ WITH_A_NEWLINE = {
     "/v1/tenants": {"name": "acme\n"},
     "/v1/users": {"username": "alice\n", "email": "a@example.org", "password": PASSWORD},
 }
-
-
-@pytest.fixture
-async def document(client: httpx.AsyncClient) -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get("/schema/openapi.json")).json()
-    return found
 
 
 def objects(node: Any) -> Iterator[dict[str, Any]]:

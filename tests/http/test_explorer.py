@@ -109,8 +109,15 @@ async def test_the_explorer_shows_why_a_login_is_refused(page: Page, service: st
     await expect(page.get_by_role("alert")).to_have_text("The username or the password is wrong.")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),  # each has been seen above,
+        pytest.param(390, "light", marks=pytest.mark.slow),  # though not with the other
+    ],
+)
 async def test_the_explorer_fits_wide_and_narrow_screens_light_and_dark(
     browser: Browser, service: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
