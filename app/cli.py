@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from traceback import walk_stack
 from typing import Any, NoReturn
 
@@ -58,8 +59,15 @@ def plain_ends() -> Generator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        _forget_output()
         place = error.filename or "standard output"
         raise SystemExit(f"bicameral: {place}: {error.strerror or error}") from None
+
+
+def _forget_output() -> None:
+    """Python writes what is left of it when it ends, and would then tell of it once more."""
+    with suppress(AttributeError, OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 # In pyproject.toml each is an entry point of Litestar's, by its name here. The text is the first

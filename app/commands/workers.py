@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Protocol
 
@@ -35,7 +36,7 @@ class Worker:
     def __init__(self, serve: Serve, listener: socket.socket) -> None:
         self._beats, beat = SPAWN.Pipe(duplex=False)
         self._process = SPAWN.Process(target=serve, kwargs={"sockets": [listener], "beat": beat})
-        self._process.start()
+        _start_deaf(self._process)
         beat.close()
         self.is_ready = False
         self.started_at = self._beat_at = time.monotonic()
@@ -62,8 +63,22 @@ class Worker:
         return time.monotonic() - self._beat_at > SILENCE_SECONDS
 
     def send(self, number: int) -> None:
+        """Pass the signal on; one that is not ready yet listens to SIGTERM alone."""
         if self.exit_code is None and self.pid:
-            os.kill(self.pid, number)
+            is_deaf = number == signal.SIGINT and not self.is_ready
+            os.kill(self.pid, signal.SIGTERM if is_deaf else number)
+
+
+def _start_deaf(process: SpawnProcess) -> None:
+    """Start a process that ignores SIGINT until its server has a handler for it.
+
+    A terminal sends it to all, and whoever is importing then would end with a traceback.
+    """
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 class Slot:

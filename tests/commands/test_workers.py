@@ -145,6 +145,19 @@ def fail(sockets: list[socket.socket], beat: Connection) -> None:
     os._exit(4)
 
 
+def test_who_interrupts_the_start_reads_no_traceback(settings: Settings) -> None:
+    """A terminal sends SIGINT to the supervisor and to its workers, which import at that time."""
+    command = [sys.executable, "-m", "litestar", "run", "--port", "0", "--wc", "2"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(lambda: len(workers_of(process)) == 2)
+        for one in (*workers_of(process), process):
+            one.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=STOP_SECONDS)[1]
+    assert "Traceback" not in said, said
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_unix_socket_is_served_again_after_a_kill(
     settings: Settings, tmp_path: Path, workers: int
