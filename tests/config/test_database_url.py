@@ -85,6 +85,12 @@ def test_an_empty_value_counts_as_none() -> None:
     assert empty.dsn == DatabaseUrl("postgresql://u@h/d").dsn
 
 
+@pytest.mark.parametrize(("sent", "seconds"), [("3", 3), ("0", None), ("-1", None)])
+def test_a_time_to_connect_is_read_in_seconds(sent: str, seconds: float | None) -> None:
+    url = DatabaseUrl(f"postgresql://u@h/d?connect_timeout={sent}")
+    assert url.connect_timeout_seconds == seconds
+
+
 @pytest.mark.parametrize("url", READ)
 def test_what_is_read(url: str) -> None:
     read = DatabaseUrl(url)

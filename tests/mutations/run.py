@@ -31,7 +31,10 @@ NOT_BEFORE = {
     *("app", "tests", "conftest", "__main__", "anyio", "hypothesis", "pytest_asyncio", "xdist"),
     *("platformdirs", "faker", "langsmith"),
 }
-LEFT = "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE datname ~ $1"
+LEFT = """
+SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', datname)
+FROM pg_database WHERE datname ~ $1
+"""
 
 
 class Outcome(NamedTuple):

@@ -39,7 +39,8 @@ def _ran(run: dict[str, Any]) -> int | None:
         if ended:
             return os.waitstatus_to_exitcode(status)
         time.sleep(POLL_SECONDS)
-    os.killpg(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has ended just now
+        os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return None
 

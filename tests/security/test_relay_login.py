@@ -178,6 +178,19 @@ async def test_a_relay_erases_nobody_elses_messages_with_a_closed_owners(relay: 
     assert len(await relay.general.fetch(theirs, bob.user_id)) == 1
 
 
+async def test_a_relay_sweeps_nothing_of_an_owner_who_is_held(relay: Relay) -> None:
+    """It names a session that it has not been given, with fewer rows than the session has."""
+    old = "UPDATE chat_sessions SET updated_at = now() - interval '9 days' RETURNING id"
+    ids = [row["id"] for row in await relay.scene.general.fetch(old)]
+    sweep = "SELECT messages FROM sweep_rows($1, 1, 1, $2, 0)"
+    hold = "SELECT set_hold($1, $2, $3, $4)"
+    await relay.erase(relay.alice, hold, True, 1)
+    with pytest.raises(asyncpg.PostgresError, match="the owner is held"):
+        await relay.general.fetchval(sweep, relay.alice.tenant_id, ids)
+    await relay.erase(relay.alice, hold, False, 2)
+    assert await relay.general.fetchval(sweep, relay.alice.tenant_id, ids) == 1
+
+
 async def test_the_service_mends_entries_of_its_sessions_tenant_alone(relay: Relay) -> None:
     """With the setting fixed to one tenant nobody elsewhere is deleted by it."""
     url = relay.scene.servers.user.url(relay.scene.database, "bicameral_app")

@@ -5,6 +5,9 @@
 -- this transaction. A session goes only when its messages, at most `rows` a call, are all gone: where
 -- `sessions` is 0 and `taken` is not empty, the caller goes on with those, in this same transaction.
 --
+-- Whoever hands sessions in has not had them chosen here, so that their owners are looked at again: of
+-- one who is held nothing goes, not even some messages of a session that stays.
+--
 -- A session too large for a call is the only one taken, and is emptied in the order of its positions.
 -- Whoever hands `last_position` in again, as `passed`, saves reading dead index entries.
 CREATE OR REPLACE FUNCTION sweep_rows(
@@ -19,6 +22,12 @@ BEGIN
     messages := 0;
     IF taken IS NULL THEN
         RETURN;
+    END IF;
+    IF begun IS NOT NULL AND EXISTS (
+        SELECT FROM chat_sessions s JOIN owners o ON o.tenant_id = tenant AND o.user_id = s.user_id
+        WHERE s.tenant_id = tenant AND s.id = ANY (begun) AND o.held
+    ) THEN
+        RAISE EXCEPTION 'the owner is held' USING ERRCODE = 'BC003';
     END IF;
     WITH doomed AS MATERIALIZED (
         SELECT m.id, m.position
