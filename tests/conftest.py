@@ -11,8 +11,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -25,6 +23,7 @@ from app.config.settings import Settings
 from app.server import create_app
 from tests.support import citus, leaks, pgbouncer, signatures, statements, switches
 from tests.support.factories import World
+from tests.support.memory import folder_of_a_run
 from tests.support.patience import limited
 from tests.support.servers import (
     LENT,
@@ -35,7 +34,6 @@ from tests.support.servers import (
     borrowed,
     chosen_programs,
     copied,
-    in_memory,
     settings_for,
 )
 
@@ -57,9 +55,9 @@ def servers() -> Iterator[Servers]:
     # Not pytest's own folder: a second run of root's would shut the servers' account out of it.
     with (
         ExitStack() as stack,
-        TemporaryDirectory(prefix="bicameral-tests-", dir=in_memory()) as folder,
+        folder_of_a_run() as folder,
         embedded_servers(
-            Path(folder), durable=False, tcp=True, report=_silent, choose=chosen_programs
+            folder, durable=False, tcp=True, report=_silent, choose=chosen_programs
         ) as pair,
         pgbouncer.before_each(pair),
     ):

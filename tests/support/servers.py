@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,8 +25,6 @@ TEMPLATE = "template_bicameral"
 LOUD = "UNTESTED"
 # Files are copied in a third of the processor time that it takes to log each of their blocks.
 CLONE = "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"
-MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
-ROOM_BYTES = 8 * 2**30  # of which a run takes some hundred megabytes for each process
 numbers = count(1)
 
 
@@ -40,15 +37,6 @@ PLAIN_LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8")
 class Servers(NamedTuple):
     user: Server
     general: Server
-
-
-def in_memory() -> Path | None:
-    """Name the folder that is kept in memory, if there is one with room; a container's has none.
-
-    A test's own databases are six hundred files: on a disk, the kernel needs thrice the time.
-    """
-    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
-    return MEMORY if has_room else None
 
 
 # Another run's servers, with their template: for runs that are a part of it.
