@@ -1,4 +1,7 @@
-"""The statements of a conversion, which writes a row only where it still equals what was read."""
+"""The statements of a conversion, which writes a row only where it still equals what was read.
+
+A session's own row is read and written under its lock.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ SESSIONS = text(f"""
 SELECT {", ".join(one.name for one in COLUMNS)} FROM chat_sessions
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id > :after ORDER BY id LIMIT 100
 """)  # noqa: S608  # names of ours
-LOCK = text("""
-SELECT FROM chat_sessions
+LOCK = text(f"""
+SELECT {", ".join(one.name for one in COLUMNS)} FROM chat_sessions
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :session_id FOR NO KEY UPDATE
-""")
+""")  # noqa: S608  # names of ours
 WRITE_SESSION = text("""
 UPDATE chat_sessions
 SET title = :title, metadata = :metadata, metadata_tags = :tags, sealed = :sealed
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :session_id
-AND title = :old_title AND metadata IS NOT DISTINCT FROM CAST(:old_metadata AS text)
-AND sealed IS NOT DISTINCT FROM CAST(:old_sealed AS bytea)
 RETURNING id
 """)
 MESSAGES = text("""

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from app.databases.connection import DatabaseName
+from tests.support import sealing
 from tests.support.commands import pasted
 from tests.support.erasure_scene import Scene
 from tests.support.servers import LOUD, ROOT, numbers, run
@@ -45,7 +46,7 @@ async def restored(
 ) -> AsyncGenerator[Restored]:
     """Follow the page for these databases."""
     empty = f"restored_{next(numbers)}"
-    urls = dict[str, str]()
+    urls = dict(sealing.ENVIRONMENT)
     for name, server in scene.servers._asdict().items():
         database = empty if name in names else scene.database
         urls[f"{name.upper()}_ADMIN_URL"] = server.url(database)

@@ -131,6 +131,7 @@ async def test_the_list_is_of_everybody_or_of_whom_something_is_known_since(
 ) -> None:
     """Either database may know something of somebody."""
     silent, talks, changed = [await world.member() for _ in range(3)]
+    await a_session(talks)  # their key, if they have one, is in the copy
     await beat(scene.databases, AT_ONCE)
     await scene.user.execute("UPDATE users SET updated_at = now() - interval '1 day'")
     await scene.user.execute("UPDATE audit_events SET at = now() - interval '1 day'")
