@@ -102,7 +102,7 @@ def rotate() -> None:
     """
     done = _run(_rotate())
     _check_all_done(done.left, "wrapped anew", "a damaged key, which is left as it is")
-    click.echo(f"{done.count} people's keys wrapped anew.")
+    click.echo(f"{done.keys} people's keys wrapped anew.")
 
 
 async def _rotate() -> Rotated:

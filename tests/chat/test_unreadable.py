@@ -92,7 +92,8 @@ async def test_an_unreadable_message_is_replaced_or_deleted_and_never_copied(
     assert other.status_code == 409
     status = await asked(alice, "PATCH", second, {"status": "incomplete"})
     assert (status["status"], status["content"], status["unreadable"]) == ("incomplete", None, True)
-    for kept in ({"content": "New"}, {"metadata": {}}):
+    halves: list[dict[str, Any]] = [{"content": "New"}, {"metadata": {}}]
+    for kept in halves:
         assert (await alice.http.patch(second, json=kept)).status_code == 409
     new = {"content": "New", "metadata": {"a": "b"}}
     mended = await asked(alice, "PATCH", second, new)

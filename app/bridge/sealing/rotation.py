@@ -27,7 +27,7 @@ ROWS = 200  # wrapped anew in one transaction
 class Rotated(NamedTuple):
     """Counts the keys that were wrapped anew, and lists whose could not be unwrapped."""
 
-    count: int
+    keys: int
     left: list[Person]
 
 
