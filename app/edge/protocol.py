@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -128,7 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _check_head(self) -> None:
         """Raising makes the parser stop."""
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if size > self._max_head_bytes or len(self.headers) > MAX_HEADERS:
             self._refusal = HeadersTooLarge()
             raise self._refusal

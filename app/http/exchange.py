@@ -205,7 +205,7 @@ def finishing(
 def completed(own: Headers, added: Headers) -> Headers:
     """Complete an answer's own headers; where it brings one of these itself, its own stands."""
     theirs = {name for name, _ in own}
-    return [*own, *(header for header in added if header[0] not in theirs)]
+    return own + [header for header in added if header[0] not in theirs]
 
 
 def written(problem: Problem) -> bytes:

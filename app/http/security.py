@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
@@ -157,6 +157,17 @@ def is_public(handler: BaseRouteHandler) -> bool:
     return isinstance(handler, HTTPRouteHandler) and handler.resolve_security() == PUBLIC
 
 
+class GuardedHandler(HTTPRouteHandler):
+    """A route whose guards are given its handler itself, which they only read.
+
+    Litestar would copy it for each guard, for a fortieth of a short request's time.
+    """
+
+    async def authorize_connection(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+        for guard in cast("Any", self).resolve_guards():
+            await guard(connection, self)
+
+
 def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> Credential:
     """Read the request's headers; raises Unauthenticated where they hold no token.
 
@@ -184,8 +195,7 @@ def requires(*roles: Role, scopes: Sequence[Scope] = ()) -> Guard:
 
     The route is about no person of the key's. Without scopes no key passes, and no minted token. A
     route with a guard needs a token: the gate sees to it. Raises BadRequest and Forbidden. It is
-    one guard, and asynchronous: Litestar copies the route's handler for each guard, and runs a
-    plain function in a thread.
+    asynchronous, for Litestar runs a plain function in a thread.
     """
     return _guard(frozenset(roles), frozenset(scopes), is_of_person=False)
 

@@ -14,7 +14,8 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from app.http.security import is_public
+from app.http.routes import get
+from app.http.security import GuardedHandler, is_public
 from tests.support.callers import CALLERS, INSIDE, REFUSED, Callers, Victim
 from tests.support.factories import PASSWORD
 from tests.support.operations import OPERATIONS, Operation, unconnected
@@ -221,9 +222,22 @@ def test_every_route_has_a_guard_or_is_declared_public() -> None:
     assert bare == []
 
 
+async def test_a_guard_is_given_the_handler_itself() -> None:
+    """A copy for each guard, as Litestar makes one, would cost every request."""
+    given: list[object] = []
+
+    async def guard(_: object, handler: object) -> None:
+        given.append(handler)
+
+    route: Any = get("/", guards=[guard])(guard)
+    await route.authorize_connection(None)
+    assert given == [route]
+
+
 def _guarded(handler: HTTPRouteHandler) -> bool:
     guards = cast("Any", handler).resolve_guards()
-    return len(guards) == 1 and any(guards[0].roles) and not is_public(handler)
+    is_ours = isinstance(handler, GuardedHandler) and not is_public(handler)
+    return is_ours and len(guards) == 1 and any(guards[0].roles)
 
 
 def test_outside_the_api_only_a_few_routes_are_there() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import Controller
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec.structs import asdict
@@ -16,6 +16,7 @@ from app.accounts.api.requests import Call
 from app.accounts.api_keys import ApiKeyService
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import delete, get, post
 from app.http.security import Scope, administrators
 from app.http.structs import to_struct
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from litestar import Controller, get
+from litestar import Controller
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,6 +17,7 @@ from app.accounts.api.requests import Call, OneTenant
 from app.accounts.audit import Action, ActorType, AuditService, Filter
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import get
 from app.http.security import administrators
 
 # Plain strings, not enumerations: clients of today must read what a later version adds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Controller, post
+from litestar import Controller
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
@@ -13,6 +13,7 @@ from app.accounts.login import Login
 from app.accounts.token_service import TokenService
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
+from app.http.routes import post
 from app.http.security import PUBLIC, person
 
 

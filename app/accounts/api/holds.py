@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, put
+from litestar import Controller, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
@@ -16,6 +16,7 @@ from app.accounts.api.requests import Call
 from app.accounts.holds import HoldService
 from app.accounts.schemas import NO_NUL, Strict
 from app.http.openapi import problems
+from app.http.routes import delete, get, put
 from app.http.security import administrators
 from app.http.structs import to_struct
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Controller, Response, get, post, put
+from litestar import Controller, Response
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
@@ -13,6 +13,7 @@ from app.accounts.api.requests import Call, address_of
 from app.accounts.own_account import OwnAccount
 from app.accounts.users import UserService
 from app.http.openapi import problems
+from app.http.routes import get, post, put
 from app.http.security import reads_chat, signed_in
 from app.http.structs import to_struct
 

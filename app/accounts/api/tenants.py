@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -17,6 +17,7 @@ from app.http.exchange import response
 from app.http.idempotency import Key
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import delete, get, patch, post
 from app.http.security import platform
 from app.http.structs import to_struct
 

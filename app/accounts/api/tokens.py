@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import Controller
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -17,6 +17,7 @@ from app.accounts.schemas import Token
 from app.accounts.token_service import TokenService
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import delete, get, post
 from app.http.security import Role, Scope, person, requires
 
 owner = person(Scope.TOKENS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, patch, post, put
+from litestar import Controller, Response
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
@@ -25,6 +25,7 @@ from app.http.external_ids import ExternalIdInPath
 from app.http.idempotency import Key
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import delete, get, patch, post, put
 from app.http.security import Guard, Principal, Role, Scope, requires
 from app.http.structs import to_struct
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import Controller, get
+from litestar import Controller
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from msgspec import Struct
@@ -15,6 +15,7 @@ from app.accounts.api.requests import Call, OneTenant
 from app.bridge.erasure.service import ErasureService, erasures
 from app.http.openapi import problems
 from app.http.paging import After, Limit, Place, cut, place_after
+from app.http.routes import get
 from app.http.security import Role, Scope, requires
 
 

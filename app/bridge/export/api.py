@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from litestar import Controller, Request, get
+from litestar import Controller, Request
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
@@ -22,6 +22,7 @@ from app.bridge.export.stream import WatchedStream
 from app.databases.sessions import UserSession
 from app.edge.lanes import LaneName
 from app.http.openapi import problems
+from app.http.routes import get
 from app.http.security import Principal, Role, Scope, person, requires
 
 exporters = requires(Role.TENANT_ADMIN, Role.ADMIN, scopes=[Scope.EXPORT])

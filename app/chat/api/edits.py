@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, patch
+from litestar import Controller, Request, Response
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from app.chat import schemas
@@ -16,6 +16,7 @@ from app.chat.surrogates import decode_with_halves
 from app.edge.lanes import LaneName
 from app.http.exchange import OTHERWISE, response
 from app.http.openapi import problems
+from app.http.routes import delete, get, patch
 from app.http.security import Principal, reads_chat, writes_chat
 
 Call = Request[Principal, Any, Any]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Request, Response
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
@@ -22,6 +22,7 @@ from app.http.exchange import OTHERWISE, response
 from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import AfterPosition, Limit, Order, cursor_of, position_after
+from app.http.routes import get, post
 from app.http.security import Principal, reads_chat, writes_chat
 
 T = TypeVar("T")

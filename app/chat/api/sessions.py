@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, patch, post, put
+from litestar import Controller, Request, Response
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import ValidationError, convert
@@ -22,6 +22,7 @@ from app.http.external_ids import LENGTH, PATTERN, ExternalIdInPath
 from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import AfterEither, Limit, cursor_of, place_after, recent_after
+from app.http.routes import delete, get, patch, post, put
 from app.http.security import Principal, reads_chat, writes_chat
 from app.http.words import explain
 

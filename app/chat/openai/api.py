@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, post
+from litestar import Controller, Request, Response
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Raw
 
@@ -22,6 +22,7 @@ from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import Limit, Order
 from app.http.problems import ProblemDetails, problem_response
+from app.http.routes import delete, get, post
 from app.http.security import Principal, reads_chat, writes_chat
 
 Call = Request[Principal, Any, Any]
