@@ -57,7 +57,7 @@ async def test_a_message_crosses_the_files_that_the_page_names(
     # What a task beside the requests enters now and then is not on every run's way.
     files = [file for file in runs[0] if all(file in run for run in runs)]
     inside = [file for file in files if not file.startswith(("edge/", "telemetry/"))]
-    assert len(files) <= MOST_FILES, files
+    assert len(files) <= MOST_FILES, "\n".join(files)
     assert len(inside) <= MOST_INSIDE
     section = PAGE.read_text().split("## The way of a message")[1].split("\n## ")[0]
     assert set(re.findall(r"(?m)^\| .*?\]\((\w[\w/]*\.py)\)", section)) == set(files)

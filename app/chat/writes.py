@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -29,7 +30,6 @@ from sqlalchemy.exc import DBAPIError
 
 from app.chat.appended import Appended
 from app.chat.fetching import Fetch, within
-from app.chat.turns import Turn
 from app.chat.words import writing
 from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
@@ -106,11 +106,18 @@ class Writes:
             found = await self._once(actor, request, write, keep)
             return Appended(found) if isinstance(found, bytes) else found
 
-    def turn(self, key: Hashable) -> Turn:
+    @asynccontextmanager
+    async def turn(self, key: Hashable) -> AsyncGenerator[None]:
         """Let in one at a time for each key. Entering raises TimeoutError after `turn_seconds`."""
-        return Turn(self._turns.setdefault(key, asyncio.Semaphore()), self._turn_seconds)
+        free = self._turns.setdefault(key, asyncio.Semaphore())
+        async with asyncio.timeout(self._turn_seconds if free.locked() else None):
+            await free.acquire()
+        try:
+            yield
+        finally:
+            free.release()
 
-    def _alone(self, actor: Principal, request: KeyedRequest) -> Turn:
+    def _alone(self, actor: Principal, request: KeyedRequest) -> AbstractAsyncContextManager[None]:
         """Take the key's own turn, which is never waited for.
 
         The database's lock says the same, to other processes; here it is asked before the wait.

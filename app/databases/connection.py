@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import BaseTransport, CancelledError, Future
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from socket import socket
@@ -14,7 +14,6 @@ from uuid import UUID
 import asyncpg
 
 from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
-from app.databases.places import Holders
 from app.databases.prepared import PreparedStatements
 from app.databases.shards import Shards
 from app.telemetry.requests import count_rows, observe_statement
@@ -26,6 +25,7 @@ SERVER_STATE = """
 SELECT clock_timestamp() AS now, current_setting('transaction_read_only') = 'on' AS is_read_only,
        pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
 """
+Holders = tuple[Hashable, ...]  # a tenant, and on Citus the worker that has its rows
 Backend = tuple[int, datetime]  # the process's id, which is used again, and its start
 
 

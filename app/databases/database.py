@@ -16,9 +16,10 @@ from app.config.settings import Settings, SettingsError
 from app.databases.breaker import Breaker
 from app.databases.config import DatabaseConfig, database_config
 from app.databases.connection import DatabaseName
-from app.databases.pool import Fetch, Pool
+from app.databases.pool import Pool
 from app.databases.refusals import reason, refusal
 from app.databases.sessions import GeneralSession, S, UserSession, committed
+from app.databases.statement import Fetch
 from app.telemetry import log
 from app.telemetry.pools import Usage
 

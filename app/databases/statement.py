@@ -7,8 +7,11 @@ setting (migration g0006).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
+from typing import Any, Protocol
 
+from asyncpg import Record
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
@@ -27,3 +30,11 @@ class Statement:
         names = compiled.positiontup or ()
         self.has_deadline = "not_after" in names
         self.in_order = itemgetter(*names)
+
+
+class Fetch(Protocol):
+    """Fetches as Pool does."""
+
+    async def __call__(
+        self, statement: Statement, values: Mapping[str, Any], *, not_after: float | None = None
+    ) -> Sequence[Record]: ...

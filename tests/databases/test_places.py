@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from app.config.settings import Settings
-from app.databases.places import Holders, Places
+from app.databases.connection import Holders
+from app.databases.pool import Places
 from tests.support.factories import Someone, World, a_session
 from tests.support.locks import until_waiting
 from tests.support.servers import Servers, settings_for
