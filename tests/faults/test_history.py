@@ -91,7 +91,7 @@ async def rotations(scene: Scene, recorder: Recorder) -> None:
     databases, settings = scene.service.world.databases, scene.service.app.state.settings
     for ids in (("a", "suite"), ("suite", "a")):
         keys = keys_on(databases, settings, *ids)
-        assert await rotate(keys, databases.user, lambda: None) == 1
+        assert (await rotate(keys, databases.user, lambda: None)).keys == 1
         await recorder.gets_on()
 
 
