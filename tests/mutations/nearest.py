@@ -19,6 +19,7 @@ from pathlib import Path
 WORD = re.compile(r"[A-Za-z_]\w{2,}")
 FILE = 0.1  # what the rest of a file is worth, beside the definition that has the fault
 STEP = 0.6  # what each mention is worth of what it mentions
+LEAST = 0.001  # a longer way tells nothing
 MOST_NAMESAKES = 20  # a name of more things tells nothing
 # They compare the functions' files with the migrated database, or read them as text.
 NOT_BY = (
@@ -70,7 +71,7 @@ def _reached(root: Path, start: dict[Definition, float]) -> dict[Definition, flo
         for name in known[number].names:
             step = -worth * STEP / named[name]
             for caller in mentioning[name] if named[name] <= MOST_NAMESAKES else ():
-                if step > best.get(caller, 0.0001):
+                if step > best.get(caller, LEAST):
                     best[caller] = step
                     known.append(caller)
                     if not caller.is_test:

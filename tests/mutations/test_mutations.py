@@ -14,7 +14,7 @@ import pytest
 
 from app.config.settings import Settings
 from tests.mutations.heeded import BY_EVERY_TEST, NOTICED_BY, ignored, noticing
-from tests.mutations.mutants import Mutant, chosen, mutants
+from tests.mutations.mutants import Mutant, chosen
 from tests.mutations.nearest import nearest
 from tests.mutations.run import Outcome, Warm, copied, tried
 from tests.support.servers import ROOT, Servers
@@ -31,14 +31,14 @@ COUNT = int(os.environ.get("MUTATIONS", "100"))
 REPORT = os.environ.get("MUTATIONS_REPORT", os.devnull)
 MOST_TESTS = int(os.environ.get("MUTATIONS_TESTS", "40"))
 MOST_UNNOTICED = 0.1
+PARSED = 200
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_fault_of_a_file_is_a_change_that_can_be_read(path: Path) -> None:
-    text = path.read_text()
-    for one in mutants(ROOT, path):
-        assert one.source != text, one
-        if path.suffix == ".py":
+def test_a_fault_is_a_change_that_can_be_read() -> None:
+    """One fault in each of these files is parsed: all would take half a minute."""
+    for one in chosen(ROOT, FILES, PARSED, SEED):
+        assert one.source != (ROOT / one.path).read_text(), one
+        if one.path.endswith(".py"):
             ast.parse(one.source)
 
 
@@ -47,11 +47,6 @@ def test_a_seed_says_which_faults() -> None:
     assert first == again
     assert first != chosen(ROOT, FILES, 50, SEED + 1)
     assert len({one.path for one in first}) > 20
-
-
-def test_every_fault_has_tests_near_it() -> None:
-    for one in chosen(ROOT, FILES, 5, SEED):
-        assert len(nearest(ROOT, one.path, one.line, MOST_TESTS)) > 1, one
 
 
 def test_every_setting_has_tests_that_fail_when_it_is_ignored() -> None:
@@ -119,6 +114,7 @@ async def test_faults_are_noticed(warm: Warm, tree: Path, servers: Servers, temp
             count += 1
             continue
         tests = nearest(ROOT, mutant.path, mutant.line, MOST_TESTS)
+        assert tests, mutant
         if outcome := await tried(warm, tree, mutant, tests, servers):
             report.add(outcome)
             count += 1
