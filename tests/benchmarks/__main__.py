@@ -18,6 +18,7 @@ from tests.benchmarks import (
     export,
     flood,
     growth,
+    importing,
     sealed,
     sizing,
     start,
@@ -61,7 +62,7 @@ def benchmarks(
     """The service beside what people would pick instead: one worker each, in turns."""
     signal.signal(signal.SIGTERM, _stop)
     out.mkdir(parents=True, exist_ok=True)
-    ctx.obj = Options(rounds, seconds, out)
+    ctx.obj = Options(rounds, seconds, messages, out)
     if ctx.invoked_subcommand is None:
         sizes = Sizes(tenants, users, messages)
         is_good = beside.measure_peers(ctx.obj, sizes, only or KEYS, (names or "").split(","))
@@ -90,6 +91,7 @@ _command("growth", "Deep pages, large tables, more workers, idle tenants.", grow
 _command(
     "export", "Export and batch, beside the bare driver's cursor and COPY.", export.measure_bulk
 )
+_command("import", "An import, beside a COPY of the same rows.", importing.measure_import)
 _command(
     "erasure", "A tenant's erasure, beside a bare DELETE by the same keys.", erasure.measure_erasure
 )

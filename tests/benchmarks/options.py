@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 
 class Options(NamedTuple):
-    """`seconds`: of load, for one figure."""
+    """`seconds`: of load, for one figure. `messages` are those that are moved."""
 
     rounds: int
     seconds: int
+    messages: int
     out: Path
 
 

@@ -57,23 +57,21 @@ class StoredRows:
             yield [(row[0], self._message(row)) for row in rows]
 
     def _session(self, row: asyncpg.Record) -> StoredSession:
-        user_id, *columns, sealed = row
-        session = StoredSession(*columns)
-        if sealed is None:
+        session = StoredSession._make(row[1:-1])
+        if (sealed := row["sealed"]) is None:
             return session
-        said = self._seals[user_id].titled(session.id, sealed)
+        said = self._seals[row["user_id"]].titled(session.id, sealed)
         if said is None:
-            raise Conflict(UNREADABLE.format("conversation", session.id, user_id))
+            raise Conflict(UNREADABLE.format("conversation", session.id, row["user_id"]))
         return session._replace(title=said.title, metadata=said.metadata)
 
     def _message(self, row: asyncpg.Record) -> StoredMessage:
-        user_id, *columns, sealed = row
-        message = StoredMessage(*columns)
-        if sealed is None:
+        message = StoredMessage._make(row[1:-1])
+        if (sealed := row["sealed"]) is None:
             return message
-        words = self._seals[user_id].words(message.session_id, message.id, sealed)
+        words = self._seals[row["user_id"]].words(message.session_id, message.id, sealed)
         if words is None:
-            raise Conflict(UNREADABLE.format("message", message.id, user_id))
+            raise Conflict(UNREADABLE.format("message", message.id, row["user_id"]))
         return message._replace(
             content=words.content,
             parts=words.parts,

@@ -21,6 +21,7 @@ from app.http.surrogates import Marked, decode_marked
 
 LINE_BYTES = 32 << 20
 LINE: Any = Line  # a union is no type to a checker
+NOT_OF_PERSON = (User, HeadLine, EndLine)
 Say = Callable[[str], None]
 
 
@@ -69,7 +70,7 @@ class ImportFile:
     def _take_of_person(self) -> Numbered | None:
         """Return the next line, unless another person's or the file's end comes first."""
         read = self._take()
-        if read is not None and isinstance(read.line, User | HeadLine | EndLine):
+        if read is not None and isinstance(read.line, NOT_OF_PERSON):
             self._next = read
             return None
         return read

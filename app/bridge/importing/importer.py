@@ -166,22 +166,20 @@ class Importer:
 
     async def _together(self, group: Sequence[Coming]) -> None:
         """Store all of them, or raise RefusedError for one and store none."""
-        tenant_id = group[0].person.whose.tenant_id
-        users = [one.person.whose.user_id for one in group]
+        people = [one.person for one in group]
+        tenant_id = people[0].whose.tenant_id
+        users = [one.whose.user_id for one in people]
         async with Transaction.of(self._databases.general, self._seals, tenant_id, users) as rows:
             await rows.lock_owners()
             present = await rows.with_rows()
             new = [one for one in group if one.person.whose.user_id not in present]
             await rows.add_all(_pieces(new))
-            for one in group:
-                one.person.drain()
-                if not one.person.is_good:
+            for one in people:
+                one.drain()
+                if not one.is_good:
                     raise RefusedError(BAD_LINES)
-            sums = await rows.sums()
-            for one in group:
-                if sums[one.person.whose.user_id] != one.person.sum:
-                    is_present = one.person.whose.user_id in present
-                    raise RefusedError(OTHERS if is_present else CHANGED)
+            for whose in await rows.differing({one.whose.user_id: one.sum for one in people}):
+                raise RefusedError(OTHERS if whose in present else CHANGED)
         self._count([one.person for one in new], len(present))
 
     def _count(self, new: Sequence[Person], present: int) -> None:

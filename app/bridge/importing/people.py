@@ -14,6 +14,7 @@ from app.bridge.export.full_lines import (
     message_line,
     session_line,
 )
+from app.bridge.importing import digests
 from app.bridge.importing.faults import FAULTS, in_words
 from app.bridge.importing.lines import (
     AuditEvent,
@@ -29,27 +30,6 @@ from app.http.errors import Invalid
 
 ROWS = 2000
 BYTES = 4 << 20
-MODULUS = 1 << 256
-
-
-class Sum:
-    """A digest that does not depend on the order of rows: the sum of their lines' digests.
-
-    Equal sums tell that the rows of the file and those that are stored are the same.
-    """
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.total = 0
-
-    def add(self, line: bytes) -> None:
-        self.rows += 1
-        self.total = (self.total + int.from_bytes(hashlib.sha256(line).digest())) % MODULUS
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sum) and (self.rows, self.total) == (other.rows, other.total)
-
-    __hash__ = None  # type: ignore[assignment]  # a mutable object has no hash
 
 
 class Piece:
@@ -72,11 +52,12 @@ class Piece:
 class Conversation:
     """A conversation, the number of its line, and which of its messages have been read so far."""
 
-    __slots__ = ("last", "line", "row", "seen")
+    __slots__ = ("digest", "last", "line", "row", "seen")
 
-    def __init__(self, line: int, row: StoredSession) -> None:
+    def __init__(self, line: int, row: StoredSession, written: bytes) -> None:
         self.line = line
         self.row = row
+        self.digest = digests.Conversation(written)
         self.seen = 0
         self.last = 0
 
@@ -103,7 +84,7 @@ class Person:
         assert isinstance(first.line, User)  # noqa: S101  # the reader has looked
         self.whose = Whose(first.line.tenant_id, first.line.id)
         self.line = first.number
-        self.sum = Sum()
+        self.sum = digests.Sum()
         self.chat_sessions = 0
         self.messages = 0
         self.is_read = False
@@ -147,10 +128,10 @@ class Person:
     def _take(self, read: Numbered, piece: Piece) -> None:
         try:
             match read.line:
-                case ChatSession():
-                    self._session(read, read.line, piece)
                 case Message():
                     self._message(read, read.line, piece)
+                case ChatSession():
+                    self._session(read, read.line, piece)
                 case AuditEvent() | LoginAddress() | Hold():
                     pass  # moved with the user database
                 case _:
@@ -163,9 +144,9 @@ class Person:
         row = stored_session(line)
         if row.id in self._conversations:
             raise Invalid(f"The conversation {row.id} comes twice.")
-        self._conversations[row.id] = Conversation(read.number, row)
+        written = read.sent if self._is_exact else session_line(row)
+        self._conversations[row.id] = Conversation(read.number, row, written)
         self.chat_sessions += 1
-        self.sum.add(read.sent if self._is_exact else session_line(row))
         piece.sessions.append(row)
 
     def _message(self, read: Numbered, line: Message, piece: Piece) -> None:
@@ -178,7 +159,7 @@ class Person:
         conversation.seen += 1
         row = stored_message(line)
         self.messages += 1
-        self.sum.add(read.sent if self._is_exact else message_line(row))
+        conversation.digest.add(read.sent if self._is_exact else message_line(row))
         piece.messages.append(row)
 
     def _end(self, number: int, line: UserEndLine) -> None:
@@ -198,6 +179,7 @@ class Person:
             self._fault(self.line, "The lines of this person are cut off.")
             return
         for one in self._conversations.values():
+            self.sum.add(one.digest.digest)
             if one.seen != one.row.message_count:
                 said = f"The conversation has {one.row.message_count} messages, the file {one.seen}"
                 self._fault(one.line, f"{said}: cut off, or written to while it was exported.")

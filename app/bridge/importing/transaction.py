@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from app.bridge.export.full_lines import StoredMessage, StoredSession, message_line, session_line
-from app.bridge.export.stored import NO_IDLE_TIMEOUT, StoredRows
-from app.bridge.importing.people import ROWS, Piece, Sum
+from app.bridge.export.full_lines import StoredMessage, StoredSession
+from app.bridge.export.stored import NO_IDLE_TIMEOUT
+from app.bridge.importing.digests import Stored, Sum
+from app.bridge.importing.people import ROWS, Piece
 from app.bridge.sealing.seals import Seals
 from app.bridge.sealing.writers import BEFORE_ASKING
 from app.chat import metadata
@@ -69,11 +70,15 @@ FROM chat_sessions s CROSS JOIN unnest(
     item_members, is_item, status, created_by, created_at, updated_at, sealed, sealed_size)
 WHERE s.tenant_id = $1 AND s.id = new.session_id
 """
+# A server that has no statistics yet looks each message's conversation up by an index in which it
+# reads all of the tenant's, and keeps to that plan. It chooses better once the table has grown.
+PLAN_ANEW = "DISCARD PLANS"
 STILL_OPEN = """
 SELECT count(*) FROM owners o
 WHERE o.tenant_id = $1 AND o.user_id = ANY ($2::uuid[]) AND o.state = 'open'
 """
 RECORD_KEY = "SELECT check_write_under($1, $2, $3, NULL)"
+PLAIN = ((), ())  # the last columns, of rows that are not sealed
 CLOSED = "is being erased here, or was, and is not brought back"
 
 
@@ -91,6 +96,7 @@ class Transaction:
         self._tenant_id = tenant_id
         self._seals = seals
         self._users = list(seals)
+        self._is_sealing = any(seal.key for seal in seals.values())
         self._owners = set[UUID]()
         self._sealed = set[UUID]()
 
@@ -164,14 +170,14 @@ class Transaction:
         sessions = [
             self._session(user_id, row) for user_id, piece in pieces for row in piece.sessions
         ]
-        messages = [
-            self._message(user_id, row) for user_id, piece in pieces for row in piece.messages
-        ]
+        messages = [row for user_id, piece in pieces for row in self._messages(user_id, piece)]
         if sessions:
             await self._make_owners({row[0] for row in sessions})
-            await self._insert(ADD_SESSIONS, sessions)
+            await self._insert(ADD_SESSIONS, zip(*sessions, strict=True), len(sessions))
+            await self._connection.execute(PLAN_ANEW)
         if messages:
-            await self._insert(ADD_MESSAGES, messages)
+            columns = (*zip(*messages, strict=True), *(() if self._is_sealing else PLAIN))
+            await self._insert(ADD_MESSAGES, columns, len(messages))
 
     def _session(self, user_id: UUID, row: StoredSession) -> tuple[Any, ...]:
         seal = self._seals[user_id]
@@ -182,10 +188,12 @@ class Transaction:
         row = row._replace(title=said.title, metadata=said.metadata)
         return (user_id, *row, _array(said.tags), said.sealed)
 
-    def _message(self, user_id: UUID, row: StoredMessage) -> tuple[Any, ...]:
-        seal = self._seals[user_id]
-        if seal.key is None:
-            return (*row, None, None)
+    def _messages(self, user_id: UUID, piece: Piece) -> Iterable[tuple[Any, ...]]:
+        if not self._is_sealing:
+            return piece.messages
+        return (self._message(self._seals[user_id], row) for row in piece.messages)
+
+    def _message(self, seal: Seal, row: StoredMessage) -> tuple[Any, ...]:
         words = Words(row.content, row.parts, row.metadata, row.item_members, row.client_digest)
         said = seal.columns(row.session_id, row.id, words)
         row = row._replace(
@@ -203,23 +211,16 @@ class Transaction:
             await self._connection.executemany(MAKE_OWNER, unseen)
         self._owners |= users
 
-    async def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        columns = zip(*rows, strict=True)
-        done = await self._connection.execute(statement, self._tenant_id, *columns)
-        if done != f"INSERT 0 {len(rows)}":
+    async def _insert(self, statement: str, columns: Iterable[Sequence[Any]], rows: int) -> None:
+        short = (_short(column) for column in columns)
+        done = await self._connection.execute(statement, self._tenant_id, *short)
+        if done != f"INSERT 0 {rows}":
             raise RefusedError(CLOSED)  # since `lock_owners`, or with a session that went
 
-    async def sums(self) -> dict[UUID, Sum]:
-        """Digest the people's rows, as they are stored now."""
-        sums = {user_id: Sum() for user_id in self._users}
-        rows = StoredRows(self._connection, self._tenant_id, self._seals)
-        async for sessions in rows.sessions():
-            for user_id, session in sessions:
-                sums[user_id].add(session_line(session))
-        async for messages in rows.messages():
-            for user_id, message in messages:
-                sums[user_id].add(message_line(message))
-        return sums
+    async def differing(self, sums: Mapping[UUID, Sum]) -> set[UUID]:
+        """Tell whose rows, as they are stored now, are not those of the file."""
+        stored = Stored(self._connection, self._tenant_id, self._seals)
+        return await stored.differing(sums)
 
 
 def _batches(pieces: Iterable[tuple[UUID, Piece]]) -> Iterator[list[tuple[UUID, Piece]]]:
@@ -232,6 +233,11 @@ def _batches(pieces: Iterable[tuple[UUID, Piece]]) -> Iterator[list[tuple[UUID, 
             yield batch
             batch, rows = [], 0
     yield batch
+
+
+def _short(column: Sequence[Any]) -> Sequence[Any]:
+    """Send nothing of a column that is NULL in every row: `unnest` fills up what is shorter."""
+    return () if column.count(None) == len(column) else column
 
 
 def _array(tags: Sequence[bytes] | None) -> str | None:
