@@ -23,8 +23,10 @@ COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
 }
 NO_CONTEXT = '__import__("contextlib").nullcontext()'
 # Words of the document, and what a class has for whoever reads its code.
-WORDS = {"description", "title", "examples", "help", "summary", "doc"}
-WORDS |= {"frozen", "slots", "repr", "compare", "kw_only", "eq"}
+WORDS = {
+    *("description", "title", "examples", "help", "summary", "doc"),
+    *("frozen", "slots", "repr", "compare", "kw_only", "eq"),
+}
 
 
 def of_python(text: str) -> Iterator[Change]:
