@@ -149,13 +149,13 @@ def test_who_interrupts_the_start_reads_no_traceback(settings: Settings) -> None
     """A terminal sends SIGINT to the supervisor and to its workers, which import at that time."""
     command = [sys.executable, "-m", "litestar", "run", "--port", "0", "--wc", "2"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE
     ) as process:
         until(lambda: len(workers_of(process)) == 2)
         for one in (*workers_of(process), process):
             one.send_signal(signal.SIGINT)
         said = process.communicate(timeout=STOP_SECONDS)[1]
-    assert "Traceback" not in said, said
+    assert b"Traceback" not in said, said
 
 
 @pytest.mark.parametrize("workers", [1, 2])
