@@ -13,10 +13,12 @@ from app.bridge.hooks import Hook
 from app.bridge.retention.sweeper import Sweeper, TenantSwept
 from tests.support.erasure_scene import Scene, Subject, a_session
 
-AGED = "UPDATE chat_sessions SET updated_at = now() - $2::interval WHERE id = $1"
+AGO = "SELECT now() - $1::interval"  # a statement of its own: Citus updates to values only
+AGED = "UPDATE chat_sessions SET updated_at = $2 WHERE id = $1"
 SESSIONS = "SELECT id FROM chat_sessions"
 ORPHANS = """
-SELECT count(*) FROM messages m LEFT JOIN chat_sessions s ON s.id = m.session_id WHERE s.id IS NULL
+SELECT count(*) FROM messages m
+LEFT JOIN chat_sessions s ON s.tenant_id = m.tenant_id AND s.id = m.session_id WHERE s.id IS NULL
 """
 
 
@@ -36,7 +38,8 @@ async def an_old_session(
     scene: Scene, subject: Subject, *, days: float = 40, texts: int = 2
 ) -> UUID:
     session_id = await a_session(scene.general, subject, texts)
-    await scene.general.execute(AGED, session_id, timedelta(days=days))
+    moment = await scene.general.fetchval(AGO, timedelta(days=days))
+    await scene.general.execute(AGED, session_id, moment)
     return session_id
 
 
