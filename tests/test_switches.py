@@ -14,8 +14,11 @@ from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.servers import Servers
 
 IS_SEALED = os.environ.get("BICAMERAL_TESTS_SEALED") == "1"
-WORDS = {"chat_sessions.title", "chat_sessions.metadata", "messages.content", "messages.parts"}
-WORDS |= {"messages.metadata", "general_idempotency_keys.answer"}
+WORDS = {
+    *("chat_sessions.title", "chat_sessions.metadata"),
+    *("messages.content", "messages.parts", "messages.metadata"),
+    "general_idempotency_keys.answer",
+}
 SEALED = """
 SELECT (SELECT count(sealed) FROM chat_sessions), (SELECT count(sealed) FROM messages),
     (SELECT count(sealed) FROM general_idempotency_keys)

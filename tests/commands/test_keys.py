@@ -99,7 +99,8 @@ async def test_a_damaged_key_holds_up_nobody_elses(
     async with superuser(servers.user.url(database)) as sql:
         await sql.execute(CUT, damaged.id)
         rotated = await litestar("keys", "rotate", env=env)
-        kept = dict(await sql.fetch("SELECT user_id, master_id FROM wrapped_keys"))
+        rows = await sql.fetch("SELECT user_id, master_id FROM wrapped_keys")
+        kept = {row["user_id"]: row["master_id"] for row in rows}
     assert kept == {damaged.id: "old", well.id: "new"}
     named = f"tenant {damaged.tenant_id}, user {damaged.id}: could not be wrapped anew\n"
     assert (rotated.code, rotated.out) == (1, named)

@@ -78,10 +78,9 @@ class Target(NamedTuple):
         ):
             opener = await Opener.of(user, general)
             rows = await (opener.messages() if table == "messages" else opener.sessions())
-        for row in rows:
-            vars(row).pop("sealed_size", None)
-            del row.sealed
-        return sorted(map(vars, rows), key=lambda row: row["id"])
+        opened: list[dict[str, Any]] = [vars(row) for row in rows]
+        said = [{k: v for k, v in row.items() if not k.startswith("sealed")} for row in opened]
+        return sorted(said, key=lambda row: row["id"])
 
     async def run(self, statement: str) -> None:
         await run(self.servers.general, statement, self.name)

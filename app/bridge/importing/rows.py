@@ -62,7 +62,7 @@ def stored_message(line: Message) -> StoredMessage:
         line.role,
         said.content,
         said.parts,
-        pairs and metadata.stored(pairs),
+        None if pairs is None else metadata.stored(pairs),
         line.client_id,
         digest,
         line.item_id,
