@@ -65,6 +65,12 @@ class SessionConnection:
     async def set_type_codec(self, *_: object, **__: object) -> None:
         """Its codecs are set when a connection is opened; see opening.py."""
 
+    async def reload_schema_state(self) -> None:
+        """The dialect asks for it after an error of the server's own, of all its connections.
+
+        What is stale is pool.py's to renew: those beneath have codecs that reloading would drop.
+        """
+
     def is_closed(self) -> bool:
         return self._taken is not None and self._taken.is_closed()
 
