@@ -14,6 +14,9 @@ from tests.support import citus
 from tests.support.cluster import NAME, all_of, distribute, migrated
 from tests.support.servers import Servers, chosen_programs
 
+# The tests' servers acknowledge before they write, and so lose something when they are killed.
+DURABLE = f"ALTER DATABASE {NAME} SET synchronous_commit = on"
+
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Servers]:
@@ -38,6 +41,8 @@ async def distributed(cluster: Servers) -> Servers:
     ended = await distribute(cluster, NAME)
     assert ended.code == 0, ended.err
     assert ended.out.startswith("Distributed by tenant: ")
+    for node in citus.nodes(cluster.general):
+        await citus.on(node, NAME, "SET citus.enable_ddl_propagation = off", DURABLE)
     return cluster
 
 

@@ -35,7 +35,6 @@ async def test_a_worker_that_is_gone_is_503_for_its_tenants_alone(
     made = await writers(world, distributed, PEOPLE)
     dead = citus.nodes(distributed.general)[1]
     theirs, others = apart(made, dead)
-    await citus.on(dead, "postgres", "CHECKPOINT")  # the tests' servers do not wait for the disk
     load = Load(made)
     await load.warm()
     await kill(dead)
@@ -83,7 +82,6 @@ async def test_a_coordinator_that_starts_again_is_503_until_then(
     made = await writers(world, distributed, 4)
     load = Load(made)
     await load.warm()
-    await citus.on(distributed.general, NAME, "CHECKPOINT")
     await asyncio.to_thread(distributed.general.stop)
     try:
         for one in made:
