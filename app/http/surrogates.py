@@ -16,10 +16,11 @@ from app.http.errors import BadRequest
 
 # Not UTF-8, so found nowhere else: after no backslash of these begins an escape.
 BACKSLASHES, APART = b"\\\\", b"\xff\xff"
-HALF = re.compile(
-    rb"\\u([dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
-)
+HIGH, LOW = rb"[dD][89abAB][0-9a-fA-F]{2}", rb"[dD][c-fC-F][0-9a-fA-F]{2}"
+# Where a half's escape begins. A replacement that repeats groups would take three times as long:
+# 0.6 s for 4 MB of halves, in which nobody else is answered.
+BEGINS_HALF = re.compile(rb"\\u(?=%b(?!\\u%b))|(?<!\\u%b)\\u(?=%b)" % (HIGH, LOW, HIGH, LOW))
+HALF = re.compile(rb"(?:%b)[0-9a-fA-F]{4}" % BEGINS_HALF.pattern)
 PRIVATE = range(0x10FFFD, 0x100000, -1)  # characters that nobody uses
 
 
@@ -31,7 +32,7 @@ class Marked(NamedTuple):
 
     def restored(self, text: str) -> str:
         """Write the halves again as the escapes that they were."""
-        return re.sub(f"{self.mark}([0-9a-fA-F]{{4}})", r"\\u\1", text)
+        return re.sub(f"{self.mark}(?=[0-9a-fA-F]{{4}})", r"\\u", text)
 
     def restored_json(self, json: Raw) -> Raw:
         return Raw(self.restored(bytes(json).decode()).encode())
@@ -45,7 +46,7 @@ def marked(body: bytes) -> Marked:
     """Raises UnicodeDecodeError for what is not UTF-8."""
     body.decode()
     mark = _unused(body)
-    return Marked(_replaced(body, mark.encode() + rb"\1\2"), mark)
+    return Marked(_replaced(BEGINS_HALF, body, mark.encode()), mark)
 
 
 def decode_marked(body: bytes, shape: type[Any]) -> tuple[Any, Marked]:
@@ -58,12 +59,12 @@ def decode_marked(body: bytes, shape: type[Any]) -> tuple[Any, Marked]:
 
 def without_halves(body: bytes) -> bytes:
     """Write the escape of U+FFFD in the place of each half, in as many bytes."""
-    return _replaced(body, rb"\\ufffd")
+    return _replaced(HALF, body, rb"\\ufffd")
 
 
-def _replaced(body: bytes, replacement: bytes) -> bytes:
+def _replaced(what: re.Pattern[bytes], body: bytes, replacement: bytes) -> bytes:
     apart = body.replace(BACKSLASHES, APART)
-    return HALF.sub(replacement, apart).replace(APART, BACKSLASHES)
+    return what.sub(replacement, apart).replace(APART, BACKSLASHES)
 
 
 def _unused(body: bytes) -> str:
