@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,12 +18,8 @@ from app.bridge.hooks import Hook
 from app.config.settings import Settings
 from app.databases.connection import set_tenant
 from app.databases.database import Databases
+from tests.support.locks import until_waiting
 from tests.support.servers import Servers, settings_for
-
-WAITING = """
-SELECT EXISTS (SELECT FROM pg_stat_activity
-               WHERE wait_event_type = 'Lock' AND datname = current_database())
-"""
 
 TABLES = {
     "user": (
@@ -174,9 +169,11 @@ async def open_scene(servers: Servers, database: str, **more: Any) -> AsyncGener
 
 
 @asynccontextmanager
-async def writer(scene: Scene, tenant_id: UUID) -> AsyncGenerator[asyncpg.Connection]:
-    """A client of its own, as the service's login, in a transaction that stays open."""
-    url = scene.servers.general.url(scene.database, "bicameral_app")
+async def writer(
+    scene: Scene, tenant_id: UUID, login: str = "bicameral_app"
+) -> AsyncGenerator[asyncpg.Connection]:
+    """Connect as the service's login, or another, in a transaction that stays open."""
+    url = scene.servers.general.url(scene.database, login)
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"BEGIN; {set_tenant(tenant_id)}")
@@ -186,8 +183,5 @@ async def writer(scene: Scene, tenant_id: UUID) -> AsyncGenerator[asyncpg.Connec
 
 
 async def waits(scene: Scene, on: asyncpg.Connection | None = None) -> None:
-    """Returns once a connection waits for a lock; the server has no event for that."""
-    connection = on or scene.general
-    async with asyncio.timeout(10):
-        while not await connection.fetchval(WAITING):
-            await connection.execute("SELECT pg_stat_clear_snapshot()")  # kept in a transaction
+    """Return once a connection waits for a lock; the server has no event for that."""
+    await until_waiting(on or scene.general)

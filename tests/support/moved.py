@@ -15,7 +15,7 @@ from tests.support import pgbouncer, statements
 from tests.support.commands import Ended, litestar, urls
 from tests.support.logins import superuser
 from tests.support.opened import Opener
-from tests.support.servers import TEMPLATE, Servers, run, settings_for
+from tests.support.servers import TEMPLATE, Servers, copied_to, run, settings_for
 
 
 class Target(NamedTuple):
@@ -97,9 +97,8 @@ SELECT = {
 @asynccontextmanager
 async def empty_general(servers: Servers, database: str) -> AsyncGenerator[Target]:
     name = f"{database}_moved"
-    await run(servers.general, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    try:
-        async with statements.held_to_one_tenant(servers.general, name):
-            yield Target(servers, database, name)
-    finally:
-        await run(servers.general, f"DROP DATABASE {name} WITH (FORCE)")
+    async with (
+        copied_to((servers.general,), TEMPLATE, name),
+        statements.held_to_one_tenant(servers.general, name),
+    ):
+        yield Target(servers, database, name)

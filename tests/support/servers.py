@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -102,16 +102,26 @@ async def alive(service: Litestar) -> AsyncGenerator[None]:
 async def copied(servers: Servers, template: str) -> AsyncGenerator[str]:
     """Give the name of two databases, one on each server, copies of this one."""
     name = f"test_{next(numbers)}"
-    await on_both(servers, CLONE.format(name, template))
-    if citus.IS_WANTED:
-        await citus.settle(servers.general, name)
-    try:
+    async with copied_to(servers, template, name):
         yield name
+
+
+@asynccontextmanager
+async def copied_to(servers: Sequence[Server], template: str, name: str) -> AsyncGenerator[None]:
+    """Copy the database of each of these servers, and drop the copies afterwards.
+
+    The last server is the general one.
+    """
+    await on_all(servers, CLONE.format(name, template))
+    if citus.IS_WANTED:
+        await citus.settle(servers[-1], name)
+    try:
+        yield
     finally:
-        await on_both(servers, f"DROP DATABASE {name} WITH (FORCE)")
+        await on_all(servers, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def on_both(servers: Servers, statement: str) -> None:
+async def on_all(servers: Sequence[Server], statement: str) -> None:
     """On the workers of Citus, too, where they are the tests'."""
     nodes = [node for server in servers for node in citus.nodes(server)]
     await asyncio.gather(*(run(node, statement) for node in nodes))

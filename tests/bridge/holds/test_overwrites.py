@@ -137,10 +137,16 @@ async def test_a_deletion_under_way_ends_before_the_hold_is_in_force(scene: Scen
 
 @pytest.mark.parametrize("ends", ["COMMIT", "ROLLBACK"])
 async def test_whoever_meets_the_relay_reads_the_flag_behind_it(scene: Scene, ends: str) -> None:
-    """While the relay holds FOR UPDATE, a check waits; then it reads what was committed."""
+    """While the relay holds FOR UPDATE, a check waits; then it reads what was committed.
+
+    Both is done here in one transaction. It is the owner's, as set_hold is: on Citus each login has
+    a connection of its own to the worker, and two of one transaction would wait for each other.
+    """
     alice = await scene.a_user(sessions=1)
-    async with scene.another() as relay, writer(scene, alice.tenant_id) as late:
-        await relay.execute("BEGIN")
+    async with (
+        writer(scene, alice.tenant_id, "bicameral_owner") as relay,
+        writer(scene, alice.tenant_id) as late,
+    ):
         await relay.execute(DRAIN, alice.tenant_id, alice.user_id)
         await hold(relay, alice)
         check = asyncio.create_task(late.execute(CHECK, alice.tenant_id, alice.user_id))

@@ -13,13 +13,10 @@ from app.bridge.importing.transaction import CLOSED as REFUSED
 from app.databases.database import Databases
 from tests.support.factories import Someone, World, a_message, a_session
 from tests.support.importing import exported, imported, objects, rewritten
+from tests.support.locks import until_waiting
 from tests.support.moved import Target
 from tests.support.servers import Servers, run
 
-WAITING = """
-SELECT count(*) FROM pg_stat_activity
-WHERE wait_event_type = 'Lock' AND datname = current_database()
-"""
 CLOSED = "SELECT count(*) FROM owners WHERE state = 'closed'"
 # More rows than are kept before they are stored.
 MANY = """
@@ -46,13 +43,6 @@ async def there(target: Target) -> AsyncIterator[asyncpg.Connection]:
     connection.terminate()
 
 
-async def until(connection: asyncpg.Connection, statement: str, count: int) -> None:
-    """Return once so many are counted; the server has no event for that."""
-    async with asyncio.timeout(10):
-        while await connection.fetchval(statement) < count:
-            pass
-
-
 @pytest.mark.parametrize("is_known", [True, False], ids=["owner", "no owner"])
 async def test_whoever_is_deleted_meanwhile_leaves_nothing(
     world: World, target: Target, moved: Databases, there: asyncpg.Connection, is_known: bool
@@ -69,10 +59,10 @@ async def test_whoever_is_deleted_meanwhile_leaves_nothing(
     blocker = await asyncpg.connect(target.servers.general.url(target.name))
     await blocker.execute("BEGIN; LOCK TABLE messages IN SHARE MODE")
     importing = asyncio.create_task(imported(moved, target.settings, file))
-    await until(there, WAITING, 1)  # with the conversation stored, and no message yet
+    await until_waiting(there, 1)  # with the conversation stored, and no message yet
     await world.operators.delete_user(alice.username)
     erasing = asyncio.create_task(Relay(moved, target.settings).run_once())
-    await until(there, WAITING, 2)
+    await until_waiting(there, 2)
     assert await there.fetchval(CLOSED) == is_known
     await blocker.close()
     said = (await importing).said
