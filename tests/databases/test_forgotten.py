@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -141,7 +142,7 @@ async def test_a_write_of_unknown_outcome_is_503_and_not_sent_twice(
     path = f"/v1/chat-sessions/{session['id']}/messages"
     await a_message(alice, session["id"])
     if arrives:
-        general.breaks(Act.SILENCE, BODY["content"].encode())
+        general.breaks(Act.SILENCE, UUID(session["id"]).bytes)
     else:
         forget(general)
     async with within(AT_MOST_SECONDS):

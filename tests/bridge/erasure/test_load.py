@@ -15,7 +15,9 @@ from tests.support.erasure_scene import Scene, Subject, open_scene
 from tests.support.servers import Servers
 
 WRITERS = 24
-ISSUE_SECONDS = 1.0
+# A relay's way to the closing takes as long as some 25 messages of each writer, on a quiet machine
+# and on a busy one; were it starved, they would write for ever.
+MOST_EACH = 75
 
 
 @pytest.fixture
@@ -53,14 +55,14 @@ async def test_under_load_the_owner_closes_at_once_and_nothing_is_left(
     writers = [asyncio.create_task(write(scene, alice, warm)) for _ in range(WRITERS)]
     await warm.wait()
     await scene.delete(alice)
+    before = await scene.general.fetchval("SELECT count(*) FROM messages")
     assert await scene.relay().run_once()
     sessions, messages = map(sum, zip(*await asyncio.gather(*writers), strict=True))
     (receipt,) = await scene.receipts()
     assert (receipt["chat_sessions"], receipt["messages"]) == (sessions, messages)
     assert await scene.orphans() == 0
-    seconds = await closed_after(scene, alice)
-    record_testsuite_property("seconds_until_closed", seconds)
-    assert seconds < ISSUE_SECONDS
+    record_testsuite_property("seconds_until_closed", await closed_after(scene, alice))
+    assert messages - before < WRITERS * MOST_EACH
 
 
 async def closed_after(scene: Scene, subject: Subject) -> float:
