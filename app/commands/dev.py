@@ -146,7 +146,13 @@ def _migrate(settings: Settings) -> None:
 
 
 async def _create_databases(*clusters: Server) -> None:
-    await asyncio.gather(*(create_database(cluster) for cluster in clusters))
+    """Raises EmbeddedError for what a server refuses, such as one that is set to be read-only."""
+    for cluster in clusters:
+        try:
+            await create_database(cluster)
+        except asyncpg.PostgresError as error:
+            line = f"{cluster.data_dir}: the server does not prepare its database: {error}"
+            raise EmbeddedError(line) from None
 
 
 async def create_database(cluster: Server, name: str = "bicameral") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -118,18 +120,40 @@ def test_the_documents_example_logs_in_and_finds_a_conversation(tmp_path: Path) 
             assert conversation["message_count"] > 1
 
 
+@pytest.mark.slow
+def test_a_database_that_takes_no_writes_costs_one_line(tmp_path: Path) -> None:
+    with running(tmp_path) as dev:
+        url = dev.psql[1].split("'")[1].replace("/bicameral?", "/postgres?")
+        asyncio.run(_run_on(url, "ALTER DATABASE bicameral SET default_transaction_read_only = on"))
+        dev.stop(SIGTERM)
+    refused = _refused(tmp_path, "0")
+    said = f"bicameral: {tmp_path / 'general'}: the server does not prepare its database: "
+    assert refused.stderr == f"{said}cannot execute GRANT in a read-only transaction\n"
+
+
+async def _run_on(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+def _refused(data_dir: Path, port: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "litestar", "dev", "--port", port]
+    refused = subprocess.run(
+        [*command, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    return refused
+
+
 def test_a_port_in_use_costs_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "litestar", "dev", "--port", port]
-        refused = subprocess.run(
-            [*command, "--data-dir", str(tmp_path)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert refused.returncode == 1
+        refused = _refused(tmp_path, port)
     assert refused.stderr == f"bicameral: port {port} is in use; choose another with --port.\n"
     assert not (tmp_path / "user").exists()
 
