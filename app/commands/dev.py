@@ -29,6 +29,7 @@ from app.commands.migrate import upgrade
 from app.commands.run import Options, serve_alone, serve_reloading
 from app.commands.running_dev import DATA_DIR, found_by_commands
 from app.commands.signals import end_if_told, end_once
+from app.config.database_url import LAST_PORT
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.connection import DATABASES
@@ -57,7 +58,7 @@ class Users(NamedTuple):
     "--port",
     default=8000,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=click.IntRange(0, LAST_PORT),
     help="The port to serve on, as 8080; 0: any that is free.",
 )
 @click.option(

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from app.config.database_url import LAST_PORT
 from app.config.settings import stop
 
-LAST_PORT = 65_535
 # The workers of a run that was killed just now let go of its port a moment later.
 PATIENCE_SECONDS = 2.0
 POLL_SECONDS = 0.05

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from app.config.database_url import DatabaseUrl
 
-# PostgreSQL takes its timeouts in whole milliseconds, of which 0 would mean to wait for ever.
-SHORTEST_TIMEOUT_SECONDS = 0.001
-LONGEST_TIMEOUT_SECONDS = 2_147_483
+# In seconds. PostgreSQL takes whole milliseconds, of which 0 would mean to wait for ever.
+ServerTimeout = Annotated[float, Field(ge=0.001, le=2_147_483)]
 
 
 class DatabaseSettings(BaseSettings):
@@ -59,23 +58,14 @@ class DatabaseSettings(BaseSettings):
     )
     db_echo: bool = Field(False, description="log every statement, without its values")
     db_connect_timeout_seconds: float = Field(5, gt=0, description="to open a connection")
-    db_statement_timeout_seconds: float = Field(
-        15,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="a statement's longest run; PostgreSQL then cancels it",
+    db_statement_timeout_seconds: ServerTimeout = Field(
+        15, description="a statement's longest run; PostgreSQL then cancels it"
     )
-    db_lock_timeout_seconds: float = Field(
-        5,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="the longest wait for a row or table lock",
+    db_lock_timeout_seconds: ServerTimeout = Field(
+        5, description="the longest wait for a row or table lock"
     )
-    db_idle_in_transaction_seconds: float = Field(
-        30,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="PostgreSQL ends a transaction left idle for so long",
+    db_idle_in_transaction_seconds: ServerTimeout = Field(
+        30, description="PostgreSQL ends a transaction left idle for so long"
     )
     db_silence_seconds: float = Field(
         2,

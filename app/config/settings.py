@@ -13,8 +13,8 @@ from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from app.config.database_settings import LONGEST_TIMEOUT_SECONDS, SHORTEST_TIMEOUT_SECONDS
-from app.config.database_url import DatabaseUrl
+from app.config.database_settings import ServerTimeout
+from app.config.database_url import LAST_PORT, DatabaseUrl
 from app.config.names import SERVICE_LINK, meant
 from app.config.seal_settings import SealSettings
 
@@ -52,17 +52,11 @@ class Settings(SealSettings):
     migration_wait_seconds: float = Field(
         300, gt=0, description="how long an upgrade waits for another one to finish"
     )
-    migration_lock_timeout_seconds: float = Field(
-        5,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="the longest a migration may queue for a table lock",
+    migration_lock_timeout_seconds: ServerTimeout = Field(
+        5, description="the longest a migration may queue for a table lock"
     )
-    migration_statement_timeout_seconds: float = Field(
-        600,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="a migration statement's longest run",
+    migration_statement_timeout_seconds: ServerTimeout = Field(
+        600, description="a migration statement's longest run"
     )
 
     log_format: Literal["json", "text"] | None = Field(
@@ -73,7 +67,7 @@ class Settings(SealSettings):
     )
     metrics: bool = Field(True, description="off: nothing answers `GET /metrics`")
     metrics_port: int = Field(
-        0, ge=0, le=65_535, description="a port of their own for metrics; 0: the service's"
+        0, ge=0, le=LAST_PORT, description="a port of their own for metrics; 0: the service's"
     )
     metrics_host: str = Field("127.0.0.1", description="the address of that port")
     idempotency_kept_seconds: int = Field(
@@ -149,11 +143,8 @@ class Settings(SealSettings):
     relay_reconcile_seconds: float = Field(
         0, ge=0, description="how often `litestar relay` compares the databases; 0: never"
     )
-    reconcile_statement_timeout_seconds: float = Field(
-        300,
-        ge=SHORTEST_TIMEOUT_SECONDS,
-        le=LONGEST_TIMEOUT_SECONDS,
-        description="a comparing statement's longest run",
+    reconcile_statement_timeout_seconds: ServerTimeout = Field(
+        300, description="a comparing statement's longest run"
     )
 
     @model_validator(mode="before")
