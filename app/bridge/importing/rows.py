@@ -62,7 +62,7 @@ def stored_message(line: Message) -> StoredMessage:
         line.role,
         said.content,
         said.parts,
-        None if pairs is None else metadata.stored(pairs),
+        metadata.stored(pairs),
         line.client_id,
         digest,
         line.item_id,
