@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
+from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from litestar import Litestar
@@ -23,6 +25,7 @@ from app.config.settings import Settings
 from app.server import create_app
 from tests.support import citus, leaks, pgbouncer, signatures, statements, switches
 from tests.support.factories import World
+from tests.support.logins import superuser
 from tests.support.memory import folder_of_a_run
 from tests.support.patience import limited
 from tests.support.servers import (
@@ -100,6 +103,13 @@ async def database(servers: Servers, template: str) -> AsyncIterator[str]:
 @pytest.fixture
 def settings(servers: Servers, database: str) -> Settings:
     return settings_for(servers, database)
+
+
+@pytest.fixture
+async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """Look into the general database as its superuser, past row level security."""
+    async with superuser(servers.general.url(database)) as connection:
+        yield connection
 
 
 @pytest.fixture

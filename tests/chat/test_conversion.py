@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,6 @@ from app.config.settings import Settings
 from app.databases.sealing.person_keys import PersonKey
 from app.server import create_app
 from tests.support.factories import Someone, World
-from tests.support.logins import superuser
 from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.sealing import master_keys
 from tests.support.servers import Servers, alive, settings_for
@@ -33,12 +32,6 @@ MINE = {name: f"SELECT * FROM {name} WHERE user_id = $1 ORDER BY 1, 2, 3" for na
 @pytest.fixture
 def settings(servers: Servers, database: str) -> Settings:
     return settings_for(servers, database, seal_keys=None)
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    async with superuser(servers.general.url(database)) as connection:
-        yield connection
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,6 @@ from tests.support.citus import only_on_one_server
 from tests.support.erasure_scene import Subject
 from tests.support.erasure_scene import a_session as a_session_of
 from tests.support.factories import Someone, World
-from tests.support.servers import Servers
 
 LARGE = 262_144  # characters, the most that a message may have
 AROUND = 400  # bytes of a message besides its content, and of a page besides its messages
@@ -35,13 +33,6 @@ WHERE session_id = $1
 BLOCKS = """
 SELECT toast_blks_read + toast_blks_hit FROM pg_statio_user_tables WHERE relname = 'messages'
 """
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncGenerator[asyncpg.Connection]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
 
 
 async def stored(general: asyncpg.Connection, owner: Someone, count: int) -> UUID:

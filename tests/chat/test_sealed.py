@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ import pytest
 
 from app.config.settings import Settings
 from tests.support.factories import World
-from tests.support.logins import superuser
 from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.servers import Servers, settings_for
 
@@ -23,12 +21,6 @@ KEY = f"one:{b64encode(bytes(32)).decode()}"
 @pytest.fixture
 def settings(servers: Servers, database: str) -> Settings:
     return settings_for(servers, database, seal_keys=KEY)
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    async with superuser(servers.general.url(database)) as connection:
-        yield connection
 
 
 async def test_no_word_is_in_the_clear_after_any_kind_of_write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +21,6 @@ OF_EACH = {"date", "x-request-id"}  # headers of one answer
 @pytest.fixture
 def settings(servers: Servers, database: str) -> Settings:
     return settings_for(servers, database, seal_keys=master_keys("a"))
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
 
 
 async def a_talk(someone: Someone) -> tuple[str, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from tests.support.factories import World, a_session
-from tests.support.servers import Servers
 
 GIVES_UP = """
 CREATE SEQUENCE tries;
@@ -24,13 +23,6 @@ CREATE TRIGGER give_up AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION giv
 Write = Callable[[], Awaitable[httpx.Response]]
 # A session's transaction, with a key and without, and a hot route's one statement.
 WAYS = ["chat_sessions", "chat_sessions, with a key", "messages"]
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
 
 
 async def a_writer(world: World, way: str) -> tuple[str, Write]:

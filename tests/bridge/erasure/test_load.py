@@ -50,7 +50,7 @@ async def write(scene: Scene, subject: Subject, warm: asyncio.Barrier) -> tuple[
 async def test_under_load_the_owner_closes_at_once_and_nothing_is_left(
     scene: Scene, record_testsuite_property: Any
 ) -> None:
-    """Closing before draining is what keeps so busy a user from starving the lock."""
+    """However busy their user is, a relay gets to close the owner, and counts what was stored."""
     alice, warm = await scene.a_user(), asyncio.Barrier(WRITERS + 1)
     writers = [asyncio.create_task(write(scene, alice, warm)) for _ in range(WRITERS)]
     await warm.wait()

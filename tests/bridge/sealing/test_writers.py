@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -65,13 +65,6 @@ class Told:
 
 def begun(work: Awaitable[T]) -> asyncio.Task[T]:
     return asyncio.ensure_future(work)
-
-
-@pytest.fixture
-async def general(servers: Servers, database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(servers.general.url(database))
-    yield connection
-    await connection.close()
 
 
 async def test_a_transaction_that_is_open_is_waited_for(
