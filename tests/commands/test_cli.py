@@ -39,7 +39,6 @@ async def _login(world: World, username: str, password: str) -> httpx.Response:
     return await world.nobody.post("/v1/auth/login", json=body)
 
 
-@pytest.mark.slow
 async def test_from_nothing_to_a_user_who_is_blocked_and_back(
     servers: Servers, database: str, world: World
 ) -> None:

@@ -30,7 +30,7 @@ NOT_BY = (
     "faults/",
     "test_citus",
 )
-IS_SOAK = re.compile(r"\bpytest\.mark\.(soak|slow)\b")
+IS_SOAK = re.compile(r"(?m)^pytestmark = pytest\.mark\.(soak|slow)\b")
 NO_NAMES: frozenset[str] = frozenset()
 Defining = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -48,17 +48,25 @@ class Definition:
     def is_test(self) -> bool:
         return self.path.startswith("tests/") and self.name.startswith("test_")
 
+    def __str__(self) -> str:
+        return f"{self.path}::{self.name}"
 
-def nearest(root: Path, path: str, line: int, count: int) -> list[str]:
-    """Name the tests in the order of their nearness."""
-    of_file = [one for one in definitions(root) if one.path == path]
-    places = [one for one in of_file if one.first <= line <= one.last]
-    start = max(places, key=lambda one: one.first, default=None)
-    whole = dict.fromkeys(of_file, FILE)
-    reached = _reached(root, whole | ({start: 1.0} if start else {}))
+
+def nearest(root: Path, path: str, line: int) -> list[Definition]:
+    """Order the tests by their nearness."""
+    whole = dict.fromkeys((one for one in definitions(root) if one.path == path), FILE)
+    reached = _reached(root, whole | {place_of(root, path, line): 1.0})
     tests = {one: worth * _kinship(path, one.path) for one, worth in reached.items() if one.is_test}
-    ordered = sorted(tests, key=lambda one: -tests[one])[:count]
-    return [f"{one.path}::{one.name}" for one in ordered]
+    return sorted(tests, key=lambda one: -tests[one])
+
+
+def place_of(root: Path, path: str, line: int) -> Definition:
+    """Find the smallest definition that has the line; outside of all it is the whole file."""
+    places = [
+        one for one in definitions(root) if one.path == path and one.first <= line <= one.last
+    ]
+    whole = Definition(path, Path(path).stem, 1, line, NO_NAMES)
+    return max(places, key=lambda one: one.first, default=whole)
 
 
 def _reached(root: Path, start: dict[Definition, float]) -> dict[Definition, float]:
@@ -128,7 +136,7 @@ def _of_python(path: str, text: str) -> Iterator[Definition]:
                 for one in body:
                     if isinstance(one, Defining):
                         yield _definition(path, one, lines, prefix)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not _is_slow(node):
                 yield _definition(path, node, lines)
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 words = _words(lines, node.lineno, node.end_lineno or node.lineno)
@@ -138,6 +146,11 @@ def _of_python(path: str, text: str) -> Iterator[Definition]:
                 pass
     if not Path(path).name.startswith("test_"):
         yield Definition(path, Path(path).stem, 0, 0, rest, names)
+
+
+def _is_slow(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    marks = [ast.unparse(one) for one in node.decorator_list]
+    return any(mark.startswith(("pytest.mark.slow", "pytest.mark.soak")) for mark in marks)
 
 
 def _definition(

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from app.config.settings import Settings
+from tests.mutations.alike import alike, in_turn
 from tests.mutations.heeded import BY_EVERY_TEST, NOTICED_BY, ignored, noticing
 from tests.mutations.mutants import Mutant, chosen
 from tests.mutations.nearest import nearest
@@ -113,7 +114,8 @@ async def test_faults_are_noticed(warm: Warm, tree: Path, servers: Servers, temp
         if report.has(mutant):
             count += 1
             continue
-        tests = nearest(ROOT, mutant.path, mutant.line, MOST_TESTS)
+        place = (ROOT, mutant.path, mutant.line)
+        tests = [str(one) for one in in_turn(nearest(*place), alike(*place))[:MOST_TESTS]]
         assert tests, mutant
         if outcome := await tried(warm, tree, mutant, tests, servers):
             report.add(outcome)
