@@ -29,6 +29,7 @@ TURNS = 7  # PostgreSQL considers the generic plan from the sixth
 TURN_ROUND = (
     "UPDATE {table} SET created_at = timestamptz '2026-01-01' - (created_at - '2026-01-01')"
 )
+SHIFT = "UPDATE {table} SET created_at = created_at + interval '{shift}'"
 FILL = """
 WITH t AS (INSERT INTO tenants (id, name, created_at)
            SELECT gen_random_uuid(), 't-' || n, now() - n * interval '1 hour'
@@ -77,6 +78,8 @@ async def test_a_cursor_from_before_lists_were_ordered_by_time_goes_on(
     names = await sql.fetch("SELECT id, name FROM tenants")
     tenant_ids = [next(row["id"] for row in names if row["name"] == name) for name in tenants]
     for gone in (False, True):
+        for table in ("users", "tenants"):  # not the times in their ids
+            await sql.execute(SHIFT.format(table=table, shift="-1 hour" if gone else "1 hour"))
         if gone:
             await sql.execute("DELETE FROM users WHERE id = $1", members[1].id)
             await sql.execute("DELETE FROM tenants WHERE id = $1", tenant_ids[1])

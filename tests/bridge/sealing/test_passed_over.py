@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import DBAPIError
 
 from app.bridge.sealing.conversion import Conversion, Person
 from app.config.settings import Settings
@@ -51,3 +56,18 @@ async def test_who_cannot_be_converted_is_listed_and_the_others_are_done(
         left = [row["user_id"] for row in await general.fetch(SEALED)]
         assert left == [others[0].id]
         assert others[0].id in [row["user_id"] for row in await user.fetch(LEFT)]
+
+
+async def test_what_keeps_everybody_from_it_is_told_as_what_it_is(
+    world: World, settings: Settings, general: asyncpg.Connection[Any]
+) -> None:
+    """Nobody is listed as one whose rows cannot be sealed because the login may not write."""
+    alice = await world.member()
+    await asked(alice, "POST", SESSIONS, {"title": "Plain"})
+    conversion = Conversion(
+        keys_on(world.databases, settings, "a"), world.databases, print, settling=timedelta()
+    )
+    await general.execute("REVOKE UPDATE ON chat_sessions FROM bicameral_app")
+    with pytest.raises(DBAPIError, match="permission denied"):
+        await conversion.seal(lambda: None)
+    assert await general.fetch(SEALED) == []
