@@ -6,7 +6,7 @@ import ast
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,6 +70,18 @@ def warm(tmp_path: Path) -> Iterator[Warm]:
     process = Warm(tmp_path)
     yield process
     process.close()
+
+
+async def test_what_runs_is_the_tree_with_the_fault(
+    warm: Warm, tree: Path, servers: Servers, template: str
+) -> None:
+    source = (ROOT / "app/http/canonical.py").read_text()
+    whole = Mutant("app/http/canonical.py", 1, "", "", source)
+    fault = replace(whole, source=source.replace("def canonical(", "def forgotten("))
+    for mutant in (fault, whole):
+        outcome = await tried(warm, tree, mutant, ["tests/http/test_canonical.py"], servers)
+        assert outcome
+        assert (outcome.noticed_by is not None) == (mutant is fault), outcome
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """A process that has imported what the tests need, and forks for each run of pytest.
 
-It is a script of its own, which imports nothing of `app` and `tests`: those come from the tree of
-each run. Runs come as lines of JSON on standard input; each answer is a line with the exit code, or
-null for a run that took too long.
+It is a script of its own, which imports nothing of `app` and `tests`, and so nothing of Litestar's
+that imports our commands: those come from the tree of each run. Runs come as lines of JSON on
+standard input; each answer is a line with the exit code, or null for a run that took too long.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from contextlib import suppress
 from typing import Any
 
 POLL_SECONDS = 0.1
+OF_THE_TREE = ("app", "tests")
 
 
 def main() -> None:
+    sys.modules.update(dict.fromkeys(OF_THE_TREE))  # whatever imports one of these fails
     for name in json.loads(sys.stdin.readline()):
         with suppress(Exception):
             importlib.import_module(name)
+    for name in OF_THE_TREE:
+        del sys.modules[name]
     gc.freeze()
     for line in sys.stdin:
         print(json.dumps(_ran(json.loads(line))), flush=True)  # noqa: T201  the answer
