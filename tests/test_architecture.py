@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from app.databases.bases import GeneralBase, UserBase
+from tests.support.models import METADATA
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 250
@@ -132,7 +133,7 @@ def imports(path: Path) -> set[str]:
 
 
 def test_each_table_is_in_one_database() -> None:
-    user, general = UserBase.metadata, GeneralBase.metadata
+    user, general = METADATA["user"], METADATA["general"]
     in_both = user.tables.keys() & general.tables.keys()
     assert in_both == {"heartbeats"}, "each says how far itself is, and knows of nobody"
     for base in (UserBase, GeneralBase):

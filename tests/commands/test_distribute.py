@@ -9,11 +9,11 @@ import pytest
 
 from app.config.settings import Settings
 from app.databases import citus
-from app.databases.bases import GeneralBase
 from app.databases.opening import open_connection, unsafe
 from tests.support import citus as citus_tests
 from tests.support import pgbouncer
 from tests.support.commands import litestar, urls
+from tests.support.models import WITH_TENANT
 from tests.support.round_trips import RoundTripCounter
 from tests.support.servers import Servers, run, settings_for
 
@@ -91,11 +91,8 @@ async def test_what_has_a_tenant_is_distributed_or_named_with_a_reason(settings:
     finally:
         await connection.close()
     tables = [citus.Table(*row) for row in rows]
-    with_tenant = {
-        table.name for table in GeneralBase.metadata.tables.values() if "tenant_id" in table.columns
-    }
-    assert {table.name for table in tables} == with_tenant
-    assert set(citus.missing(tables)) == with_tenant - citus.LOCAL.keys()
+    assert {table.name for table in tables} == WITH_TENANT
+    assert set(citus.missing(tables)) == WITH_TENANT - citus.LOCAL.keys()
     assert citus.LOCAL.keys() == {"erasure_receipts"}
 
 

@@ -19,11 +19,10 @@ from sqlalchemy.pool import NullPool
 
 from app.commands.migrate import head
 from app.config.settings import Settings
-from app.databases.bases import GeneralBase, UserBase
 from app.databases.connection import DatabaseName
 from tests.support.migrations import Query, execute
+from tests.support.models import METADATA
 
-METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}
 SQUAWK_EXCLUDED = {
     "prefer-robust-stmts": "each migration is one transaction: none stops half-way",
     "prefer-text-field": "the contract names varchar(255); widening it takes no rewrite",

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from app.databases import citus
-from app.databases.bases import GeneralBase
+from tests.support.models import TENANT, WITH_TENANT
 from tests.support.sql_tree import Fields, kind_of, words
 
-TENANT = "tenant_id"
 LOCAL = frozenset(citus.LOCAL)
-TABLES = {
-    table.name for table in GeneralBase.metadata.tables.values() if TENANT in table.columns
-} - LOCAL
+TABLES = WITH_TENANT - LOCAL
 ROWS = ("new", "old")  # of a trigger
 VALUE = ""  # in place of an alias: a parameter, a variable, a constant
 

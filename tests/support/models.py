@@ -1,0 +1,16 @@
+"""The tables of both databases as the models declare them, all of which are imported here."""
+
+from __future__ import annotations
+
+from app.accounts.caller_models import ApiKey
+from app.accounts.hold_models import Hold
+from app.chat.models import Message
+from app.chat.receipt_models import ErasureReceipt
+from app.databases.bases import GeneralBase, UserBase
+
+MODELS = (ApiKey, Hold, Message, ErasureReceipt)
+METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}
+TENANT = "tenant_id"
+WITH_TENANT = {
+    table.name for table in METADATA["general"].tables.values() if TENANT in table.columns
+}
