@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from asyncio import BaseTransport, CancelledError, Future
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from socket import socket
 from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from app.databases.causes import LOOK_UP_TOO_OLD, is_of_the_server, may_ask_again, misleads
 from app.databases.prepared import PreparedStatements
@@ -54,7 +55,6 @@ class TenantConnection(asyncpg.Connection):
     backend: Backend | None = None  # unless a pooler gives out several
     limits: str = ""  # statements; see opening.py
     since: float = 0.0  # when the exchange under way began; like all of these, on our own clock
-    used_at: float = 0.0
     opened_at: float = 0.0
     heard_at: float = 0.0  # the last answer
     is_patient: bool = False  # of the pool's: a statement that is given up may end by itself
@@ -65,13 +65,16 @@ class TenantConnection(asyncpg.Connection):
     is_spoiled: bool = False
     is_misled: bool = False  # and every connection that is as old is no better
     is_lost: bool = False  # closed under way: what was not heard of since is likely to be, too
-    clock: tuple[datetime, float] | None = None  # the server's, and ours when it arrived
-    _last_deadline: float = 0.0
+    # The server's clock when ours was zero, or a little less: by the time that its answer took to
+    # arrive. So a deadline made from it never ends too late; before it is read, each is over.
+    epoch: datetime = datetime.min.replace(tzinfo=UTC)
+    last_deadline: float = 0.0
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.waiting: dict[Waiting, int] = {}  # all that wait for this server; see breaker.py
         self.prepared = PreparedStatements(self)
+        self.kept: dict[str, PreparedStatement[Any]] = {}  # the pool's own, by their text
 
     async def begin(self, tenant_id: UUID | None, *, isolation: str | None = None) -> None:
         """One round trip for BEGIN and the tenant. If it fails the connection is spoiled."""
@@ -122,34 +125,42 @@ class TenantConnection(asyncpg.Connection):
     async def executemany(self, command: str, args: Any, **options: Any) -> None:
         await self.exchange(command, super().executemany(command, args, **options))
 
+    async def first(self, query: str, arguments: Sequence[Any]) -> list[Any]:
+        """Prepare a statement of the pool's, which comes again and again, and run it."""
+        prepared = self.kept[query] = await self.prepare(query)
+        return await prepared.fetch(*arguments)
+
     async def exchange(self, query: str, answer: Awaitable[T]) -> T:
         self.since = time.monotonic()
         self.waiting[self] = 0
         try:
             result = await observe_statement(self, query, answer)
-        except asyncpg.PostgresError as error:  # the server's own answer
-            self.is_misled |= misleads(error) or self._has_wrong_clock(error)
-            self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
-            self.is_lost |= self.is_closed()
-            raise
-        except CancelledError:
-            # Of the pool's outside a transaction nothing is under way, or `ending` tells when.
-            self.is_spoiled |= not self.is_patient or self.is_in_transaction()
-            raise
         except BaseException as error:
-            self.is_spoiled = True
-            self.is_lost |= self.is_closed() and may_ask_again(error)
+            self.note_failure(error)
             raise
-        else:
-            self.heard_at = time.monotonic()
-            return result
-        finally:
-            self.waiting.pop(self, None)
+        self.waiting.pop(self, None)
+        self.heard_at = time.monotonic()
+        return result
+
+    def note_failure(self, error: BaseException) -> None:
+        """Note what an exchange that failed tells of this connection, and of its server."""
+        self.waiting.pop(self, None)
+        match error:
+            case asyncpg.PostgresError():  # the server's own answer
+                self.is_misled |= misleads(error) or self._has_wrong_clock(error)
+                self.is_spoiled |= self.is_misled or is_of_the_server(error.sqlstate or "")
+                self.is_lost |= self.is_closed()
+            case CancelledError():
+                # Of the pool's outside a transaction nothing is under way, or `ending` tells when.
+                self.is_spoiled |= not self.is_patient or self.is_in_transaction()
+            case _:
+                self.is_spoiled = True
+                self.is_lost |= self.is_closed() and may_ask_again(error)
 
     def _has_wrong_clock(self, error: asyncpg.PostgresError) -> bool:
         """Tell that the server's clock was set forward: it calls late what is not late by ours."""
         is_late = error.sqlstate == LOOK_UP_TOO_OLD
-        return is_late and time.monotonic() < self._last_deadline
+        return is_late and time.monotonic() < self.last_deadline
 
     async def read_state(self) -> None:
         """Read the server's clock, for server_time, whether it takes writes, and who serves us.
@@ -159,22 +170,16 @@ class TenantConnection(asyncpg.Connection):
         async with self._in_transaction():
             row: Any = await super().fetchrow(SERVER_STATE)
             self.heard_at = time.monotonic()
-        self.clock = row["now"], self.heard_at
+        self.epoch = row["now"] - timedelta(seconds=self.heard_at)
         self.is_spoiled = row["is_read_only"]
         # A pooler makes up the process that it names when a connection is opened.
         if not self.behind_pgbouncer and row["pid"] == self.get_server_pid():
             self.backend = row["pid"], row["backend_start"]
 
     def server_time(self, monotonic_seconds: float) -> datetime:
-        """Return the server's clock at that moment of our monotonic clock, or a little less.
-
-        Less by the time its answer took to arrive: a deadline made from it never ends too late.
-        """
-        if self.clock is None:
-            raise RuntimeError("the server's clock was not read when this connection was opened")
-        now, received = self.clock
-        self._last_deadline = monotonic_seconds
-        return now + timedelta(seconds=monotonic_seconds - received)
+        """Return the server's clock at that moment of our monotonic clock, or a little less."""
+        self.last_deadline = monotonic_seconds
+        return self.epoch + timedelta(seconds=monotonic_seconds)
 
     def _in_transaction(self) -> AbstractAsyncContextManager[object]:
         """Send BEGIN and COMMIT around a statement, where it must not stand alone."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +19,11 @@ from app.config.settings import Settings
 from app.databases.causes import may_ask_again, misleads
 from app.databases.closing import ENDS_WITHIN_SECONDS, Closing, let_end
 from app.databases.connection import Connect, Holders, TenantConnection
+from app.databases.places import Places
 from app.databases.shards import Shards
 from app.databases.statement import Statement
 from app.telemetry.pools import Usage
+from app.telemetry.requests import count_rows, observe_statement
 
 CALM_SECONDS = 5.0
 
@@ -35,7 +37,9 @@ class Pool:
 
     def __init__(self, connect: Connect, settings: Settings) -> None:
         self._connect = connect
-        self._settings = settings
+        self._size = settings.db_pool_size
+        self._wait_seconds = settings.db_pool_timeout
+        self._recycle_seconds = settings.db_pool_recycle_seconds
         self._idle: list[TenantConnection] = []
         self._places = Places(settings.db_pool_size + settings.db_max_overflow)
         self._shards: Shards | None = None
@@ -54,28 +58,58 @@ class Pool:
         the very server that runs the statement; NULL when there is none. Raises the driver's own
         errors, and TimeoutError when no connection comes free.
         """
+        tenant_id = values.get("tenant_id")
         try:
-            return await self._fetch(statement, values, not_after)
+            connection = self._at_hand(self._holders(tenant_id)) or await self.take(tenant_id)
+            return await self._ask(connection, statement, values, not_after)
         except Exception as error:
             # A server that takes no writes has done nothing; another connection may lead elsewhere.
             if not ((statement.reads and may_ask_again(error)) or misleads(error)):
                 raise
-        return await self._fetch(statement, values, not_after, fresh=True)
+        connection = await self.take(tenant_id, fresh=True)
+        return await self._ask(connection, statement, values, not_after)
 
-    async def _fetch(
+    async def _ask(
         self,
+        connection: TenantConnection,
         statement: Statement,
         values: Mapping[str, Any],
         not_after: float | None,
-        *,
-        fresh: bool = False,
     ) -> Sequence[asyncpg.Record]:
-        connection = await self.take(values.get("tenant_id"), fresh=fresh)
+        """Run a statement and give the connection back.
+
+        This is `exchange` of the connection, written out: each request has two of these.
+        """
+        if connection.begins_alone:
+            return await self._ask_between(connection, statement, values, not_after)
+        connection.since = time.monotonic()
+        connection.waiting[connection] = 0
         try:
-            if statement.has_deadline:
-                deadline = None if not_after is None else connection.server_time(not_after)
-                values = {**values, "not_after": deadline}
-            return await connection.fetch(statement.sql, *statement.in_order(values))
+            answer = _answer(
+                connection, statement, _arguments(connection, statement, values, not_after)
+            )
+            rows = await observe_statement(connection, statement.sql, answer)
+        except BaseException as error:
+            connection.note_failure(error)
+            self.give_back(connection)
+            raise
+        connection.waiting.pop(connection, None)
+        connection.heard_at = time.monotonic()
+        self._keep(connection)  # a statement that ended well, outside a transaction
+        count_rows(len(rows))
+        return rows
+
+    async def _ask_between(
+        self,
+        connection: TenantConnection,
+        statement: Statement,
+        values: Mapping[str, Any],
+        not_after: float | None,
+    ) -> Sequence[asyncpg.Record]:
+        """Run it between BEGIN and COMMIT."""
+        try:
+            arguments = _arguments(connection, statement, values, not_after)
+            return await connection.fetch(statement.sql, *arguments)
         finally:
             self.give_back(connection)
 
@@ -85,13 +119,26 @@ class Pool:
         A `fresh` one is for who has just lost another: the idle ones may be no better.
         """
         holders = self._holders(tenant_id)
-        await self._places.take(holders, self._settings.db_pool_timeout)
+        if not fresh and (connection := self._at_hand(holders)):
+            return connection
+        await self._places.take(holders, self._wait_seconds)
         try:
-            connection = self._usable(fresh) or await self._opened()
+            connection = self._usable(fresh=fresh) or await self._opened()
         except BaseException:
             self._places.give_back(holders)
             raise
         connection.held_for = holders
+        return connection
+
+    def _at_hand(self, holders: Holders) -> TenantConnection | None:
+        """Take one that is idle; None if there is none, or these have to wait for a place."""
+        places = self._places
+        if (places.turns or len(places.held) >= places.share) and not places.may_have(holders):
+            return None
+        connection = self._usable()
+        if connection is not None:
+            places.held.append(holders)
+            connection.held_for = holders
         return connection
 
     def _holders(self, tenant_id: UUID | None) -> Holders:
@@ -114,29 +161,33 @@ class Pool:
                 lambda _: self._places.give_back(connection.held_for)
             )
             return
-        connection.used_at = time.monotonic()
+        self._keep(connection)
+
+    def _keep(self, connection: TenantConnection) -> None:
         self._idle.append(connection)
-        self._close_what_is_too_many(connection.used_at)
-        self._places.give_back(connection.held_for)
+        if len(self._idle) > self._size:
+            self._close_what_is_too_many()
+        self._places.held.remove(connection.held_for)
+        if self._places.turns:
+            self._places.serve()
 
     async def _let_end(self, connection: TenantConnection, ending: asyncio.Future[None]) -> None:
         await let_end(connection, ending, self.ends_within_seconds)
         self.give_back(connection)
 
-    def _close_what_is_too_many(self, now: float) -> None:
+    def _close_what_is_too_many(self) -> None:
         """The one that has not been needed for longest is the first of the list."""
-        is_unneeded = self._idle[0].used_at + self.calm_seconds <= now
-        if is_unneeded and len(self._idle) > self._settings.db_pool_size:
+        if self._idle[0].heard_at + self.calm_seconds <= time.monotonic():
             self._closing.close(self._idle.pop(0))
 
-    def _usable(self, fresh: bool) -> TenantConnection | None:
+    def _usable(self, *, fresh: bool = False) -> TenantConnection | None:
         """The one used last. What the server has closed meanwhile, the driver has noticed.
 
         One that is opened instead takes its place, so that there are never more than there may be.
         """
         while self._idle:
             connection = self._idle.pop()
-            if self._is_fit(connection) and not fresh:
+            if not fresh and self._is_fit(connection):
                 return connection
             self._closing.close(connection)
             if fresh:
@@ -144,8 +195,8 @@ class Pool:
         return None
 
     def _is_fit(self, connection: TenantConnection) -> bool:
-        oldest = time.monotonic() - self._settings.db_pool_recycle_seconds
-        is_young = connection.opened_at > max(oldest, self._renewed_at)
+        oldest = time.monotonic() - self._recycle_seconds
+        is_young = connection.opened_at > oldest and connection.opened_at > self._renewed_at
         is_heard = connection.heard_at >= self._lost_at
         return is_young and is_heard and not connection.is_spoiled and not connection.is_closed()
 
@@ -167,84 +218,27 @@ class Pool:
             await self._closing.wait()
 
 
-class Turn:
-    """Waits for a place."""
+def _arguments(
+    connection: TenantConnection,
+    statement: Statement,
+    values: Mapping[str, Any],
+    not_after: float | None,
+) -> Sequence[Any]:
+    """Put the values in the statement's order, and the deadline on its server's clock."""
+    if not statement.has_deadline:
+        return statement.in_order(values)
+    deadline = None
+    if not_after is not None:
+        connection.last_deadline = not_after
+        deadline = connection.epoch + timedelta(seconds=not_after)
+    return statement.in_order({**values, "not_after": deadline})
 
-    def __init__(self, holders: Holders) -> None:
-        self.holders = holders
-        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-
-class Places:
-    """Shares out `most` connections, so that no holder's statements can spend them all.
-
-    A tenant has half of them, and so have all tenants of one worker together. While nobody else
-    waits a holder may have more, yet never the last quarter: what it holds, behind a lock or on a
-    server that hangs, cannot be taken back. Work that is for no tenant is bounded by the pool
-    alone. Who waits is served in order, within shares.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.in_use = 0
-        self._most = most
-        self._share = -(-most // 2)
-        self._alone = most - most // 4
-        self._held = Counter[Hashable]()
-        self._turns: deque[Turn] = deque()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._turns)
-
-    async def take(self, holders: Holders, seconds: float) -> None:
-        """Raises TimeoutError when no place comes free."""
-        if self._may_have(holders):
-            self._count(holders, 1)
-        else:
-            await self._wait(Turn(holders), seconds)
-
-    def give_back(self, holders: Holders) -> None:
-        self._count(holders, -1)
-        self._serve()
-
-    def _may_have(self, holders: Holders) -> bool:
-        """Tell whether there is a place for these, which those who wait could not take."""
-        return self.in_use < self._most and all(map(self._may_hold_more, holders))
-
-    def _may_hold_more(self, holder: Hashable) -> bool:
-        held = self._held[holder]
-        if held < self._share:
-            return True
-        return held < self._alone and all(holder in turn.holders for turn in self._turns)
-
-    def _count(self, holders: Holders, number: int) -> None:
-        self.in_use += number
-        for holder in holders:
-            self._held[holder] += number
-            if not self._held[holder]:
-                del self._held[holder]
-
-    async def _wait(self, turn: Turn, seconds: float) -> None:
-        self._turns.append(turn)
-        try:
-            async with asyncio.timeout(seconds):
-                await turn.came
-        except BaseException:
-            self._leave(turn)
-            raise
-
-    def _leave(self, turn: Turn) -> None:
-        if turn in self._turns:
-            self._turns.remove(turn)
-            self._serve()  # those who had to wait while this one did
-        else:  # the place came just now, and nobody is there to use it
-            self.give_back(turn.holders)
-
-    def _serve(self) -> None:
-        for turn in [*self._turns]:
-            if self.in_use >= self._most:
-                return
-            if not turn.came.cancelled() and self._may_have(turn.holders):
-                self._turns.remove(turn)
-                self._count(turn.holders, 1)
-                turn.came.set_result(None)
+def _answer(
+    connection: TenantConnection, statement: Statement, arguments: Sequence[Any]
+) -> Awaitable[list[asyncpg.Record]]:
+    """Have the driver run it, prepared: its own `fetch` would take twice as many steps."""
+    prepared = connection.kept.get(statement.sql)
+    if prepared is None:
+        return connection.first(statement.sql, arguments)
+    return prepared.fetch(*arguments)

@@ -120,8 +120,8 @@ async def test_a_statement_finds_the_server_it_was_prepared_on(
         settings = behind(servers, database, ports, db_prepared_statements=prepared)
         databases = Databases.create(settings)
         try:
+            await databases.general.fetch(SUM, VALUES)
             first = await databases.general.pool.take()
-            await first.fetch(SUM.sql, *SUM.in_order(VALUES))
             async with databases.general.session() as other:  # takes that server
                 await other.execute(text("SELECT 2"))
                 databases.general.pool.give_back(first)

@@ -11,7 +11,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.databases.connection import Holders
-from app.databases.pool import Places
+from app.databases.places import Places
 from tests.support.factories import Someone, World, a_session
 from tests.support.locks import until_waiting
 from tests.support.servers import Servers, settings_for

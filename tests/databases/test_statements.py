@@ -24,6 +24,12 @@ WHO = Statement(text("SELECT pg_backend_pid() AS pid, CAST(:a AS text), CAST(:b 
 WRONG = Statement(text("SELECT 1 / CAST(:a AS integer), CAST(:b AS text)"))
 WAITS = Statement(text("SELECT pg_advisory_xact_lock(:a), pg_advisory_xact_lock(:b)"))
 SLEEPS = Statement(text("SELECT pg_sleep(:a), pg_sleep(:b)"))
+TWICE = Statement(text("SELECT * FROM twice(CAST(:a AS int), CAST(:b AS int))"))
+MADE = """
+CREATE FUNCTION twice(a int, b int, OUT first {kind}, OUT second {kind}) LANGUAGE SQL
+RETURN (CAST(a AS {kind}), CAST(b AS {kind}));
+GRANT EXECUTE ON FUNCTION twice TO PUBLIC
+"""
 LOCK = "SELECT pg_advisory_lock(1)"
 ONE = {"db_pool_size": 1, "db_max_overflow": 0}
 FAR = {"db_statement_timeout_seconds": 600, "db_lock_timeout_seconds": 600, **ONE}
@@ -54,6 +60,17 @@ async def test_an_error_of_the_servers_costs_no_connection(general: General) -> 
     with pytest.raises(asyncpg.DivisionByZeroError):
         await general.fetch(WRONG, {"a": 0, "b": ""})
     assert await who(general) == before
+
+
+async def test_a_function_that_comes_to_return_other_columns_fails_no_request(
+    general: General, servers: Servers, database: str
+) -> None:
+    """The statement that was prepared on the connection expects the columns of before."""
+    values = {"a": 1, "b": 2}
+    await run(servers.general, MADE.format(kind="int"), database)
+    assert [tuple(row) for row in await general.fetch(TWICE, values)] == [(1, 2)]
+    await run(servers.general, "DROP FUNCTION twice; " + MADE.format(kind="bigint"), database)
+    assert [tuple(row) for row in await general.fetch(TWICE, values)] == [(1, 2)]
 
 
 @bounded
