@@ -34,7 +34,7 @@ from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
 from app.databases.connection import DATABASES
 from app.databases.database import Databases
-from app.edge import protocol
+from app.edge.draining import server_options
 from app.server import create_app
 
 ROLES = ROOT / "migrations" / "roles.sql"
@@ -203,7 +203,7 @@ async def _create_users(settings: Settings, data_dir: Path) -> Users:
 def _serve(
     settings: Settings, listener: socket.socket, reloading: Mapping[str, str] | None
 ) -> None:
-    arguments: Options = {"log_config": None, **protocol.options(settings)}
+    arguments: Options = {"log_config": None, **server_options(settings)}
     if reloading is not None:
         serve_reloading(listener, arguments, environment=reloading)
     else:

@@ -33,8 +33,7 @@ from app.commands.worker import serve_as_worker
 from app.commands.workers import Supervisor
 from app.config.paths import ROOT
 from app.config.settings import Settings, SettingsError, load_settings, stop
-from app.edge import protocol
-from app.edge.draining import Server
+from app.edge.draining import Server, server_options
 from app.operations.metrics import listen, own_port
 from app.server import create_app
 from app.telemetry import log
@@ -119,7 +118,7 @@ def _arguments(settings: Settings, options: Options) -> Options:
         "ssl_keyfile": key,
         "log_config": None,  # its lines are logged as ours are: see logs_plugin.py
         "timeout_graceful_shutdown": settings.request_grace_seconds,
-        **protocol.options(settings),
+        **server_options(settings),
     }
 
 

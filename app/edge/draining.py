@@ -10,11 +10,15 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
 import uvicorn
+
+from app.config.settings import Settings
+from app.edge.protocol import BoundedProtocol
 
 POLL_SECONDS = 0.05
 ACCEPTS = 16
@@ -47,6 +51,16 @@ def delayed_stop(begin: Callable[[], None], seconds: float) -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, stop)
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Arguments for uvicorn."""
+    return {
+        "http": partial(BoundedProtocol, settings=settings),
+        "ws": "none",
+        "server_header": False,
+        "proxy_headers": False,  # uvicorn would believe all of this machine; see forwarded.py
+    }
 
 
 class Server(uvicorn.Server):

@@ -8,45 +8,34 @@ that has gone, and keeps what a stalled reader does not read.
 from __future__ import annotations
 
 import asyncio
-import sys
-from functools import partial
 from itertools import chain
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn.protocols.http import httptools_impl as uvicorn
 
 from app.config.settings import Settings
+from app.edge.readers import StalledReader
+from app.edge.upgrades import framing_in, head_for, new_parser
 from app.http.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout
 from app.http.exchange import written
 
 MAX_HEADERS = 100
 NOT_HTTP = "This is not a valid HTTP/1.1 request."
-FRAMING = (b"content-length", b"transfer-encoding")
+LENGTH, CONNECTION = b"\r\ncontent-length: ", b"\r\nconnection: "
+CODING = b"transfer-encoding"
+CONTROLS = bytes({*range(32), 127} - {ord("\t")})
 
 
-def options(settings: Settings) -> dict[str, Any]:
-    """Arguments for uvicorn."""
-    return {
-        "http": partial(BoundedProtocol, settings=settings),
-        "ws": "none",
-        "server_header": False,
-        "proxy_headers": False,  # uvicorn would believe all of this machine; see forwarded.py
-    }
-
-
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(uvicorn.HttpToolsProtocol):
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # uvicorn asks the loggers, which a worker's application has set up anew since.
         self.access_log = False  # telemetry.requests writes a line for each request
-        self._receive_seconds = settings.request_receive_seconds
-        self._stalled_seconds = settings.request_timeout_seconds
+        self._settings = settings
         self._max_head_bytes = settings.request_max_head_bytes
         self._stray_bytes = 0  # received since anything came of them
         self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
-        self._unread_bytes = 0
         self._refusal: Problem = BadRequest(NOT_HTTP)
         self._work: asyncio.Task[None] | None = None
         self._service, self.app = self.app, self._serve
@@ -56,6 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         super().connection_made(transport)
+        self._reader = StalledReader(transport, self._settings.request_timeout_seconds)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -83,18 +73,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
 
     def _pass_over(self) -> None:
-        """Go on after an offer to upgrade (`h2c`, `TLS/1.2`, `websocket` …).
-
-        httptools stops there, and takes the body for the first bytes of the other protocol. We
-        speak HTTP/1.1 only and pass the offer over (RFC 9110, 7.8): a new parser reads the body,
-        told by a short head of ours how long it is.
-        """
-        self.parser = HttpRequestParser(self)
-        # As uvicorn has it: what follows a client's last request must not break its answer.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        if framing := _framing(self.headers):
+        """Go on after an offer to upgrade, with the body that it may have come with."""
+        self.parser = new_parser(self)
+        if framing := framing_in(self.headers):
             self._is_resuming = True
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            self.parser.feed_data(head_for(framing))
             self._is_resuming = False
 
     def on_message_begin(self) -> None:
@@ -117,6 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._forget_head_timer()
             self._check_head()
             super().on_headers_complete()
+            self.cycle.__class__ = OnePiece
 
     def on_body(self, body: bytes) -> None:
         self._stray_bytes = 0
@@ -124,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stray_bytes = 0
-        if not (self.parser.should_upgrade() and _framing(self.headers)):
+        if not (self.parser.should_upgrade() and framing_in(self.headers)):
             super().on_message_complete()
 
     def _check_head(self) -> None:
@@ -138,7 +122,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None and self.timeout_keep_alive_task is None:
-            self._head_timer = self.loop.call_later(self._receive_seconds, self._too_slow)
+            seconds = self._settings.request_receive_seconds
+            self._head_timer = self.loop.call_later(seconds, self._too_slow)
 
     def _forget_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -190,8 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._forget_head_timer()
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
+        self._reader.stop()
         if self._work is not None and self._is_busy:
             self._work.cancel()
 
@@ -199,43 +183,66 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        self._reader.watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unread_bytes = sys.maxsize  # whatever is written next, this was progress
+        self._reader.note_progress()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
-            self._watch_reader()
+            self._reader.watch()
 
-    def _watch_reader(self) -> None:
-        if self._stall_timer is None:
-            self._unread_bytes = self.transport.get_write_buffer_size()
-            self._stall_timer = self.loop.call_later(self._stalled_seconds, self._check_reader)
 
-    def _check_reader(self) -> None:
-        self._stall_timer = None
-        unread = self.transport.get_write_buffer_size()
-        if unread >= self._unread_bytes:
-            self.transport.abort()
-        elif unread:
-            self._watch_reader()
+class OnePiece(uvicorn.RequestResponseCycle):
+    """Writes head and body of an answer of known length at once; all others are left to uvicorn.
+
+    That takes two system calls, each of which wakes the client, and searches header by header.
+    """
+
+    _start: Any = None  # of an answer, which waits for the body: that follows at once
+    _head = b""
+
+    async def send(self, message: Any) -> None:
+        start, self._start = self._start, None
+        if message["type"] == "http.response.start":
+            if self._is_held(message):
+                return
+        elif start is not None:
+            if self._has_written(message.get("body", b""), message.get("more_body", False)):
+                return
+            await super().send(start)
+        await super().send(message)
+
+    def _is_held(self, start: Any) -> bool:
+        headers = [*self.default_headers, *start["headers"]]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        self._head = head = b"".join([uvicorn.STATUS_LINE[start["status"]], *lines, b"\r\n"])
+        # A header must not have a line's end, or another control character, but the one put there.
+        controls = len(head) - len(head.translate(None, CONTROLS))
+        is_well_formed = controls == 2 * head.count(b"\r\n") == 2 * len(lines) + 4
+        has_body = LENGTH in head and self.scope["method"] != "HEAD"
+        if is_well_formed and has_body and CONNECTION not in head and not self.response_started:
+            self._start = start
+        return self._start is not None
+
+    def _has_written(self, body: bytes, more: bool) -> bool:
+        is_open = self.keep_alive and not (self.disconnected or self.flow.write_paused)
+        if more or not is_open or b"%b%d\r\n" % (LENGTH, len(body)) not in self._head:
+            return False
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        self.transport.write(self._head + body)
+        self.on_response()
+        return True
 
 
 def _is_plain(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
     """Return False for a head that a proxy before us might read in another way than the parser."""
-    hosts = [value for name, value in headers if name == b"host"]
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if version == "1.1":
-        return len(hosts) == 1 and codings in ([], [b"chunked"])
-    return version == "1.0" and len(hosts) <= 1 and not codings
-
-
-def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the header that says how long the body is, or nothing where there is none."""
-    found = next(((name, value) for name, value in headers if name in FRAMING), None)
-    if found is None or found[1].strip(b"0") == b"":
-        return b""
-    return found[0] + b": " + found[1] + b"\r\n"
+    names = [name for name, _ in headers]
+    if CODING in names:
+        codings = [value.lower() for name, value in headers if name == CODING]
+        return version == "1.1" and codings == [b"chunked"] and names.count(b"host") == 1
+    hosts = names.count(b"host")
+    return hosts == 1 if version == "1.1" else version == "1.0" and hosts <= 1

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.config.settings import Settings
-from app.edge.protocol import options
+from app.edge.draining import server_options
 from tests.support.factories import World, a_session
 from tests.support.servers import LOUD, Servers
 from tests.support.wire import PATIENCE_SECONDS, Wire, bounded, service, serving, wired
@@ -91,7 +91,7 @@ async def bodies_in(*parts: bytes) -> list[bytes]:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    config = uvicorn.Config(keep, lifespan="off", **options(Settings.model_validate({})))
+    config = uvicorn.Config(keep, lifespan="off", **server_options(Settings.model_validate({})))
     config.load()
     server = ServerState()
     protocol: Any = config.http_protocol_class

@@ -16,7 +16,7 @@ import uvicorn
 from litestar import Litestar
 
 from app.config.settings import Settings
-from app.edge import protocol
+from app.edge.draining import server_options
 from app.server import create_app
 from tests.support.factories import World
 from tests.support.servers import Servers, alive, settings_for
@@ -52,7 +52,7 @@ async def serving(
     listening = socket.create_server(("127.0.0.1", 0))
     for name, value in socket_options:  # inherited by its connections
         listening.setsockopt(socket.SOL_SOCKET, name, value)
-    options = protocol.options(settings)
+    options = server_options(settings)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, **options))
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
