@@ -48,13 +48,13 @@ from app.http.exchange import (
     JsonRequest,
     check_request,
     finishing,
-    note_parameters,
     with_whole_segments,
 )
 from app.http.explorer.page import lead_to_explorer
 from app.http.logs_plugin import logs_plugin
 from app.http.methods import MethodsPlugin
 from app.http.openapi import openapi_config
+from app.http.parameters import note_parameters
 from app.http.problems import problem_response
 from app.operations.health import HealthController, looking
 from app.operations.metrics import figures, on_the_services_port, on_their_own_port

@@ -17,11 +17,12 @@ from app.chat.metadata import Metadata
 from app.chat.session_rows import Listing, SessionRow
 from app.edge.lanes import LaneName
 from app.http.errors import Invalid
-from app.http.exchange import PREFIX, response, sent_under
+from app.http.exchange import Answer, response
 from app.http.external_ids import LENGTH, PATTERN, ExternalIdInPath
 from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import AfterEither, Limit, cursor_of, place_after, recent_after
+from app.http.parameters import PREFIX, sent_under
 from app.http.routes import delete, get, patch, post, put
 from app.http.security import Principal, reads_chat, writes_chat
 from app.http.words import explain
@@ -211,7 +212,7 @@ def _pair(request: Call, external_id: str | None) -> tuple[str, str] | None:
 
 def _shown(session: SessionRow, status: int = 200) -> Response[schemas.ChatSession]:
     shown = session.to(schemas.ChatSession)
-    return Response(shown, status_code=status, headers={"ETag": session.etag})
+    return Answer(shown, {"ETag": session.etag}, status)
 
 
 def _made(session: schemas.ChatSession | bytes) -> Response[schemas.ChatSession]:

@@ -17,10 +17,11 @@ from app.chat.openai.ids import CONVERSATION, uuid_of
 from app.chat.openai.service import ItemService
 from app.edge.lanes import LaneName
 from app.http.errors import NotFound, Problem
-from app.http.exchange import IGNORES_OTHERS, OTHERWISE, response
+from app.http.exchange import OTHERWISE, response
 from app.http.idempotency import Key, keyed
 from app.http.openapi import problems
 from app.http.paging import Limit, Order
+from app.http.parameters import IGNORES_OTHERS
 from app.http.problems import ProblemDetails, problem_response
 from app.http.routes import delete, get, post
 from app.http.security import Principal, reads_chat, writes_chat
