@@ -126,7 +126,7 @@ class ChatSessionService:
         """
         seal = await writing(self._writes.sealing, owner)
         fork = Fork(owner, session_id, position, seal)
-        async with self._writes.turn((owner.user_id, session_id)):
+        async with self._writes.turns.turn((owner.user_id, session_id)):
             if seal.opens is None:
                 return await self._writes.create(owner, request, fork.copy)
             return await create_in_transaction(self._writes, owner, request, fork.reseal)

@@ -197,8 +197,8 @@ class EditService:
             return await self._writes.however_long(owner, write)
 
     def _turn(self, owner: Principal, session_id: UUID) -> AbstractAsyncContextManager[None]:
-        """Appends to the same conversation wait here, too; see writes.py."""
-        return self._writes.turn((owner.user_id, session_id))
+        """Appends to the same conversation wait here, too; see turns.py."""
+        return self._writes.turns.turn((owner.user_id, session_id))
 
 
 def _real(position: int) -> int:

@@ -6,24 +6,28 @@ The statements call the functions in app/databases/sql/general, which set the te
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from asyncio import Semaphore
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from asyncpg import PostgresError
 from msgspec import Raw
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from app.chat import metadata, parts
 from app.chat.appended import Appended
+from app.chat.arrays import arrays_of
 from app.chat.client_ids import check_client_ids, digest_of
 from app.chat.etags import ANY, Expected, changed_meanwhile
 from app.chat.fetching import Fetch
 from app.chat.rows import MESSAGE_COLUMNS, NO_METADATA, messages_of
 from app.chat.schemas import Message, Messages, NewMessage
 from app.chat.words import Columns, Seal, Words, plain, writing
-from app.chat.writes import Writes
+from app.chat.writes import HOLDS_SECONDS, Writes
 from app.databases.statement import Statement
 from app.http.errors import Conflict, NotFound
 from app.http.exchange import etag
@@ -122,7 +126,7 @@ class MessageRepository:
         """
         if len(messages) == 1 and messages[0].sent.client_id is None:
             return await self._append_one(messages[0])
-        columns = _columns(messages, self._session_id, self._seal or plain(self._owner))
+        columns = arrays_of(messages, self._session_id, self._seal or plain(self._owner))
         rows = await self._fetch(STORE_MANY, self._place | columns)
         if not rows:
             raise NotFound
@@ -168,31 +172,6 @@ class MessageRepository:
         quoted = [message.position for message in shown]
         places = min(quoted), max(quoted)
         return Appended(shown, etag(version, at), places, is_new=position is not None)
-
-
-def _columns(messages: Sequence[Prepared], session_id: UUID, seal: Seal) -> dict[str, Any]:
-    """Turn the messages into one array for each column; None where no message has a value."""
-    sent = [message.sent for message in messages]
-    rows = [seal.columns(session_id, message.id, message.words) for message in messages]
-    contents, parts, metadata_, _, _, sealed, sizes = map(list, zip(*rows, strict=True))
-    digests = [message.words.digest for message in messages]
-    return {
-        "ids": [message.id for message in messages],
-        "roles": [one.role for one in sent],
-        "contents": contents,
-        "parts": _if_any(parts),
-        "metadata": _if_any(metadata_),
-        "statuses": [one.status for one in sent],
-        "client_ids": _if_any([one.client_id for one in sent]),
-        "digests": _if_any([one and seal.digest(one) for one in digests]),
-        "plain_digests": _if_any(digests),
-        "sealed": _if_any(sealed),
-        "sizes": _if_any(sizes),
-    }
-
-
-def _if_any(values: list[T | None]) -> list[T | None] | None:
-    return None if values.count(None) == len(values) else values
 
 
 class MessageService:
@@ -241,7 +220,21 @@ class MessageService:
             appended = await repository.append(messages)
             return Appended(answer(appended.answer), *appended[1:])
 
-        return await self._writes.append(owner, session_id, request, write)
+        turn = self._writes.turns.all.setdefault((owner.user_id, session_id), Semaphore())
+        if request is not None or turn.locked():
+            return await self._writes.append(owner, session_id, request, write)
+        async with turn:
+            return await self._append_at_once(owner, write)
+
+    async def _append_at_once(
+        self, owner: Principal, write: Callable[[Fetch], Awaitable[Appended[T]]]
+    ) -> Appended[T]:
+        """Write by the look-up of this request, which nearly always counts still; see writes.py."""
+        not_after = owner.looked_up_at + HOLDS_SECONDS
+        try:
+            return await write(partial(self._writes.fetch, not_after=not_after))
+        except PostgresError as error:
+            return await self._writes.once_more(owner, write, error)
 
 
 def _only(messages: list[Message]) -> Message:

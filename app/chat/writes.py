@@ -7,22 +7,17 @@
     sent, in the clock of the server. check_write compares, as the last act before COMMIT.
 (d) Whoever comes too late is looked up again, and what they write is written once more, with the
     same ids: nothing of the first attempt was committed.
-
-Appends to one conversation wait for each other here: in the database, for its row's lock, each
-would hold a connection, and a handful would keep everybody else from one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from asyncpg import PostgresError
 from sqlalchemy import text
@@ -30,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.chat.appended import Appended
 from app.chat.fetching import Fetch, within
+from app.chat.turns import Turns
 from app.chat.words import writing
 from app.databases.causes import LOOK_UP_TOO_OLD, OWNER_CLOSED, sqlstate
 from app.databases.database import Database
@@ -71,13 +67,12 @@ class Writes:
         answers_kept_seconds: float,
         turn_seconds: float,
     ) -> None:
+        self.fetch = general.fetch
         self._general = general
         self._look_up_again = look_up_again
         self.sealing = sealing
         self._kept_seconds = answers_kept_seconds
-        self._turn_seconds = turn_seconds
-        # A turn is kept by those who have it or wait for it, and by nobody else.
-        self._turns: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+        self.turns = Turns(turn_seconds)
 
     async def append(
         self,
@@ -87,7 +82,7 @@ class Writes:
         write: Callable[[Fetch], Awaitable[Appended[T]]],
     ) -> Appended[T | bytes]:
         """Create in a conversation, when it is its turn. Raises Conflict for a key under way."""
-        turn = self.turn((actor.user_id, session_id))
+        turn = self.turns.turn((actor.user_id, session_id))
         if request is None:
             async with turn:
                 return await self.at_once(actor, write)
@@ -106,27 +101,15 @@ class Writes:
             found = await self._once(actor, request, write, keep)
             return Appended(found) if isinstance(found, bytes) else found
 
-    @asynccontextmanager
-    async def turn(self, key: Hashable) -> AsyncGenerator[None]:
-        """Let in one at a time for each key. Entering raises TimeoutError after `turn_seconds`."""
-        free = self._turns.setdefault(key, asyncio.Semaphore())
-        async with asyncio.timeout(self._turn_seconds if free.locked() else None):
-            await free.acquire()
-        try:
-            yield
-        finally:
-            free.release()
-
     def _alone(self, actor: Principal, request: KeyedRequest) -> AbstractAsyncContextManager[None]:
         """Take the key's own turn, which is never waited for.
 
         The database's lock says the same, to other processes; here it is asked before the wait.
         """
         key = (actor.actor_id, actor.user_id, request.key)
-        free = self._turns.get(key)
-        if free is not None and free.locked():
+        if self.turns.is_taken(key):
             raise still_running()
-        return self.turn(key)
+        return self.turns.turn(key)
 
     async def create(
         self,
@@ -181,7 +164,7 @@ class Writes:
 
     def _in_one_statement(self, write: Callable[[Fetch], Awaitable[T]]) -> Attempt[T]:
         async def attempt(not_after: float) -> T:
-            return await write(partial(self._general.fetch, not_after=not_after))
+            return await write(partial(self.fetch, not_after=not_after))
 
         return attempt
 
@@ -231,6 +214,19 @@ class Writes:
             actor = await self._again(actor)
         return await _attempted(second or attempt, _end(actor))
 
+    async def once_more(
+        self,
+        actor: Principal,
+        write: Callable[[Fetch], Awaitable[T]],
+        error: PostgresError,
+    ) -> T:
+        """Write by another look-up what one statement refused as too late; else raise the error."""
+        try:
+            _tell(error)
+        except LookUpTooOld:
+            actor = await self._again(actor)
+        return await _attempted(self._in_one_statement(write), _end(actor))
+
 
 def _end(actor: Principal) -> float:
     """The look-up counts until then, on the monotonic clock."""
@@ -242,9 +238,13 @@ async def _attempted(attempt: Attempt[T], not_after: float) -> T:
     try:
         return await attempt(not_after)
     except (PostgresError, DBAPIError) as error:
-        state, _ = sqlstate(error)
-        if state == LOOK_UP_TOO_OLD:
-            raise LookUpTooOld from error
-        if state == OWNER_CLOSED:
-            raise Unauthenticated from error
-        raise
+        _tell(error)
+
+
+def _tell(error: Exception) -> NoReturn:
+    state, _ = sqlstate(error)
+    if state == LOOK_UP_TOO_OLD:
+        raise LookUpTooOld from error
+    if state == OWNER_CLOSED:
+        raise Unauthenticated from error
+    raise error

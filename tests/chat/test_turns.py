@@ -66,7 +66,7 @@ async def test_a_turn_is_waited_for_as_long_as_a_lock(servers: Servers, database
 
 
 async def test_a_turn_in_a_conversation_is_waited_for_only_so_long(settings: Settings) -> None:
-    turns = writes(Databases.create(settings).general, turn_seconds=0.01)
+    turns = writes(Databases.create(settings).general, turn_seconds=0.01).turns
     async with turns.turn("one"):
         async with turns.turn("another"):
             pass
