@@ -26,7 +26,7 @@ def _name_type(value: Any) -> str:
     return type(value).__name__
 
 
-_encode = msgspec.json.Encoder(enc_hook=_name_type).encode
+encode = msgspec.json.Encoder(enc_hook=_name_type).encode
 
 
 def add_context(_: Any, level: str, event: Event) -> Event:
@@ -42,26 +42,26 @@ def add_context(_: Any, level: str, event: Event) -> Event:
 
 
 Format = Literal["json", "text"]
-_renderer: structlog.dev.ConsoleRenderer | None = None  # None: JSON
+console: structlog.dev.ConsoleRenderer | None = None  # None: JSON
 
 
 def use_format(chosen: Format | None) -> None:
     """Write every line in this format from here on; without one, as fits standard error."""
-    global _renderer
+    global console
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     is_text = is_terminal if chosen is None else chosen == "text"
     colours = is_terminal and not os.environ.get("NO_COLOR")
-    _renderer = structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False) if is_text else None
+    console = structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False) if is_text else None
 
 
 def render(logger: Any, level: str, event: Event) -> str:
-    if _renderer is None:
-        return _encode(event).decode()
+    if console is None:
+        return encode(event).decode()
     # As JSON would show it, so that neither format shows more than the other.
     plain = msgspec.to_builtins(event, enc_hook=_name_type)
     line = {name: _printable(value) for name, value in plain.items() if value is not None}
     time = event["timestamp"].astimezone()
-    return str(_renderer(logger, level, line | {"timestamp": f"{time:%H:%M:%S}"}))
+    return str(console(logger, level, line | {"timestamp": f"{time:%H:%M:%S}"}))
 
 
 def _printable(value: Any) -> Any:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import uuid_utils
 
-from app.telemetry import traces
+from app.telemetry import logs, traces
 from app.telemetry.context import RequestContext, current_request
-from app.telemetry.logs import log
 from app.telemetry.metrics import CALLERS, REQUESTS, STATEMENTS
 
 if TYPE_CHECKING:
@@ -36,9 +38,8 @@ NO_TRACE, NO_PARENT = b"0" * 32, b"0" * 16
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _under_way = 0
-_observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+_counters: dict[tuple[str, str, int, str], tuple[Callable[[float], None], Callable[[], None]]] = {}
 _statement_observers = {name: STATEMENTS.labels(name).observe for name in ("user", "general")}
-_counters: dict[tuple[str, int], Callable[[], None]] = {}
 
 
 def no_pause(_: Scope) -> float:
@@ -56,17 +57,16 @@ def observe_requests(app: ASGIApp, finish: Finish, pause: Pause = no_pause) -> A
     how many seconds the answer is held back.
     """
 
-    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+    # No coroutine of its own, which each step of the request would pass through.
+    def observed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
+            return app(scope, receive, send)
         request = RequestContext(uuid_utils.uuid7().hex)
         read_traceparent(request, scope["headers"])
+        answered = _answer(app, request, scope, receive, send, finish, pause)
         if traces.spans is None:
-            await _answer(app, request, scope, receive, send, finish, pause)
-            return
-        with traces.spans.of_request(request, scope):
-            await _answer(app, request, scope, receive, send, finish, pause)
+            return answered
+        return traces.spans.around_request(request, scope, answered)
 
     return observed
 
@@ -136,37 +136,45 @@ def _note(request: RequestContext, scope: Scope, seconds: float) -> None:
     known = cast("dict[str, Any]", scope)  # a path that leads nowhere has no template
     method, route = known["method"], known.get("path_template", "")
     who = known.get("user")  # there is nobody before login, and on public routes
-    _observe(route, method, request.status, seconds)
-    _count("nobody" if who is None else who.kind, request.status)
-    log.info(
-        "request",
-        method=method,
-        route=route,
-        status=request.status,
-        duration_ms=round(seconds * 1000, 2),
-        rows=request.rows,
-        round_trips=request.round_trips_user + request.round_trips_general,
-        round_trips_user=request.round_trips_user,
-        round_trips_general=request.round_trips_general,
-        user_id=None if who is None else who.person_id,
-        actor=None if who is None else who.actor_id,
-        tenant_id=None if who is None else who.tenant_id,
-    )
+    _count(route, method, request.status, "nobody" if who is None else who.kind, seconds)
+    fields = {
+        "method": method,
+        "route": route,
+        "status": request.status,
+        "duration_ms": round(seconds * 1000, 2),
+        "rows": request.rows,
+        "round_trips": request.round_trips_user + request.round_trips_general,
+        "round_trips_user": request.round_trips_user,
+        "round_trips_general": request.round_trips_general,
+        "user_id": None if who is None else who.person_id,
+        "actor": None if who is None else who.actor_id,
+        "tenant_id": None if who is None else who.tenant_id,
+    }
+    if logs.console is None:
+        _write(request, fields)
+    else:
+        logs.log.info("request", **fields)
 
 
-def _observe(route: str, method: str, status: int, seconds: float) -> None:
-    key = (route, method if method in METHODS else "other", status)
-    observe = _observers.get(key)
-    if observe is None:  # finding the labels' child costs more than all the rest
-        observe = _observers[key] = REQUESTS.labels(*map(str, key)).observe
+def _count(route: str, method: str, status: int, caller: str, seconds: float) -> None:
+    key = (route, method if method in METHODS else "other", status, caller)
+    both = _counters.get(key)
+    if both is None:  # finding the labels' children costs more than all the rest
+        child = REQUESTS.labels(route, key[1], str(status))
+        both = _counters[key] = child.observe, CALLERS.labels(caller, str(status)).inc
+    observe, count = both
     observe(seconds)
-
-
-def _count(caller: str, status: int) -> None:
-    count = _counters.get((caller, status))
-    if count is None:
-        count = _counters[caller, status] = CALLERS.labels(caller, str(status)).inc
     count()
+
+
+def _write(request: RequestContext, fields: dict[str, Any]) -> None:
+    """Write the line of JSON that `log.info` would, for half its time."""
+    line = {"timestamp": datetime.now(UTC), "level": "info", "event": "request"}
+    line["request_id"] = request.request_id
+    if request.trace_id is not None:
+        line["trace_id"] = request.trace_id
+    with suppress(OSError, ValueError):  # as any line of the log, see logs.py
+        sys.stderr.write(logs.encode(line | fields).decode() + "\n")
 
 
 class Link(Protocol):
@@ -195,7 +203,7 @@ async def observe_statement(link: Link, query: str, exchange: Awaitable[T]) -> T
             _count_round_trip(request, database)
         if link.echo:
             duration_ms = round(seconds * 1000, 2)
-            log.info("statement", database=database, query=query, duration_ms=duration_ms)
+            logs.log.info("statement", database=database, query=query, duration_ms=duration_ms)
 
 
 def _count_round_trip(request: RequestContext, database: str) -> None:

@@ -55,6 +55,12 @@ class Spans:
         closing.start()
         closing.join(CLOSE_SECONDS)
 
+    async def around_request(
+        self, request: RequestContext, scope: Any, answered: Awaitable[None]
+    ) -> None:
+        with self.of_request(request, scope):
+            await answered
+
     @contextmanager
     def of_request(self, request: RequestContext, scope: Any) -> Generator[None]:
         """Make a child of the caller's span, if there is one; the request gets the span's ids."""

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from app.server import create_app
@@ -56,6 +57,11 @@ def test_json_is_for_machines(capfd: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capfd.readouterr().err)["it"] == "Secret"
 
 
+def test_a_line_says_only_the_type_of_an_object(capfd: pytest.CaptureFixture[str]) -> None:
+    log.info("request", what=RuntimeError("a secret"))
+    assert json.loads(capfd.readouterr().err)["what"] == "RuntimeError"
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_format_is_a_setting(
     servers: Servers, capfd: pytest.CaptureFixture[str], log_format: str
@@ -64,6 +70,17 @@ def test_the_format_is_a_setting(
     capfd.readouterr()
     log.info("listening")
     assert capfd.readouterr().err.startswith("{") == (log_format == "json")
+
+
+async def test_a_request_is_a_line_in_that_format(
+    client: httpx.AsyncClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use_format("text")
+    answer = await client.get("/health/live")
+    shown = capfd.readouterr().err
+    assert "route=/health/live" in shown
+    assert f"request_id={answer.headers['x-request-id']}" in shown
+    assert not shown.startswith("{")
 
 
 def test_a_terminal_gets_text_and_a_file_json() -> None:
