@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, cast
 
 from app.config.settings import Settings
 from app.edge.lanes import SHARES, Caller, Load, SaturatedError
-from app.http.errors import BadRequest, PayloadTooLarge, RequestTimeout
+from app.http.errors import PayloadTooLarge, RequestTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from litestar.types import HTTPReceiveMessage, Receive
 
 SMALL_BYTES = 16_384
-LONGEST_LENGTH = 18  # digits
 FULL = "The service holds as many request bodies as it can; try again."
 TOO_MANY = "Too many large requests are under way for you; try again when some are answered."
 
@@ -54,25 +51,25 @@ class BodyMemory:
 
 
 class Body:
-    """Reads one request's body, and hands it on in one piece."""
+    """Reads what one request's body has besides its first part, and hands it on in one piece."""
 
-    def __init__(self, memory: BodyMemory, receive: Receive, max_bytes: int) -> None:
+    def __init__(
+        self, memory: BodyMemory, receive: Receive, max_bytes: int, deadline: float
+    ) -> None:
         self.is_whole = False
         self._memory = memory
         self._receive = receive
         self._max_bytes = max_bytes
-        self._deadline = asyncio.get_running_loop().time() + memory.receive_seconds
+        self._deadline = deadline
         self._parts: list[bytes] = []
         self._size = 0
         self._caller: Caller | None = None
         self._last: HTTPReceiveMessage | None = None  # for the application
 
-    async def begin(self, declared_bytes: int) -> None:
-        """Reads a small body. Raises PayloadTooLarge and RequestTimeout."""
-        if declared_bytes > self._max_bytes:
-            raise PayloadTooLarge  # before the client is told to go on (Expect: 100-continue)
-        if declared_bytes <= SMALL_BYTES:
-            await self._read(SMALL_BYTES)
+    async def begin(self, first: HTTPReceiveMessage) -> None:
+        """Reads on, as far as from anybody. Raises PayloadTooLarge and RequestTimeout."""
+        self._add(first)
+        await self._read(SMALL_BYTES)
 
     async def finish(self, caller: Caller) -> None:
         """Reads what is left. Raises SaturatedError, too, when memory is short."""
@@ -115,20 +112,3 @@ class Body:
         if not message.get("more_body", False):
             self.is_whole, self._parts = True, [b"".join(self._parts)]
             self._last = {"type": "http.request", "body": self._parts[0], "more_body": False}
-
-
-def declared_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Returns None without a body, and 0 for one that comes in chunks. Raises BadRequest."""
-    found = None
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            found = found or 0
-        elif name == b"content-length" and value != b"0":
-            found = _length(value)
-    return found
-
-
-def _length(value: bytes) -> int:
-    if not value.isdigit() or len(value) > LONGEST_LENGTH:
-        raise BadRequest("The header Content-Length is not the length of a body.")
-    return int(value)

@@ -14,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from app.config.settings import Settings
 from app.databases.causes import describe
-from app.edge.bodies import SMALL_BYTES, Body, BodyMemory, declared_bytes
+from app.edge.bodies import SMALL_BYTES, Body, BodyMemory
 from app.edge.lanes import Caller, Lane, LaneName, lanes_of
 from app.edge.limits import Pacing, remember, token_limits
+from app.edge.refusals import problem_of
 from app.http.addresses import network
-from app.http.errors import Problem, Unavailable
+from app.http.errors import BadRequest, PayloadTooLarge, Problem, RequestTimeout
 from app.http.problems import asgi_messages
 from app.http.security import Credential, Principal, credential_of
 from app.telemetry import log
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 LookUp = Callable[[Credential], Awaitable[Principal]]
-TOO_LONG = "The request took too long and was given up; try again."
-STOPPING = "The service stops, and this request took too long for it; try again."
 FRESH_SECONDS = 1.0  # when a body took longer to arrive, its token is looked up again
+LONGEST_LENGTH = 18  # digits
 STRANGERS = "strangers"  # share what a tenant has, until they are known
 PLACED = "bicameral_placed"  # in the scope of a request that had a place when its work began
 
@@ -67,13 +67,13 @@ class Gate:
     def around(self, app: ASGIApp) -> ASGIApp:
         """A middleware, as Litestar puts one around each handler."""
 
-        async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+        # No coroutine of its own, which each step of the request would pass through.
+        def gated(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             handler = scope["route_handler"]
             rule = self._rules.get(handler) or self._rule(handler)
             if rule.lane is None:
-                await app(scope, receive, send)
-            else:
-                await Passage(self, rule, rule.lane, app, scope, send).attempt(receive)
+                return app(scope, receive, send)
+            return Passage(self, rule, rule.lane, app, scope, send).attempt(receive)
 
         return gated
 
@@ -106,7 +106,11 @@ class Passage:
     async def attempt(self, receive: Receive) -> None:
         """Answer the request, whatever becomes of it on the way."""
         try:
-            await self._admit(receive)
+            headers = self._scope["headers"]
+            if self._rule.needs_token:
+                self._recognise(credential_of(headers))
+            size = declared_bytes(dict(headers))
+            await (self._work(receive) if size is None else self._read_and_work(receive, size))
         except BaseException as error:
             problem = None if self._has_begun else self._problem_of(error)
             if problem is None:
@@ -117,36 +121,26 @@ class Passage:
                 await self._send(message)
 
     def _problem_of(self, error: BaseException) -> Problem | None:
-        """None for a fault, and where the client has gone."""
-        match error:
-            case Problem():
-                return error
-            case TimeoutError():
-                return self._broken_off(TOO_LONG)
-            case asyncio.CancelledError() if self._gate.stopping.is_set():
-                return self._broken_off(STOPPING)
-            case _:
-                return None
+        method = cast("HTTPScope", self._scope)["method"]
+        return problem_of(error, method, is_stopping=self._gate.stopping.is_set())
 
-    def _broken_off(self, detail: str) -> Problem:
-        """Tell clients that repeat by themselves not to: the change may be done or not."""
-        problem = Unavailable(detail)
-        if cast("HTTPScope", self._scope)["method"] not in ("GET", "HEAD"):
-            problem.headers["X-Should-Retry"] = "false"
-        return problem
-
-    async def _admit(self, receive: Receive) -> None:
-        headers = self._scope["headers"]
-        if self._rule.needs_token:
-            self._recognise(credential_of(headers))
-        declared = declared_bytes(headers)
-        if declared is None:
-            await self._work(receive)
-            return
+    async def _read_and_work(self, receive: Receive, declared: int) -> None:
+        """Nearly every body is small, and here as a whole: it takes a single message."""
         self._lane.check(self._caller)  # no body is read for who will be refused
-        body = Body(self._gate.memory, receive, self._rule.max_body_bytes)
+        memory, most = self._gate.memory, self._rule.max_body_bytes
+        if declared > most:
+            raise PayloadTooLarge  # before the client is told to go on (Expect: 100-continue)
+        deadline = asyncio.get_running_loop().time() + memory.receive_seconds
+        first = await _received(receive, deadline) if declared <= SMALL_BYTES else None
+        if first and not first.get("more_body") and len(first.get("body", b"")) <= most:
+            await self._work(_beginning_with(first, receive))
+        else:
+            await self._read_parts_and_work(Body(memory, receive, most, deadline), first)
+
+    async def _read_parts_and_work(self, body: Body, first: Any) -> None:
         try:
-            await body.begin(declared)
+            if first is not None:
+                await body.begin(first)
             if not body.is_whole:
                 await self._identify()
                 await body.finish(self._caller)
@@ -185,12 +179,19 @@ class Passage:
         """The deadline cancels the work; its session then gives a clean connection back."""
         if self._credential and self._known is None:
             await self._identify()
+        caller = self._caller
         async with asyncio.timeout(self._gate.timeout_seconds) as self._deadline:
-            async with self._lane.place(self._caller):
+            # `place` would do the same, with two coroutines more.
+            if not self._lane.has_entered(caller):
+                await self._lane.wait(caller)
+            entered_at = time.monotonic()
+            try:
                 if not self._is_fresh():
                     await self._look_up()
                 cast("dict[str, Any]", self._scope)[PLACED] = True
                 await self._app(self._scope, receive, self._answer)
+            finally:
+                self._lane.leave_after(time.monotonic() - entered_at, caller)
 
     def _is_fresh(self) -> bool:
         principal = self._principal
@@ -206,3 +207,33 @@ class Passage:
 def _address(scope: Scope) -> str:
     client = scope["client"]
     return network(client[0]) if client else ""
+
+
+async def _received(receive: Receive, deadline: float) -> Any:
+    """Raises RequestTimeout."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await receive()
+    except TimeoutError:
+        raise RequestTimeout from None
+
+
+def _beginning_with(first: Any, receive: Receive) -> Receive:
+    """Make a `receive` that hands on what was read already, and then reads."""
+
+    async def again() -> Any:
+        nonlocal first
+        message, first = first, None
+        return message or await receive()
+
+    return again
+
+
+def declared_bytes(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return None without a body, and 0 for one that comes in chunks. Raises BadRequest."""
+    length = headers.get(b"content-length", b"0")
+    if length == b"0":
+        return 0 if b"transfer-encoding" in headers else None
+    if not length.isdigit() or len(length) > LONGEST_LENGTH:
+        raise BadRequest("The header Content-Length is not the length of a body.")
+    return int(length)

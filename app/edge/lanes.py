@@ -57,6 +57,7 @@ class Load:
     def __init__(self, available: int) -> None:
         self.total = 0
         self._share = max(1, available // SHARES[0])
+        self._crowd = max(2, self._share)
         self._people: dict[Hashable, int] = {}
         self._tenants: dict[Hashable, int] = {}
 
@@ -64,9 +65,10 @@ class Load:
         self.total += number
         before = self._people.get(caller.person, 0)
         after = before + number
-        _count(self._people, caller.person, number)
+        _set(self._people, caller.person, after)
         counted = min(after, self._share) - min(before, self._share)
-        _count(self._tenants, caller.tenant, counted)
+        if counted:
+            _set(self._tenants, caller.tenant, self._tenants.get(caller.tenant, 0) + counted)
 
     def of(self, caller: Caller) -> tuple[int, int]:
         """Return what the person has, and what counts for their tenant."""
@@ -74,7 +76,7 @@ class Load:
 
     def is_crowd(self, caller: Caller) -> bool:
         """Return whether the person has their whole share, of more than one."""
-        return self._people.get(caller.person, 0) >= max(2, self._share)
+        return self._people.get(caller.person, 0) >= self._crowd
 
     def weight(self, caller: Caller) -> int:
         """Reaches what is available when the caller has a whole share of it."""
@@ -82,8 +84,7 @@ class Load:
         return max(SHARES[0] * of_person, SHARES[1] * of_tenant)
 
 
-def _count(counts: dict[Hashable, int], key: Hashable, number: int) -> None:
-    count = counts.get(key, 0) + number
+def _set(counts: dict[Hashable, int], key: Hashable, count: int) -> None:
     if count:
         counts[key] = count
     else:
@@ -157,19 +158,38 @@ class Lane:
 
     async def enter(self, caller: Caller) -> None:
         """Takes a place, or waits for one. Raises SaturatedError."""
+        if not self.has_entered(caller):
+            await self.wait(caller)
+
+    def has_entered(self, caller: Caller) -> bool:
+        """Takes a place, if there is one for this caller now."""
         if self._company is not None:
             self._company.note(caller)
-        if self._has_place(caller):
+        has_place = self._has_place(caller)
+        if has_place:
             self._running.add(caller)
-            return
+        return has_place
+
+    async def wait(self, caller: Caller) -> None:
+        """Waits for a place. Raises SaturatedError."""
         if self._waiting.total >= self._queue:
             most = self._who_gives_way_to(caller)
             self._taken_from_queue(most, -1).set_exception(SaturatedError())
-        await self._wait(caller)
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.setdefault(caller, deque()).append(turn)
+        self._waiting.add(caller)
+        try:
+            await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            if not turn.done():
+                self._taken_from_queue(caller, self._turns[caller].index(turn))
+            elif turn.exception() is None:  # let in just now, and gone already
+                self.leave(caller)
+            raise
 
     def leave_after(self, held_seconds: float, caller: Caller) -> None:
         """Gives a place back that was held for so long: at once, or when it has rested."""
-        if self._is_in_company and self._running.is_crowd(caller):
+        if self._running.is_crowd(caller) and self._is_in_company:
             rest_seconds = min(self._rest * held_seconds, LONGEST_REST_SECONDS)
             asyncio.get_running_loop().call_later(rest_seconds, self.leave, caller)
         else:
@@ -200,19 +220,6 @@ class Lane:
         if self._waiting.weight(most) <= self._waiting.weight(caller):
             raise SaturatedError
         return most
-
-    async def _wait(self, caller: Caller) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._turns.setdefault(caller, deque()).append(turn)
-        self._waiting.add(caller)
-        try:
-            await asyncio.shield(turn)
-        except asyncio.CancelledError:
-            if not turn.done():
-                self._taken_from_queue(caller, self._turns[caller].index(turn))
-            elif turn.exception() is None:  # let in just now, and gone already
-                self.leave(caller)
-            raise
 
     def _taken_from_queue(self, caller: Caller, index: int) -> asyncio.Future[None]:
         turns = self._turns[caller]

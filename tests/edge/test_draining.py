@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from app.config.settings import Settings
-from app.edge.gate import STOPPING
+from app.edge.refusals import STOPPING
 from tests.support.factories import Someone, World, a_session
 from tests.support.servers import Servers
 from tests.support.service import STOP_SECONDS, running

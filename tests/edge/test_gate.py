@@ -13,8 +13,8 @@ import pytest
 
 from app.config.settings import Settings
 from app.edge.bodies import SMALL_BYTES
-from app.edge.gate import TOO_LONG
 from app.edge.limits import TokenLimits
+from app.edge.refusals import TOO_LONG
 from tests.support.gates import gated
 from tests.support.log_lines import events
 from tests.support.wire import bounded, serving, wired
