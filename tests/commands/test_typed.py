@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from codecs import BOM_UTF8
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
+from app.commands.typed import read_password
 from tests.support.commands import python, start, urls
 from tests.support.factories import World
 from tests.support.servers import Servers
 
-# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
-pytestmark = pytest.mark.slow
+# These start processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+slow = pytest.mark.slow
 
 ALICE = "\\acme\\alice"
 TYPED = "ein stiller Winkel für Bücher"
@@ -40,6 +43,24 @@ REFUSED = {
 }
 
 
+def typed(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(line)))
+    return read_password(from_stdin=True)
+
+
+def test_the_first_line_is_taken_as_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    for end in TAKEN.values():
+        assert typed(monkeypatch, BOM_UTF8 + TYPED.encode() + end) == TYPED
+
+
+@pytest.mark.parametrize("sent", REFUSED)
+def test_a_line_that_cannot_be_meant_is_refused(sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin, why = REFUSED[sent]
+    with pytest.raises(SystemExit, match=re.escape(why)):
+        typed(monkeypatch, stdin)
+
+
+@slow
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_a_password_is_the_first_line_as_utf8(locale: str) -> None:
     for end in TAKEN.values():
@@ -48,6 +69,7 @@ async def test_a_password_is_the_first_line_as_utf8(locale: str) -> None:
             assert ended.out == f"{TYPED!a}\n", ended
 
 
+@slow
 @pytest.mark.parametrize("sent", REFUSED)
 async def test_what_cannot_be_meant_is_refused_in_one_line(sent: str) -> None:
     stdin, why = REFUSED[sent]
@@ -56,18 +78,21 @@ async def test_what_cannot_be_meant_is_refused_in_one_line(sent: str) -> None:
     assert why in ended.line
 
 
+@slow
 async def test_a_closed_standard_input_is_told() -> None:
     close = "import os, sys; sys.stdin = None; "
     ended = await python("-c", close + READ, env={})
     assert "no password came on standard input, which is closed." in ended.line
 
 
+@slow
 async def test_a_folder_on_standard_input_is_no_password() -> None:
     folder = "import os; os.dup2(os.open('/', os.O_RDONLY), 0); "
     ended = await python("-c", folder + READ, env={})
     assert "standard input: Is a directory" in ended.line
 
 
+@slow
 async def test_every_command_that_reads_a_password_reads_it_so(
     servers: Servers, database: str, world: World
 ) -> None:
@@ -84,6 +109,7 @@ async def test_every_command_that_reads_a_password_reads_it_so(
         assert await world.log_in(ALICE, password)
 
 
+@slow
 async def test_an_argument_that_is_no_text_is_refused_in_one_line(
     servers: Servers, database: str
 ) -> None:
@@ -101,6 +127,7 @@ async def test_an_argument_that_is_no_text_is_refused_in_one_line(
         assert ended.line.endswith("is not UTF-8."), ended
 
 
+@slow
 async def test_without_a_terminal_to_ask_on_the_option_is_named() -> None:
     asking = READ.replace("from_stdin=True", "from_stdin=False")
     ended = await python("-c", asking, env={}, stdin="typed\n")
