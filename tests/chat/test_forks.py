@@ -102,6 +102,18 @@ async def test_a_fork_keeps_every_column_of_a_message(
     assert {one["attname"] for one in columns} == {*KEPT, *own}
 
 
+async def test_a_position_is_one_that_every_clients_numbers_hold(world: World) -> None:
+    alice = await world.member()
+    url = f"{SESSIONS}/{(await a_conversation(alice, 1))['id']}/fork"
+    for position, why in (
+        (2**53 - 1, "The conversation ends before this position."),
+        (2**53, "Send at most 9007199254740991."),
+        (-1, "Send at least 0."),
+    ):
+        answer = await alice.http.post(url, json={"position": position})
+        assert answer.json()["errors"] == [{"path": "position", "message": why}]
+
+
 async def test_positions_go_on_after_the_last_one_ever_given(
     world: World, servers: Servers, database: str
 ) -> None:

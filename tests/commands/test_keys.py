@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from app.bridge.sealing import rotation
@@ -17,6 +19,7 @@ from tests.support.sealing import keyless, keys_on, master_keys
 from tests.support.servers import Servers, settings_for
 
 CUT = "UPDATE wrapped_keys SET wrapped = substr(wrapped, 2) WHERE user_id = $1"
+SPOKEN = "INSERT INTO owners (tenant_id, user_id, state) VALUES ($1, $2, $3)"
 HERE = place("t", UUID(int=0), UUID(int=0), UUID(int=0), "f")
 PEOPLE = """
 INSERT INTO users (id, tenant_id, username)
@@ -31,7 +34,11 @@ def settings(servers: Servers, database: str) -> Settings:
 
 
 async def test_keys_are_rotated_and_their_state_is_shown(
-    world: World, settings: Settings, servers: Servers, database: str
+    world: World,
+    settings: Settings,
+    servers: Servers,
+    database: str,
+    general: asyncpg.Connection[Any],
 ) -> None:
     root, alice = await world.admin(), await world.member()
     old = keys_on(world.databases, settings, "old")
@@ -49,6 +56,10 @@ async def test_keys_are_rotated_and_their_state_is_shown(
         "people converted: 0",
         "people with plain rows: 0",
     ]
+    await general.execute(SPOKEN, alice.tenant_id, uuid4(), "open")
+    await general.execute(SPOKEN, alice.tenant_id, uuid4(), "closed")
+    plain = await litestar("keys", "status", env=env)
+    assert plain.out.splitlines()[-1] == "people with plain rows: 1"
     assert (await litestar("keys", "rotate", env=env)).out == "1 people's keys wrapped anew.\n"
     assert (await litestar("keys", "rotate", env=env)).out == "0 people's keys wrapped anew.\n"
     alone = urls(servers, database) | {"SEAL_KEYS": master_keys("new")}

@@ -51,13 +51,13 @@ class Credentials(NamedTuple):
     api_keys: list[ApiKey]
 
 
-async def may_be_old(databases: Databases, since: datetime | None) -> Credentials:
+async def may_be_old(databases: Databases, since: datetime | None, page: int = PAGE) -> Credentials:
     """Read all that there are now, or those people of whom something is known since a moment."""
     people: list[Person] = []
-    async for page in pages_of(Person, databases.user, PEOPLE, page=PAGE):
-        people += page if since is None else await _known_since(databases, since, page)
-    pages = pages_of(ApiKey, databases.user, API_KEYS, page=PAGE)
-    return Credentials(people, [key async for page in pages for key in page])
+    async for some in pages_of(Person, databases.user, PEOPLE, page=page):
+        people += some if since is None else await _known_since(databases, since, some)
+    pages = pages_of(ApiKey, databases.user, API_KEYS, page=page)
+    return Credentials(people, [key async for keys in pages for key in keys])
 
 
 async def _known_since(

@@ -115,6 +115,8 @@ async def test_owners_who_are_held_or_being_erased_are_passed_by(scene: Scene) -
     held = await scene.a_user(alice.tenant_id)
     closed = await scene.a_user(alice.tenant_id)
     stays = {await an_old_session(scene, one) for one in (held, closed)}
+    for session_id in stays:  # both their own ends and the policy's have passed
+        await scene.general.execute(ENDS, session_id, timedelta(hours=-1))
     await an_old_session(scene, alice)
     change = "UPDATE owners SET {} WHERE user_id = $1"
     await scene.general.execute(change.format("held = true"), held.user_id)
