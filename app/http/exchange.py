@@ -72,9 +72,13 @@ def _decoded(parameter: Any) -> Any:
 class JsonRequest(Request[Any, Any, Any]):
     """Decodes a body straight into the handler's struct, strictly: `"1"` is no number."""
 
+    _whole: bytes | None = None
+
     async def body(self) -> bytes:
         """Returns the body without a byte-order mark, which some clients put before JSON."""
-        return (await super().body()).removeprefix(codecs.BOM_UTF8)
+        if self._whole is None:
+            self._whole = (await super().body()).removeprefix(codecs.BOM_UTF8)
+        return self._whole
 
     async def json(self) -> Any:
         """Raises Invalid, and msgspec.DecodeError for what is not JSON."""

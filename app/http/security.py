@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import SecurityRequirement
+from msgspec import Struct, field
 
 from app.databases.sealing.master_keys import WrappedKey
 from app.http.errors import Forbidden, Gone, NotFound, Unauthenticated
@@ -57,8 +57,7 @@ class Credential(NamedTuple):
     on_behalf_of: OnBehalfOf | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True, eq=False):
     """A caller whose token or API key was valid when it was looked up.
 
     `user_id` is the person, also behind a key; for a key that acts for nobody it is the key's own
@@ -72,14 +71,18 @@ class Principal:
     tenant_id: UUID
     username: str
     roles: frozenset[Role]
-    token_digest: bytes = field(default=b"", repr=False)
-    looked_up_at: float = field(default_factory=time.monotonic, repr=False, compare=False)
+    token_digest: bytes = b""
+    looked_up_at: float = field(default_factory=time.monotonic)
     scopes: frozenset[Scope] | None = None
     key_id: UUID | None = None
     on_behalf_of: OnBehalfOf | None = None
     subject_state: SubjectState | None = None
-    wrapped_key: WrappedKey | None = field(default=None, repr=False, compare=False)
-    is_sealing: bool = field(default=False, repr=False, compare=False)
+    wrapped_key: WrappedKey | None = None
+    is_sealing: bool = False
+
+    def __repr__(self) -> str:
+        """Show who it is, and nothing that belongs into no log."""
+        return f"Principal({self.username!r}, {self.user_id}, {self.tenant_id})"
 
     @property
     def is_admin(self) -> bool:
@@ -173,13 +176,11 @@ def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> Credential:
 
     A fault in `On-Behalf-Of` is kept, not raised: whether the token is good is answered first.
     """
-    authorization, subjects = b"", list[bytes]()
-    for name, value in headers:
-        if name == b"authorization" and not authorization:
-            authorization = value
-        elif name == b"on-behalf-of":
-            subjects.append(value)
-    return Credential(_bearer(authorization), read_header(subjects) if subjects else None)
+    found, on_behalf_of = dict(reversed([*headers])), None  # the first of each name
+    if b"on-behalf-of" in found:
+        subjects = [value for name, value in headers if name == b"on-behalf-of"]
+        on_behalf_of = read_header(subjects)
+    return Credential(_bearer(found.get(b"authorization", b"")), on_behalf_of)
 
 
 def _bearer(authorization: bytes) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from app.chat import schemas
 from app.chat.conversations import ChatSessionService

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from app.databases.sealing.person_keys import KEY_BYTES, NONCE_BYTES, PersonKey
 
@@ -21,13 +21,15 @@ class KeyUnavailableError(Exception):
     """This process does not have the key under which this is sealed; try again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrappedKey:
+class WrappedKey(Struct, frozen=True):
     """A person's key as the user database keeps it, encrypted under the master key it names."""
 
     id: UUID
     master_id: str
-    wrapped: bytes = field(repr=False)
+    wrapped: bytes
+
+    def __repr__(self) -> str:
+        return f"WrappedKey({self.id}, {self.master_id!r})"
 
 
 class MasterKeys:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from app.databases.sealing.master_keys import KeyUnavailableError, MasterKeys
 from app.databases.sealing.person_keys import place
