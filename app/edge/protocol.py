@@ -217,11 +217,11 @@ class OnePiece(uvicorn.RequestResponseCycle):
 
     def _is_held(self, start: Any) -> bool:
         headers = [*self.default_headers, *start["headers"]]
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        self._head = head = b"".join([uvicorn.STATUS_LINE[start["status"]], *lines, b"\r\n"])
+        lines = b"\r\n".join(map(b": ".join, headers))
+        self._head = head = b"%b%b\r\n\r\n" % (uvicorn.STATUS_LINE[start["status"]], lines)
         # A header must not have a line's end, or another control character, but the one put there.
         controls = len(head) - len(head.translate(None, CONTROLS))
-        is_well_formed = controls == 2 * head.count(b"\r\n") == 2 * len(lines) + 4
+        is_well_formed = controls == 2 * head.count(b"\r\n") == 2 * len(headers) + 4
         has_body = LENGTH in head and self.scope["method"] != "HEAD"
         if is_well_formed and has_body and CONNECTION not in head and not self.response_started:
             self._start = start

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct):
     """One request has one of these, changed in place, so that a statement costs an addition.
 
     The trace is the caller's, or one of our own where traces are on; else there is none.
