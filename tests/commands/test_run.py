@@ -18,8 +18,8 @@ from app.config.settings import Settings
 from tests.support.servers import LOUD, ROOT
 from tests.support.service import STOP_SECONDS, environment, running, until
 
-# Each test starts processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
-pytestmark = pytest.mark.slow
+# These start processes, some for many seconds: run with `pytest -m slow` and by .ci/run slow.
+slow = pytest.mark.slow
 
 CONNECTIONS = 60
 LISTENING = "0A"  # in /proc/net/tcp
@@ -40,6 +40,7 @@ def test_two_workers_serve_and_stop(settings: Settings) -> None:
         assert not alive
 
 
+@slow
 def test_workers_log_routes_and_no_paths(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +52,7 @@ def test_workers_log_routes_and_no_paths(
     assert "somebody" not in logged
 
 
+@slow
 @pytest.mark.skipif(sys.platform != "linux", reason=f"{LOUD}: only Linux deals out connections")
 def test_connections_are_dealt_out_to_both_workers(settings: Settings) -> None:
     """A worker that is busy gets its share too; from a shared socket the other would take all.
@@ -111,6 +113,7 @@ BOTH_IDLE = 'bicameral_pool_connections{database="user",pool="service",state="id
 UNAUTHENTICATED = '_count{method="GET",route="/v1/me",status="401"} 1.0'
 
 
+@slow
 @pytest.mark.parametrize("words", [[], ["--workers", "2"]], ids=["alone", "two workers"])
 def test_another_server_is_refused(settings: Settings, words: list[str]) -> None:
     """It would keep a head of any size, and log paths. Many workers are not tried for ever."""
@@ -131,6 +134,7 @@ def test_another_server_is_refused(settings: Settings, words: list[str]) -> None
     assert refused.stderr.count("\n") <= max(1, len(words))
 
 
+@slow
 @pytest.mark.parametrize("switch", ["--debug", "--pdb", "--reload"])
 def test_a_developers_switch_serves_the_same(settings: Settings, switch: str) -> None:
     with running(settings, 1, switch) as (process, address):
@@ -144,6 +148,7 @@ def test_a_developers_switch_serves_the_same(settings: Settings, switch: str) ->
         assert not alive
 
 
+@slow
 def test_a_changed_file_is_loaded(settings: Settings, tmp_path: Path) -> None:
     with running(settings, 1, "--reload-dir", str(tmp_path)) as (process, address):
         port = int(address.rpartition(":")[2])
@@ -153,6 +158,7 @@ def test_a_changed_file_is_loaded(settings: Settings, tmp_path: Path) -> None:
         assert httpx.get(f"{address}/health/live").status_code == 200
 
 
+@slow
 def test_a_certificate_that_is_not_there_stops_the_start(settings: Settings) -> None:
     with pytest.raises(AssertionError, match="ended"), running(settings, 1, "--ssl-certfile", "x"):
         pass

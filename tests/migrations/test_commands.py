@@ -17,6 +17,7 @@ from app.commands.migrate import ROOT, head
 from app.commands.run import create_service
 from app.config.settings import Settings
 from app.databases.connection import DATABASES, DatabaseName
+from tests.support.commands import on_a_terminal
 from tests.support.migrations import environment, fetch
 
 Litestar = Callable[..., Result]
@@ -77,6 +78,18 @@ def test_upgrade_takes_both_databases_to_head(litestar: Litestar, versions: Vers
         assert f"-> {head(name)}" in steps[-1]
         assert lines[lines.index(steps[-1]) + 1] == f"{name} database: at {head(name)}"
     assert litestar("check").exit_code == 0
+
+
+@pytest.mark.parametrize(("typed", "is_done"), [("n\n", False), ("y\n", True)])
+async def test_on_a_terminal_it_asks_once(
+    empty: Settings, versions: Versions, typed: str, is_done: bool
+) -> None:
+    env = environment(empty)
+    ended, _ = await on_a_terminal("database", "upgrade", env=env, typed=typed)
+    assert ended.out.count("Migrate both databases to head?") == 1
+    assert (ended.code == 0) == is_done
+    found = await asyncio.to_thread(versions)
+    assert found == (AT_HEAD if is_done else dict.fromkeys(DATABASES))
 
 
 def test_a_bind_key_means_that_database_alone(litestar: Litestar, versions: Versions) -> None:

@@ -53,12 +53,13 @@ async def litestar(
     return Ended(code, out, leaks.note(err))
 
 
-async def on_a_terminal(*words: str, env: dict[str, str]) -> tuple[Ended, str]:
-    """Run it with standard error on a terminal; give what that has shown, too."""
+async def on_a_terminal(*words: str, env: dict[str, str], typed: str = "") -> tuple[Ended, str]:
+    """Run it with standard error on a terminal, where that is typed; give what it has shown."""
     reading, writing = os.openpty()
+    os.write(reading, typed.encode())
     with TemporaryDirectory() as name:
         streams = Path(name)
-        (streams / "in").touch()
+        (streams / "in").symlink_to(os.ttyname(writing))
         (streams / "err").symlink_to(os.ttyname(writing))
         code = await asyncio.to_thread(forked.run, words, _environment(env), ROOT, streams)
         out = (streams / "out").read_text()

@@ -1,4 +1,4 @@
--- What the one before that calls; see add_message.
+-- What the version before, or the one before that, calls; see add_message.
 CREATE OR REPLACE FUNCTION append_message(
     tenant uuid, owner uuid, session uuid, id uuid, role text, content text
 ) RETURNS TABLE (first_position bigint, created_at timestamptz)

@@ -1,4 +1,4 @@
--- What the one before that calls; see add_messages.
+-- What the version before, or the one before that, calls; see add_messages.
 CREATE OR REPLACE FUNCTION append_messages(
     tenant uuid, owner uuid, session uuid, ids uuid[], roles text[], contents text[]
 ) RETURNS TABLE (first_position bigint, created_at timestamptz)

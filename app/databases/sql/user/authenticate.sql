@@ -1,3 +1,5 @@
+-- What the version before, or one before that, calls; see caller_of_token.
+--
 -- Finds whose access token this is, in one indexed round trip for each request; no row if the token
 -- has ended or its user may not log in. It writes `last_used_at` at most once a minute, so that
 -- reading with a token does not write a row each time. A server that takes no writes, after a
