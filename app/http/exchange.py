@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 from litestar import Litestar, Request, Response
+from litestar.exceptions import InternalServerException
 
 from app.config.settings import Settings
 from app.http.errors import BadRequest, Invalid, Problem, UnsupportedMediaType
@@ -75,10 +76,18 @@ class JsonRequest(Request[Any, Any, Any]):
     _whole: bytes | None = None
 
     async def body(self) -> bytes:
-        """Returns the body without a byte-order mark, which some clients put before JSON."""
-        if self._whole is None:
-            self._whole = (await super().body()).removeprefix(codecs.BOM_UTF8)
-        return self._whole
+        """Returns the body, which the gate hands on in one piece.
+
+        It is without the byte-order mark that some clients put before JSON.
+        """
+        if self._whole is not None:
+            return self._whole
+        message: Any = await self.receive()
+        if message["type"] != "http.request":
+            raise InternalServerException("The client has gone.")
+        whole: bytes = message["body"].removeprefix(codecs.BOM_UTF8)
+        self._whole = whole
+        return whole
 
     async def json(self) -> Any:
         """Raises Invalid, and msgspec.DecodeError for what is not JSON."""
@@ -122,8 +131,8 @@ def _has_body(request: Request[Any, Any, Any]) -> bool:
 
 def _check_media(request: Request[Any, Any, Any]) -> None:
     """Litestar would take any body for JSON whatever its headers say."""
-    media, _ = request.content_type
-    if media != "application/json":
+    is_plainly = request.headers.get("content-type") == "application/json"
+    if not is_plainly and request.content_type[0] != "application/json":
         raise UnsupportedMediaType
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
