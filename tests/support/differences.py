@@ -33,8 +33,12 @@ async def past_all_guards(connection: asyncpg.Connection) -> AsyncGenerator[None
         await connection.execute("SET session_replication_role = origin")
 
 
-async def erased(scene: Scene, sessions: int = 2) -> Subject:
-    subject = await scene.a_user(sessions=sessions)
+async def erased(scene: Scene, sessions: int = 2, *, neighbours: int = 1) -> Subject:
+    """Erase somebody of a tenant where others have talked as well."""
+    tenant_id = await scene.a_tenant()
+    for _ in range(neighbours):
+        await scene.a_user(tenant_id, sessions=1)
+    subject = await scene.a_user(tenant_id, sessions=sessions)
     await scene.delete(subject)
     assert await scene.relay().run_once()
     return subject

@@ -27,7 +27,7 @@ async def test_a_user_database_restored_to_before_deletions_is_mended(scene: Sce
     bystander, early = await scene.a_user(sessions=2), await erased(scene)
     subjects = [await scene.a_user(sessions=n) for n in range(4)]
     await back_up(scene, "user")
-    born_later = await erased(scene)
+    born_later = await erased(scene, neighbours=0)
     await erase(scene, subjects)
     chain = await scene.receipts()
     await restore(scene, "user")

@@ -22,6 +22,7 @@ KEPT = """
 INSERT INTO wrapped_keys (tenant_id, user_id, id, master_id, wrapped, plain_until)
 VALUES ($1, $2, gen_random_uuid(), 'a', '', CAST(CAST($3 AS text) AS timestamptz))
 """
+DAYS = "UPDATE sealing SET user_backup_kept_days = $1, general_backup_kept_days = $2"
 FOR_EVER = "UPDATE wrapped_keys SET plain_until = 'infinity'"
 
 
@@ -101,8 +102,12 @@ async def test_nothing_is_claimed_where_nothing_was_sealed(world: World) -> None
     assert datetime.fromisoformat(answer["requested_at"]) <= datetime.now(UTC)
 
 
-async def test_the_receipt_says_what_became_of_the_key(scene: Scene) -> None:
+@pytest.mark.parametrize(("user_days", "general_days"), [(10, 30), (50, 20)])
+async def test_the_receipt_says_what_became_of_the_key(
+    scene: Scene, user_days: int, general_days: int
+) -> None:
     """Backups of rows that were plain to the end count from when the last row was deleted."""
+    await scene.user.execute(DAYS, user_days, general_days)
     await scene.user.execute("INSERT INTO master_keys (id, proof) VALUES ('a', '')")
     sealed, plain, never = [await scene.a_user(sessions=1) for _ in range(3)]
     for one, until in ((sealed, None), (plain, "infinity")):
@@ -121,9 +126,9 @@ async def test_the_receipt_says_what_became_of_the_key(scene: Scene) -> None:
         assert line["sealed"] is (one is sealed)
         for name in ("key_destroyed_at", "unrecoverable_after"):
             assert datetime.fromisoformat(line[name]) == entry[name]
-        since = entry["completed_at"] if one is plain else entry["key_destroyed_at"]
-        days = (entry["unrecoverable_after"] - since) / timedelta(days=1)
-        assert days == pytest.approx(30, abs=0.001)
+        days = (entry["unrecoverable_after"] - entry["completed_at"]) / timedelta(days=1)
+        expected = max(user_days, general_days) if one is plain else user_days
+        assert days == pytest.approx(expected, abs=0.001)
     for name, value in (("sealed", "false"), ("unrecoverable_after", "2020")):
         forged = json.loads(chain[0]) | {name: value}
         with pytest.raises(BrokenChainError):
