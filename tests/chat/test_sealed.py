@@ -11,6 +11,7 @@ import pytest
 
 from app.config.settings import Settings
 from tests.support.factories import World
+from tests.support.logins import superuser
 from tests.support.sealed import MARK, SESSIONS, asked, found
 from tests.support.servers import Servers, settings_for
 
@@ -137,3 +138,18 @@ async def test_another_key_than_the_owners_is_refused(
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     assert await general.fetchval("SELECT count(*) FROM messages") == 0
+
+
+async def test_what_was_sealed_is_read_and_edited_after_sealing_has_ended(
+    world: World, servers: Servers, database: str
+) -> None:
+    alice = await world.member()
+    path = f"{SESSIONS}/{(await asked(alice, 'POST', SESSIONS, {'title': MARK}))['id']}"
+    sent = {"role": "user", "content": MARK}
+    await asked(alice, "POST", f"{path}/messages", sent)
+    async with superuser(servers.user.url(database)) as user:
+        await user.execute("UPDATE sealing SET is_on = false")
+    pairs = {"metadata": {"of": MARK}}
+    edited = await asked(alice, "PATCH", f"{path}/messages/1", pairs)
+    assert edited == edited | sent | pairs
+    assert (await asked(alice, "PATCH", path, pairs))["title"] == MARK

@@ -42,6 +42,16 @@ except KeyboardInterrupt:
     print("interrupted")
 """
 
+IN_A_SERVER = """
+import signal
+from app.commands.signals import end_in_order
+signal.signal(signal.SIGTERM, lambda number, _: print("told to end"))
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+end_in_order()
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.raise_signal(number)
+"""
+
 
 def said(program: str) -> list[str]:
     command = [sys.executable, "-c", program]
@@ -60,3 +70,8 @@ def test_not_even_one_whose_handler_was_put_back() -> None:
 
 def test_an_interruption_that_a_finalizer_swallowed_is_made_up_for() -> None:
     assert said(IN_A_FINALIZER) == ["swallowed", "interrupted"]
+
+
+def test_a_server_ends_by_the_signals_that_it_does_not_know_too() -> None:
+    """One that whoever started it lets it ignore is ignored."""
+    assert said(IN_A_SERVER) == ["told to end"]

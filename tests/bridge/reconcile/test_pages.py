@@ -54,7 +54,7 @@ async def test_those_who_wait_are_counted_on_every_page(scene: Scene) -> None:
 
 
 async def test_databases_that_agree_have_equal_digests(scene: Scene) -> None:
-    """So each person is read once more only where something differs, whoever their tenant has."""
+    """Nobody is read once more where nothing differs, whoever else their tenant has."""
     await erased(scene)
     ledger = await scene.user.fetch("SELECT * FROM ledger_digest() ORDER BY bucket")
     owners = await scene.general.fetch("SELECT * FROM owner_digest() ORDER BY bucket")
