@@ -157,10 +157,9 @@ class Message(GeneralBase):
             )
             for one in ("client_id", "item_id")
         ),
-        CheckConstraint(
-            "role IN ('user', 'assistant', 'system', 'developer', 'tool')", name="role"
-        ),
-        CheckConstraint(f"status IN {STATUSES}", name="status"),
+        # PostgreSQL reads a check's parsed text at each INSERT: one constant is half of a list's.
+        CheckConstraint(f"role = ANY ('{{{','.join(ROLES)}}}'::text[])", name="role"),
+        CheckConstraint(f"status = ANY ('{{{','.join(STATUSES)}}}'::text[])", name="status"),
     )
 
     tenant_id: Mapped[UUID]
