@@ -21,9 +21,18 @@ class Read(NamedTuple):
 
 
 async def read(scene: Scene, page: int) -> Read:
-    """Take all readings of whoever differs, in one order."""
-    readings = Readings(scene.databases, page=page)
+    """Take all readings of whoever differs, in one order; whoever watches sees how far it is."""
+    steps: list[tuple[int, int]] = []
+
+    async def watch(stage: str, done: int, total: int) -> None:
+        if stage == "users":
+            steps.append((done, total))
+
+    readings = Readings(scene.databases, page=page, watch=watch)
     suspects = [key async for keys in readings.suspects() for key in keys]
+    people = await scene.general.fetchval("SELECT count(*) FROM owners")
+    assert {total for _, total in steps} == {people}
+    assert steps[-1][0] <= people
     return Read(
         sorted(suspects),
         await readings.differences(suspects),
