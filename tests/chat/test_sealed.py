@@ -128,9 +128,10 @@ async def test_another_key_than_the_owners_is_refused(
     owner = await general.fetchrow("SELECT key_id FROM owners")
     assert owner is not None
     assert owner["key_id"] is not None
-    with pytest.raises(asyncpg.PostgresError) as refused:
-        await general.execute("UPDATE owners SET key_id = gen_random_uuid()")
-    assert refused.value.sqlstate == "BC041"
+    for other in ("gen_random_uuid()", "NULL"):
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await general.execute(f"UPDATE owners SET key_id = {other}")
+        assert refused.value.sqlstate == "BC041"
     await general.execute("ALTER TABLE owners DISABLE TRIGGER keep_owner_key")
     await general.execute("UPDATE owners SET key_id = gen_random_uuid()")
     path = f"{SESSIONS}/{session['id']}/messages"

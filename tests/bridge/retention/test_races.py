@@ -20,6 +20,12 @@ from tests.support.retention_scene import (
     touch,
 )
 
+# As the guard does where a hold has come since the owner was looked at.
+HELD = """
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the owner is held' USING ERRCODE = 'BC003'; END $$;
+CREATE TRIGGER stop BEFORE DELETE ON messages FOR EACH ROW EXECUTE FUNCTION stop()
+"""
 SWEEP = "SELECT sessions, messages FROM sweep_sessions($1, $2, 100, $3::uuid[])"
 
 
@@ -148,6 +154,19 @@ async def test_a_hold_that_comes_with_the_batch_wins(scene: Scene) -> None:
     assert await sweep(scene, hook=hold) == []
     assert len(await sessions(scene)) == 1
     assert await retention_receipts(scene) == []
+
+
+async def test_a_batch_that_a_hold_has_stopped_is_tried_again(scene: Scene) -> None:
+    """The hold is gone then, or its owner is passed by; a sweep is not ended by it."""
+    await an_old_session(scene, await a_policy(scene))
+    await scene.general.execute(HELD)
+
+    async def lift(commit: str) -> None:
+        if commit == "batch":
+            await scene.general.execute("DROP FUNCTION IF EXISTS stop CASCADE")
+
+    assert [one.swept for one in await sweep(scene, hook=lift)] == [(1, 2)]
+    assert await sessions(scene) == set()
 
 
 @pytest.mark.parametrize("commit", SWEEP_COMMITS)
