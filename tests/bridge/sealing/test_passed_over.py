@@ -71,3 +71,18 @@ async def test_what_keeps_everybody_from_it_is_told_as_what_it_is(
     with pytest.raises(DBAPIError, match="permission denied"):
         await conversion.seal(lambda: None)
     assert await general.fetch(SEALED) == []
+
+
+async def test_people_are_read_in_pages_each_of_them_once(
+    world: World, general: asyncpg.Connection[Any]
+) -> None:
+    people = [await world.member() for _ in range(5)]
+    for one in people:
+        await asked(one, "POST", SESSIONS)
+    place, read = (UUID(int=0), UUID(int=0)), list[UUID]()
+    while page := await general.fetch("SELECT * FROM owners_page($1, $2, 2)", *place):
+        assert len(page) <= 2
+        read += [row["user_id"] for row in page]
+        place = page[-1]["tenant_id"], page[-1]["user_id"]
+        assert len(read) <= len(people)
+    assert read == sorted(one.id for one in people)
