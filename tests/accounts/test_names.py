@@ -42,6 +42,18 @@ async def _create(by: Someone, username: str, email: str, **more: Any) -> httpx.
     return await by.http.post("/v1/users", json=new)
 
 
+async def test_the_longest_username_is_of_the_longest_tenant(world: World) -> None:
+    root = await world.admin()
+    tenant = (await root.http.post("/v1/tenants", json={"name": "t" * 63})).json()
+    new = {"email": "a@example.org", "password": PASSWORD, "tenant_id": tenant["id"]}
+    in_full = f"\\{'t' * 63}\\{'u' * 64}"
+    made = await root.http.post("/v1/users", json=new | {"username": in_full})
+    assert (made.status_code, made.json()["username"]) == (201, in_full)
+    longer = await root.http.post("/v1/users", json=new | {"username": f"{in_full}u"})
+    words = "Send at most 129 characters."
+    assert longer.json()["errors"] == [{"path": "username", "message": words}]
+
+
 async def test_a_username_in_another_case_is_taken(world: World) -> None:
     boss = await world.tenant_admin()
     assert (await _create(boss, "McAdam", "a@example.org")).status_code == 201

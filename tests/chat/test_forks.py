@@ -165,7 +165,8 @@ async def test_nobody_forks_anothers_conversation(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "size", "status"), [(10_000, 1, 201), (10_001, 1, 413), (65, 1 << 20, 413)]
+    ("rows", "size", "status"),
+    [(10_000, 1, 201), (10_001, 1, 413), (64, 1 << 20, 201), (65, 1 << 20, 413)],
 )
 async def test_what_is_too_much_is_not_forked(
     world: World, servers: Servers, database: str, rows: int, size: int, status: int

@@ -122,7 +122,6 @@ async def test_nothing_is_sealed_where_people_have_spoken_before(
 async def test_a_process_without_a_key_in_use_does_not_start(
     world: World, databases: Databases, settings: Settings
 ) -> None:
-    del world
     await keys_on(databases, settings).check()
     await keys_on(databases, settings, "a").check()  # begins, since nobody has spoken
 
@@ -135,6 +134,10 @@ async def test_a_process_without_a_key_in_use_does_not_start(
     impostor.master_keys = type(other)({"a": b"x" * 32})
     with pytest.raises(SettingsError, match=r"another than the one in use$"):
         await impostor.check()
+    alice = await world.member()
+    await keys_on(databases, settings, "0", "a").key_of(alice.tenant_id, alice.id)
+    with pytest.raises(SettingsError, match="`0` is in use"):  # the first of two by its id
+        await keys_on(databases, settings).check()
 
 
 async def test_an_owner_with_another_key_gets_no_second_one(
