@@ -44,6 +44,9 @@ RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
 ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  which includes every other
 ENDING_SECONDS = 15  # once its requests are done: the relay, the pools, the interpreter
 Options = dict[str, Any]
+# Until a collection looks for cycles among the newest objects: more than the requests under way
+# have, which make no cycles. Python's 700 are a few requests'.
+ALLOCATIONS = 10_000
 WITHOUT_OPTIONS: Options = dict.fromkeys(RELOADING, ())
 NOTHING_MORE: Mapping[str, str] = {}
 
@@ -60,6 +63,7 @@ def create_service(*plugins: PluginProtocol) -> Litestar:
     except SettingsError as error:
         raise stop(str(error)) from None
     gc.freeze()  # later collections need not look at what is there by now
+    gc.set_threshold(ALLOCATIONS)
     return service
 
 
