@@ -164,6 +164,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """A teardown may hang as well, above all where a service waits for a request."""
+    with limited(TEST_SECONDS):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Whatever else a test is about, it fails if it wrote a secret into a log."""
     report = yield
