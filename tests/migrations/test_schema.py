@@ -7,6 +7,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -75,7 +76,7 @@ def test_indexes_and_constraints_are_those_of_the_models(
 
 async def _defined(url: str, metadata: sa.MetaData) -> list[Rows]:
     """Tell what the migrations have made and, beside it, what the models make."""
-    there = {"schema_translate_map": {None: "models"}, "render_schema_translate": True}
+    there: Any = {"schema_translate_map": {None: "models"}, "render_schema_translate": True}
     async with superuser(url) as connection:
         await connection.execute("CREATE SCHEMA models")
         for table in metadata.sorted_tables:

@@ -22,7 +22,8 @@ OF_THE_TREE = ("app", "tests")
 
 
 def main() -> None:
-    sys.modules.update(dict.fromkeys(OF_THE_TREE))  # whatever imports one of these fails
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(OF_THE_TREE))  # whatever imports one of these fails
     for name in json.loads(sys.stdin.readline()):
         with suppress(Exception):
             importlib.import_module(name)
