@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from app.chat import metadata
-from app.databases.sealing.opening import Place, open_at, seal_at
+from app.databases.sealing.opening import Place, RowsOf, open_at, seal_at
 from app.databases.sealing.person_keys import PersonKey
 from app.databases.sealing.sealing import Sealing
 from app.http.errors import Conflict
@@ -92,11 +92,12 @@ class Seal:
     Where `is_sealing`, new rows are sealed. Where it is not, the key still opens those that were.
     """
 
-    __slots__ = ("_key", "_tenant_id", "is_sealing")
+    __slots__ = ("_key", "_rows", "_tenant_id", "is_sealing")
 
     def __init__(self, tenant_id: UUID, key: PersonKey | None, *, is_sealing: bool) -> None:
         self._tenant_id = tenant_id
         self._key = key
+        self._rows: RowsOf | None = None  # those of the session that was read last
         self.is_sealing = is_sealing
 
     @property
@@ -138,8 +139,10 @@ class Seal:
 
     def words(self, session_id: UUID, message_id: UUID, sealed: bytes) -> Words | None:
         """Open a message; None for what cannot be opened."""
-        where = Place("messages", self._tenant_id, session_id, message_id)
-        text = open_at(self._key, sealed, where)
+        rows = self._rows
+        if rows is None or rows.session_id != session_id:
+            rows = self._rows = RowsOf("messages", self._tenant_id, session_id)
+        text = rows.open(self._key, sealed, message_id)
         return None if text is None else _words(text)
 
     def titled_columns(
