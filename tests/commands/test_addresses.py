@@ -21,6 +21,7 @@ from tests.support.service import environment, running, until
 pytestmark = pytest.mark.slow
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
+START_SECONDS = 60  # a socket that is bound already takes a request before the workers are there
 BODY = {"username": "\\acme\\nobody", "password": "a wrong password"}
 
 
@@ -39,7 +40,7 @@ def listening(
 
 def log_in(transport: httpx.HTTPTransport, port: int, host: str, *forwarded: str) -> int:
     headers = [("X-Forwarded-For", address) for address in forwarded]
-    with httpx.Client(transport=transport) as client:
+    with httpx.Client(transport=transport, timeout=START_SECONDS) as client:
         url = f"http://{host}:{port}/v1/auth/login"
         return client.post(url, json=BODY, headers=headers).status_code
 

@@ -20,7 +20,9 @@ from tests.mutations.mutants import Mutant
 from tests.support.servers import TEMPLATE, Servers, lend, run
 
 SECONDS = float(os.environ.get("MUTATIONS_SECONDS", "300"))
-LAST = re.compile(r"(?m)^(?:FAILED|ERROR) (.+?)(?: - |$)|^(ImportError while loading conftest)")
+LAST = re.compile(
+    r"(?m)^(?:FAILED|ERROR) (tests/.+?)(?: - |$)|^(ImportError while loading conftest)"
+)
 DOTS = re.compile(r"(?m)^[.sxFE]+(?= |$)")
 OPTIONS = (
     *("-q", "-x", "--no-header", "-p", "no:cacheprovider"),
