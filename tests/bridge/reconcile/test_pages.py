@@ -8,7 +8,7 @@ import pytest
 
 from app.bridge.reconcile.differences import Key, Kind
 from app.bridge.reconcile.readings import PAGE, Readings
-from tests.support.differences import erased, erasure_undone, owner_gone
+from tests.support.differences import erased, erasure_undone, owner_gone, past_all_guards
 from tests.support.erasure_scene import Scene
 
 SMALL = 2
@@ -64,8 +64,20 @@ async def test_those_who_wait_are_counted_on_every_page(scene: Scene) -> None:
 
 async def test_databases_that_agree_have_equal_digests(scene: Scene) -> None:
     """Nobody is read once more where nothing differs, whoever else their tenant has."""
-    await erased(scene)
+    one = await erased(scene)
+    another = await scene.a_user(one.tenant_id, sessions=1)
+    await scene.delete(another)
+    assert await scene.relay().run_once()
     ledger = await scene.user.fetch("SELECT * FROM ledger_digest() ORDER BY bucket")
     owners = await scene.general.fetch("SELECT * FROM owner_digest() ORDER BY bucket")
-    assert len(ledger) == 2
+    assert len(ledger) == 3
     assert [tuple(row) for row in owners] == [tuple(row) for row in ledger]
+
+
+async def test_rows_without_an_owner_are_found_whoever_else_is_there(scene: Scene) -> None:
+    tenant_id = await scene.a_tenant()
+    alice, _ = [await scene.a_user(tenant_id, sessions=1) for _ in range(2)]
+    async with past_all_guards(scene.general):
+        await scene.general.execute("DELETE FROM owners WHERE user_id = $1", alice.user_id)
+    suspects = await scene.general.fetch("SELECT user_id FROM owner_suspects()")
+    assert [row["user_id"] for row in suspects] == [alice.user_id]
