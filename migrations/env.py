@@ -25,10 +25,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.accounts.caller_models import ApiKey
-from app.accounts.hold_models import Hold
-from app.chat.models import Message
-from app.chat.receipt_models import ErasureReceipt
 from app.config.database_url import DatabaseUrl
 from app.config.settings import Settings, SettingsError, load_settings
 from app.databases import hosts
@@ -36,9 +32,8 @@ from app.databases.connection import DATABASES, DatabaseName
 from app.databases.opening import GRACE_SECONDS
 from app.databases.refusals import REFUSED, reason
 from migrations import distribution, lock, privileges, steps
+from migrations.models import METADATA
 
-MODELS = (ApiKey, Hold, Message, ErasureReceipt)  # imported, so that their tables are known
-METADATA = {"user": ApiKey.metadata, "general": Message.metadata}
 # A revision outlives our libraries, so it names SQLAlchemy's types where we use others.
 PLAIN: dict[type, str] = {GUID: "sa.Uuid()", DateTimeUTC: "sa.DateTime(timezone=True)"}
 CONNECTING = {"28P01", "28000", "3D000"}  # which no statement of a migration has

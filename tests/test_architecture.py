@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from app.databases.bases import GeneralBase, UserBase
-from tests.support.models import METADATA
+from migrations.models import METADATA
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 250

@@ -23,9 +23,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from app.commands.migrate import head
 from app.config.settings import Settings
 from app.databases.connection import DatabaseName
+from migrations.models import METADATA
 from tests.support.logins import superuser
 from tests.support.migrations import Query, Rows, execute
-from tests.support.models import METADATA
 from tests.support.servers import Servers
 
 SQUAWK_EXCLUDED = {

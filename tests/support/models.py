@@ -1,15 +1,9 @@
-"""The tables of both databases as the models declare them, all of which are imported here."""
+"""The tables of the general database that belong to a tenant."""
 
 from __future__ import annotations
 
-from app.accounts.caller_models import ApiKey
-from app.accounts.hold_models import Hold
-from app.chat.models import Message
-from app.chat.receipt_models import ErasureReceipt
-from app.databases.bases import GeneralBase, UserBase
+from migrations.models import METADATA
 
-MODELS = (ApiKey, Hold, Message, ErasureReceipt)
-METADATA = {"user": UserBase.metadata, "general": GeneralBase.metadata}
 TENANT = "tenant_id"
 WITH_TENANT = {
     table.name for table in METADATA["general"].tables.values() if TENANT in table.columns
