@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.databases.sealing.master_keys import KeyUnavailableError
@@ -32,12 +32,7 @@ def open_at(key: PersonKey | None, sealed: bytes, where: Place) -> bytes | None:
 
     Raises KeyUnavailableError without the key: what cannot be read here is never shown as empty.
     """
-    if key is None:
-        raise KeyUnavailableError
-    try:
-        return key.open(sealed, place(*where))
-    except UnreadableError:
-        return _told(where, key)
+    return _opened(key, sealed, place(*where), where)
 
 
 class RowsOf:
@@ -55,21 +50,25 @@ class RowsOf:
 
     def open(self, key: PersonKey | None, sealed: bytes, row_id: UUID) -> bytes | None:
         """Return what was sealed in this row, as `open_at` does."""
-        if key is None:
-            raise KeyUnavailableError
-        try:
-            return key.open(sealed, self._common + row_id.bytes)
-        except UnreadableError:
-            return _told(Place(*self._names, row_id), key)
+        return _opened(key, sealed, self._common + row_id.bytes, (*self._names, row_id))
 
 
-def _told(where: Place, key: PersonKey) -> None:
-    UNREADABLE.labels(where.table).inc()
-    log.error(
-        "unreadable",
-        table=where.table,
-        tenant_id=str(where.tenant_id),
-        session_id=str(where.session_id),
-        row_id=str(where.row_id),
-        key_id=str(key.id),
-    )
+def _opened(
+    key: PersonKey | None, sealed: bytes, associated: bytes, where: tuple[Any, ...]
+) -> bytes | None:
+    if key is None:
+        raise KeyUnavailableError
+    try:
+        return key.open(sealed, associated)
+    except UnreadableError:
+        table, tenant_id, session_id, row_id, *_ = where
+        UNREADABLE.labels(table).inc()
+        log.error(
+            "unreadable",
+            table=table,
+            tenant_id=str(tenant_id),
+            session_id=str(session_id),
+            row_id=str(row_id),
+            key_id=str(key.id),
+        )
+        return None
