@@ -163,7 +163,7 @@ class TenantConnection(asyncpg.Connection):
         return is_late and time.monotonic() < self.last_deadline
 
     async def read_state(self) -> None:
-        """Read the server's clock, for server_time, whether it takes writes, and who serves us.
+        """Read the server's clock, for deadlines, whether it takes writes, and who serves us.
 
         A session that began read-only stays so after a fail-over has ended, so it serves one time.
         """
@@ -175,11 +175,6 @@ class TenantConnection(asyncpg.Connection):
         # A pooler makes up the process that it names when a connection is opened.
         if not self.behind_pgbouncer and row["pid"] == self.get_server_pid():
             self.backend = row["pid"], row["backend_start"]
-
-    def server_time(self, monotonic_seconds: float) -> datetime:
-        """Return the server's clock at that moment of our monotonic clock, or a little less."""
-        self.last_deadline = monotonic_seconds
-        return self.epoch + timedelta(seconds=monotonic_seconds)
 
     def _in_transaction(self) -> AbstractAsyncContextManager[object]:
         """Send BEGIN and COMMIT around a statement, where it must not stand alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -227,11 +227,14 @@ def _arguments(
     """Put the values in the statement's order, and the deadline on its server's clock."""
     if not statement.has_deadline:
         return statement.in_order(values)
-    deadline = None
-    if not_after is not None:
-        connection.last_deadline = not_after
-        deadline = connection.epoch + timedelta(seconds=not_after)
+    deadline = None if not_after is None else server_time(connection, not_after)
     return statement.in_order({**values, "not_after": deadline})
+
+
+def server_time(connection: TenantConnection, monotonic_seconds: float) -> datetime:
+    """Return the server's clock at that moment of our monotonic clock, or a little less."""
+    connection.last_deadline = monotonic_seconds
+    return connection.epoch + timedelta(seconds=monotonic_seconds)
 
 
 def _answer(

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
 from app.databases.connection import TenantConnection, set_tenant
+from app.databases.pool import server_time
 from app.databases.session_connection import SessionConnection
 
 
@@ -78,7 +79,7 @@ async def not_after_for(
     """
     driver = _driver(await (await session.connection()).get_raw_connection())
     await driver.begin()
-    return (await driver.taken()).server_time(monotonic_seconds)
+    return server_time(await driver.taken(), monotonic_seconds)
 
 
 async def driver_of(session: UserSession | GeneralSession) -> TenantConnection:
